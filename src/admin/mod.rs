@@ -1,0 +1,68 @@
+//! The operator's door: `/livez`, `/readyz`, `/metrics`, `/status`; loopback by default.
+//!
+//! Uses: base, telemetry.
+//! Always: answers from what it is handed; every answer is a snapshot.
+//! Never: changes anything but through the actions it is handed.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::base::shutdown::Stopping;
+use crate::telemetry::Metrics;
+
+/// The `[admin]` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen; loopback only, as there is no authentication yet.
+    pub listen: SocketAddr,
+}
+
+/// The answer of an action: JSON, or a refusal in words.
+pub type Answer = Pin<Box<dyn Future<Output = Result<serde_json::Value, String>> + Send>>;
+
+/// What the agent hands in.
+#[derive(Clone)]
+pub struct Views {
+    /// The whole picture as JSON.
+    pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Reasons why the agent is not ready; empty when it is.
+    pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// `POST /dead/replay`: puts dead letters back.
+    pub replay: Arc<dyn Fn(serde_json::Value) -> Answer + Send + Sync>,
+}
+
+/// A bound listener that is not yet serving.
+#[derive(Debug)]
+pub struct Bound {}
+
+/// Binds the address.
+///
+/// # Errors
+/// In words, which address and why.
+pub async fn bind(settings: Settings) -> Result<Bound, String> {
+    let _ = settings;
+    todo!()
+}
+
+impl Bound {
+    /// The address as bound.
+    pub fn address(&self) -> SocketAddr {
+        todo!()
+    }
+
+    /// Serves until asked to stop.
+    ///
+    /// # Errors
+    /// In words, when it cannot go on.
+    pub async fn serve(
+        self,
+        views: Views,
+        metrics: Metrics,
+        stopping: Stopping,
+    ) -> Result<(), String> {
+        let _ = (views, metrics, stopping);
+        todo!()
+    }
+}

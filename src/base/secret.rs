@@ -1,0 +1,74 @@
+//! A value that never prints, and the places it may come from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, read_file};
+
+/// A secret text. `Debug` and `Display` show `[secret]`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// Longest secret read from a file, in bytes: certificates with their chain fit, mistakes don't.
+const SECRET_BYTES_MAX: u64 = 1 << 20;
+
+impl Secret {
+    /// Wraps a value that is already in memory.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// What the process was given from outside; handed in so that tests can choose it.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads what a setting refers to: `${NAME}` from the environment, `file:PATH`, `credential:NAME`
+/// from systemd's credential folder; any other text is the value itself.
+///
+/// # Errors
+/// In words, which source lacks it.
+pub fn resolve(
+    disk: &dyn Disk,
+    environment: Environment<'_>,
+    text: &str,
+) -> Result<Secret, String> {
+    if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        return environment(name)
+            .map(Secret)
+            .ok_or_else(|| format!("the environment has no variable `{name}`"));
+    }
+    if let Some(path) = text.strip_prefix("file:") {
+        return read(disk, Path::new(path));
+    }
+    if let Some(name) = text.strip_prefix("credential:") {
+        let folder = environment("CREDENTIALS_DIRECTORY")
+            .ok_or("no credentials were passed by systemd (CREDENTIALS_DIRECTORY is not set)")?;
+        return read(disk, &PathBuf::from(folder).join(name));
+    }
+    Ok(Secret(text.to_owned()))
+}
+
+fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, String> {
+    let bytes = read_file(disk, path, SECRET_BYTES_MAX)
+        .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8 text", path.display()))?;
+    Ok(Secret(text.trim_end_matches(['\r', '\n']).to_owned()))
+}

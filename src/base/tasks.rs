@@ -1,0 +1,127 @@
+//! Named tasks: the first failure is reported to the owner, and a panic is a failure.
+
+use std::fmt;
+use std::future::Future;
+
+use tokio::task::JoinSet;
+
+/// The tasks of one part of the process. Dropping it aborts what still runs.
+#[derive(Debug, Default)]
+pub struct Tasks(JoinSet<(String, Result<(), String>)>);
+
+/// Why a task ended that should not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The name it was spawned with.
+    pub task: String,
+    /// Its own words, or those of its panic.
+    pub why: String,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task `{}` failed: {}", self.task, self.why)
+    }
+}
+
+impl Tasks {
+    /// No tasks yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task that ends by itself, with or without a complaint.
+    pub fn spawn<F, E>(&mut self, name: impl Into<String>, work: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display + Send + 'static,
+    {
+        let name = name.into();
+        self.0.spawn(async move {
+            let end = guarded(work).await;
+            (name, end)
+        });
+    }
+
+    /// Waits for the next task to end; `None` when there is none left.
+    ///
+    /// # Errors
+    /// The failure of the task that ended.
+    pub async fn next_end(&mut self) -> Option<Result<String, Failed>> {
+        let ended = self.0.join_next().await?;
+        Some(match ended {
+            Ok((task, Ok(()))) => Ok(task),
+            Ok((task, Err(why))) => Err(Failed { task, why }),
+            Err(error) => Err(Failed { task: "unnamed".into(), why: error.to_string() }),
+        })
+    }
+
+    /// Waits for all of them.
+    ///
+    /// # Errors
+    /// The first failure; the others are aborted then.
+    pub async fn finish(&mut self) -> Result<(), Failed> {
+        while let Some(ended) = self.next_end().await {
+            ended?;
+        }
+        Ok(())
+    }
+}
+
+/// Turns a panic of the work into its complaint, so that the name is not lost with it.
+async fn guarded<F, E>(work: F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: fmt::Display + Send + 'static,
+{
+    let mut one = JoinSet::new();
+    one.spawn(work);
+    match one.join_next().await {
+        Some(Ok(Ok(()))) | None => Ok(()),
+        Some(Ok(Err(error))) => Err(error.to_string()),
+        Some(Err(error)) => Err(format!("it panicked: {error}")),
+    }
+}
+
+/// Runs work that blocks (disk, compression) away from the async threads and waits for its end.
+///
+/// # Panics
+/// If the work itself panicked; the panic goes on in the caller, whose task reports it.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is going away; nobody will look at the answer any more.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Starts blocking work nobody waits for; it must not panic, it has nobody to tell.
+pub fn blocking_detached(work: impl FnOnce() + Send + 'static) {
+    drop(tokio::task::spawn_blocking(work));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_and_an_error_are_failures_with_the_name_of_their_task() {
+        let mut tasks = Tasks::new();
+        tasks.spawn("quiet", async { Ok::<(), String>(()) });
+        assert_eq!(tasks.next_end().await, Some(Ok("quiet".into())));
+
+        tasks.spawn("loud", async { Err("no room") });
+        let failed = tasks.finish().await.unwrap_err();
+        assert_eq!(failed.to_string(), "task `loud` failed: no room");
+
+        tasks.spawn("broken", async {
+            let empty: Vec<u8> = Vec::new();
+            assert!(!empty.is_empty(), "it held nothing");
+            Ok::<(), String>(())
+        });
+        let failed = tasks.finish().await.unwrap_err();
+        assert_eq!(failed.task, "broken");
+        assert!(failed.why.contains("it held nothing"), "{}", failed.why);
+    }
+}

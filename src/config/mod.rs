@@ -1,0 +1,59 @@
+//! The file format: the only room that knows TOML.
+//!
+//! Uses: base, telemetry, and the Settings of queue, sink, dead_letter, admission, delivery, source, admin.
+//! Always: the file is checked as a whole; all faults come back at once, each with its place.
+//! Never: starts anything.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::telemetry::{Format, Level};
+use crate::{admin, admission, dead_letter, delivery, queue, sink, source};
+
+/// The whole configuration, ready for use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Queues, state and dead letters live below it.
+    pub state_dir: PathBuf,
+    /// Longest time for delivery to go on after SIGTERM.
+    pub grace: Duration,
+    /// How log lines look.
+    pub log_format: Format,
+    /// Least severe level that is written.
+    pub log_level: Level,
+    /// Callers, plans, and what streams take.
+    pub admission: admission::Settings,
+    /// By stream name.
+    pub streams: BTreeMap<String, Stream>,
+    /// By destination name.
+    pub destinations: BTreeMap<String, Destination>,
+    /// HTTP listeners.
+    pub http: Vec<source::http::Settings>,
+    /// Tailed files.
+    pub tail: Vec<source::tail::Settings>,
+    /// Dead letters.
+    pub dead_letters: dead_letter::Settings,
+    /// The operator's door.
+    pub admin: admin::Settings,
+}
+
+/// One `[stream.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its queue.
+    pub queue: queue::Settings,
+    /// One per destination, in the order of the file.
+    pub delivery: Vec<delivery::Settings>,
+}
+
+/// One `[destination.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A Kinesis data stream.
+    Kinesis(sink::KinesisSettings),
+    /// A Firehose delivery stream.
+    Firehose(sink::FirehoseSettings),
+    /// A local folder.
+    Directory(sink::DirectorySettings),
+}

@@ -1,0 +1,72 @@
+//! The id a record keeps all its life: a ULID, sorted by time of acceptance.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ulid::Ulid;
+
+use crate::base::random;
+
+/// 48 bits of milliseconds since 1970, 80 random bits; printed as 26 characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId(Ulid);
+
+impl RecordId {
+    /// A fresh id for a record accepted at `unix_ms`.
+    pub fn new(unix_ms: u64) -> Self {
+        // Half of the random space is kept free, so that `plus` cannot run into the time.
+        Self(Ulid::from_parts(unix_ms, random::bits() >> 49))
+    }
+
+    /// The id `offset` places behind this one: the records of one request stand in a row.
+    #[must_use]
+    pub fn plus(self, offset: u32) -> Self {
+        Self(Ulid(self.0.0.wrapping_add(u128::from(offset))))
+    }
+
+    /// When the record was accepted, in milliseconds since 1970.
+    pub fn unix_ms(self) -> u64 {
+        self.0.timestamp_ms()
+    }
+
+    /// As 16 big-endian bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_bytes()
+    }
+
+    /// From 16 big-endian bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Ulid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RecordId {
+    type Err = ulid::DecodeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ulid::from_string(text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_read_back_from_text_and_bytes() {
+        let early = RecordId::new(1_000);
+        let late = RecordId::new(1_001);
+
+        assert!(early < early.plus(1) && early.plus(u32::MAX) < late);
+        assert_eq!(late.unix_ms(), 1_001);
+        assert_eq!(early.plus(u32::MAX).unix_ms(), 1_000);
+        assert_eq!(late.to_string().parse(), Ok(late));
+        assert_eq!(RecordId::from_bytes(late.to_bytes()), late);
+    }
+}

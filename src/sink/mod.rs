@@ -1,0 +1,173 @@
+//! One request to one upstream: Kinesis, Firehose, a directory.
+//!
+//! Uses: base, telemetry.
+//! Always: one attempt per call, one fate per entry, in the order of the request.
+//! Never: retries, waits, or knows a position of the queue.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::secret::Secret;
+
+/// One thing that a request carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Chooses the shard; 1 to 256 characters. Sinks without shards ignore it.
+    pub key: String,
+    /// The bytes to hand over.
+    pub data: Bytes,
+}
+
+/// What one request may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most entries.
+    pub entries: usize,
+    /// Most bytes over all entries, counted as the upstream counts them.
+    pub request_bytes: usize,
+    /// Most bytes of one entry, counted the same way.
+    pub entry_bytes: usize,
+}
+
+/// What became of one entry of a request that was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The upstream has it.
+    Taken,
+    /// The upstream did not take this one.
+    Failed(Fault),
+}
+
+/// What went wrong, in the upstream's own words; what to do about it is delivery's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where it went wrong.
+    pub at: At,
+    /// The upstream's code (`ProvisionedThroughputExceededException`), or weir's own in kebab-case.
+    pub code: String,
+    /// The upstream's words.
+    pub message: String,
+    /// How long the upstream asked to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// Where a fault arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// In the answer about one entry.
+    Entry,
+    /// In the answer about the whole request, with its HTTP status.
+    Answer(u16),
+    /// There was no answer: DNS, connect, TLS, reset. The request was not executed, or maybe was.
+    Transport,
+    /// There was no answer in time; the request may have been executed.
+    Timeout,
+    /// No credentials could be had; nothing was sent.
+    Credentials,
+    /// The local disk of a directory.
+    Disk,
+}
+
+/// One fate per entry, or a fault of the whole request.
+pub type Outcome = Result<Vec<Fate>, Fault>;
+
+/// An upstream that takes entries.
+pub trait Sink: Send + Sync + 'static {
+    /// `kinesis`, `firehose` or `directory`.
+    fn kind(&self) -> &'static str;
+
+    /// What one request may carry.
+    fn limits(&self) -> Limits;
+
+    /// How many bytes an entry counts against the limits.
+    fn weigh(&self, entry: &Entry) -> usize;
+
+    /// Makes the entry for a record: adds framing where the upstream needs it.
+    fn entry(&self, key: String, payload: Bytes) -> Entry;
+
+    /// Sends one request, once.
+    fn put(&self, entries: Vec<Entry>) -> impl Future<Output = Outcome> + Send;
+
+    /// Finishes what is half done (an open file); called once, when delivery has ended.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// What both AWS sinks need to reach their service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsSettings {
+    /// `eu-west-1`; `None` asks the SDK's chain (environment, profile, instance).
+    pub region: Option<String>,
+    /// Another address than the public endpoint of the region.
+    pub endpoint_url: Option<String>,
+    /// Profile of the shared configuration file.
+    pub profile: Option<String>,
+    /// Explicit credentials; `None` asks the SDK's default chain.
+    pub credentials: Option<StaticCredentials>,
+    /// Longest time for TCP and TLS.
+    pub connect_timeout: Duration,
+    /// Longest time for one request.
+    pub request_timeout: Duration,
+}
+
+/// Credentials written in the configuration, by reference to where they are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticCredentials {
+    /// `AKIA…`.
+    pub access_key_id: Secret,
+    /// Its secret.
+    pub secret_access_key: Secret,
+    /// For temporary credentials.
+    pub session_token: Option<Secret>,
+}
+
+/// A Kinesis data stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KinesisSettings {
+    /// Name of the stream, or its ARN.
+    pub stream_name: String,
+    /// Largest record the stream takes, with its key: 1 MiB unless its owner raised it, 10 MiB at most.
+    pub max_record_bytes: u64,
+    /// How to reach it.
+    pub aws: AwsSettings,
+}
+
+/// A Firehose delivery stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirehoseSettings {
+    /// Name of the delivery stream.
+    pub delivery_stream: String,
+    /// Whether each record ends with a newline; Firehose joins records without any.
+    pub newline: bool,
+    /// How to reach it.
+    pub aws: AwsSettings,
+}
+
+/// A local folder of Firehose-shaped objects: `YYYY/MM/DD/HH/<name>-1-….ndjson`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectorySettings {
+    /// The folder.
+    pub path: PathBuf,
+    /// First part of the object names.
+    pub name: String,
+    /// An object is finished when it has this many bytes…
+    pub object_bytes: u64,
+    /// …or this age.
+    pub object_age: Duration,
+    /// How objects are packed.
+    pub compression: Compression,
+}
+
+/// How the objects of a directory are packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// `.gz`.
+    Gzip,
+    /// `.zst`.
+    Zstd,
+}

@@ -1,0 +1,69 @@
+//! Where log lines go and how they look: words for a terminal, JSON for everything else.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Words on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// Words.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least severe level that is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Level {
+    /// Only our own faults.
+    Error,
+    /// And the world's.
+    Warn,
+    /// And what an operator wants to know.
+    #[default]
+    Info,
+    /// And single requests.
+    Debug,
+}
+
+impl Level {
+    /// As tracing's filters write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// Starts logging to standard error. `WEIR_LOG` in the environment wins over `level` (tracing's
+/// filter syntax). A second start in one process changes nothing.
+pub fn start(format: Format, level: Level) {
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| {
+        // The SDK and the HTTP stack talk about every retry; weir says it once, in its own words.
+        EnvFilter::new(format!("warn,weir={}", level.as_str()))
+    });
+    let words = match format {
+        Format::Auto => std::io::stderr().is_terminal(),
+        Format::Text => true,
+        Format::Json => false,
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if words {
+        lines.with_target(false).with_ansi(colour()).try_init()
+    } else {
+        lines.json().flatten_event(true).with_current_span(false).try_init()
+    };
+    // Only tests start twice in one process.
+    drop(started);
+}
+
+fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
