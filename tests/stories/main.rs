@@ -6,4 +6,16 @@
 pub mod support;
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod peers_answer;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
+mod whole_path;

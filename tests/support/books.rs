@@ -40,13 +40,25 @@ impl Books {
         books
     }
 
-    /// Waits until nothing waits any more, then checks.
+    /// Waits until nothing waits any more, as long as something still moves, then checks.
     #[track_caller]
     pub fn settled(agent: &Agent) -> Self {
-        wait_for("every record to be settled", || {
-            let books = Self::check(agent);
-            books.rows.values().all(|row| row.waiting == 0).then_some(books)
-        })
+        let mut before = Self::check(agent);
+        loop {
+            let what = format!("the next record to be settled; the books stand at\n{before}\n");
+            let books = wait_for(&what, || {
+                let books = Self::check(agent);
+                (books != before || books.nothing_waits()).then_some(books)
+            });
+            if books.nothing_waits() {
+                return books;
+            }
+            before = books;
+        }
+    }
+
+    fn nothing_waits(&self) -> bool {
+        self.rows.values().all(|row| row.waiting == 0)
     }
 
     #[track_caller]

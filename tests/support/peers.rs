@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,6 +91,15 @@ impl Kinesis {
     /// For `endpoint_url`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The table of a destination that leads to a stream of this Kinesis.
+    pub fn destination(&self, name: &str, stream: &str) -> String {
+        format!(
+            "[destination.{name}]\ntype = \"kinesis\"\nstream_name = \"{stream}\"\n\
+             region = \"{REGION}\"\nendpoint_url = \"{}\"\nretry_max = \"1 s\"\n",
+            self.url()
+        )
     }
 
     /// From now on connections are refused, and those that stand are cut.
@@ -244,6 +253,15 @@ impl Moto {
         self.url.clone()
     }
 
+    /// The table of a destination that leads to a delivery stream of this Firehose.
+    pub fn destination(&self, name: &str, delivery_stream: &str) -> String {
+        format!(
+            "[destination.{name}]\ntype = \"firehose\"\ndelivery_stream = \"{delivery_stream}\"\n\
+             region = \"{REGION}\"\nendpoint_url = \"{}\"\nretry_max = \"1 s\"\n",
+            self.url()
+        )
+    }
+
     /// Makes a bucket and a delivery stream into it, both of this name.
     #[track_caller]
     pub fn create_delivery_stream(&self, name: &str) {
@@ -314,6 +332,23 @@ fn python() -> PathBuf {
     let python = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(venv).join("bin/python");
     assert!(python.exists(), "moto is missing: run ./tests/run once, it installs moto");
     python
+}
+
+/// Every line of every finished object below a folder that a directory destination writes.
+pub fn object_lines(folder: &Path) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name());
+        if path.is_dir() && !name.to_string_lossy().starts_with('.') {
+            lines.extend(object_lines(&path));
+        } else if name.to_string_lossy().ends_with(".ndjson") {
+            let bytes = fs::read(&path).unwrap();
+            let whole = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            lines.extend(whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec));
+        }
+    }
+    lines
 }
 
 #[track_caller]

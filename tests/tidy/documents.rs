@@ -79,25 +79,38 @@ pub fn metrics_are_explained(tree: &Tree) -> Vec<String> {
     findings
 }
 
-/// Names given to `registry.register("name", …)` and `register_with_unit("name", …, Unit::X, …)`.
+/// The first arguments that are names, in files that know the registry: whether of
+/// `registry.register("name", …)` itself or of a closure that calls it.
 fn registrations(file: &File) -> Vec<(usize, String)> {
     let code = file.production();
+    if !code.contains("Registry") {
+        return Vec::new();
+    }
     let mut names = Vec::new();
-    for (call, has_unit) in [(".register(", false), (".register_with_unit(", true)] {
-        for (start, _) in code.match_indices(call) {
-            let text = file.text.get(start + call.len()..).unwrap_or_default().trim_start();
-            let Some(name) = text.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
-                continue;
-            };
-            let unit = code.get(start..).and_then(|code| code.split_once("Unit::"));
-            let unit = unit.filter(|_| has_unit).map(|(_, rest)| {
-                let unit: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
-                format!("_{}", unit.to_lowercase())
-            });
-            names.push((start, format!("{name}{}", unit.unwrap_or_default())));
+    for (offset, name) in literals(file) {
+        let before = code.get(..offset).unwrap_or_default().trim_end();
+        let called = before.strip_suffix('(').and_then(|call| call.chars().next_back());
+        let after = code.get(offset + name.len() + 2..).unwrap_or_default().trim_start();
+        let is_first_of_several =
+            called.is_some_and(|c| c.is_alphanumeric() || c == '_') && after.starts_with(',');
+        if is_first_of_several && is_metric_name(&name) {
+            let unit = before.ends_with("register_with_unit(").then(|| unit(after)).flatten();
+            names.push((offset, format!("{name}{}", unit.unwrap_or_default())));
         }
     }
     names
+}
+
+/// `_seconds` of `…, Unit::Seconds, …`.
+fn unit(arguments: &str) -> Option<String> {
+    let (_, rest) = arguments.split_once("Unit::")?;
+    let unit: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+    Some(format!("_{}", unit.to_lowercase()))
+}
+
+fn is_metric_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// What the encoder appends, or Prometheus derives, is not part of the name.
@@ -181,10 +194,10 @@ mod on_small_trees {
 
     #[test]
     fn metrics_and_rows_are_compared_both_ways() {
-        let code = "r.register(\n  \"records\", \"Records.\", a);\n\
-                    r.register(\"depth\", \"Depth.\", b);\n\
+        let code = "fn add(r: &mut Registry) { r.register(\n  \"records\", \"Records.\", a);\n\
+                    gauge(\"depth\", words);\n\
                     r.register_with_unit(\"lag\", \"Lag.\", Unit::Seconds, c);\n\
-                    metrics.register(|registry| add(registry));\n";
+                    metrics.register(|registry| add(registry)); [(\"stream\", x)]; }\n";
         let document = "| `weir_records_total` | |\n| `weir_lag_seconds` | |\n| `weir_gone` | |\n";
 
         let findings = metrics_are_explained(&small_tree(&[
