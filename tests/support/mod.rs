@@ -1,0 +1,3 @@
+//! What tests from outside share; no asserts about the product live here.
+
+pub(crate) mod fake_upstream;
