@@ -21,8 +21,14 @@ impl Backoff {
 
     /// The next wait, between half of the current step and the whole of it.
     pub fn next_wait(&mut self) -> Duration {
-        let whole = self.first.saturating_mul(1 << self.step.min(20)).min(self.max);
+        let wait = self.wait_at(self.step);
         self.step = self.step.saturating_add(1);
+        wait
+    }
+
+    /// A wait of the given step, counted from 0, for a caller that counts by itself.
+    pub fn wait_at(&self, step: u32) -> Duration {
+        let whole = self.first.saturating_mul(1 << step.min(20)).min(self.max);
         whole.mul_f64(0.5 + 0.5 * random::fraction())
     }
 

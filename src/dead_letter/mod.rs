@@ -4,15 +4,27 @@
 //! Always: a letter is synced before `put` returns; the shelf is bounded by size and age, and what
 //! ages out is counted.
 //! Never: drops silently; changes a payload.
+//! Files: `<stream>/<destination>/<time>.ndjson`; one that is being taken back has `.taken` behind it.
 
-use std::io;
+mod browse;
+mod shelf;
+mod take;
+
+mod folder;
+mod letter;
+
+mod metrics;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::disk::SharedDisk;
 use crate::record::{Record, RecordId};
+
+pub use browse::{BadLine, LetterFile, Letters, Lying, letters, shelves};
+pub use shelf::Shelf;
+pub use take::{TakenBack, take};
 
 /// Where letters lie and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,18 +33,19 @@ pub struct Settings {
     pub folder: PathBuf,
     /// Most bytes of one destination's letters; the oldest file goes first.
     pub max_bytes: u64,
-    /// Longest time a letter is kept.
+    /// How long a letter is kept. Files go whole, so the first letters of a file stay up to a day
+    /// (or a tenth of this, if that is less) longer.
     pub max_age: Duration,
 }
 
 /// An undeliverable record with its story; one line of JSON in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
-    /// The record as it was accepted.
+    /// The record as it was accepted. `only_for` is not kept: the letter knows its destination.
     pub record: Record,
     /// The stream it was in.
     pub stream: String,
-    /// The destination that cannot take it.
+    /// The destination that cannot take it; `tail.NAME` for a line that never got into the stream.
     pub destination: String,
     /// When it was given up, in milliseconds since 1970.
     pub died_unix_ms: u64,
@@ -44,35 +57,6 @@ pub struct Letter {
     pub code: String,
     /// The upstream's words.
     pub message: String,
-}
-
-/// The letters of one stream and destination.
-#[derive(Debug)]
-pub struct Shelf {}
-
-impl Shelf {
-    /// Opens the folder, or makes it, and cuts a torn last line. Blocks.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn open(
-        disk: SharedDisk,
-        settings: &Settings,
-        stream: &str,
-        destination: &str,
-    ) -> io::Result<Self> {
-        let _ = (disk, settings, stream, destination);
-        todo!()
-    }
-
-    /// Writes letters and syncs them. Blocks.
-    ///
-    /// # Errors
-    /// What the disk says; the same letters may be put again then.
-    pub fn put(&mut self, letters: &[Letter]) -> io::Result<()> {
-        let _ = letters;
-        todo!()
-    }
 }
 
 /// A payload that is no record any more is kept with this id.
@@ -89,3 +73,6 @@ pub fn bare(payload: Bytes) -> Record {
         payload,
     }
 }
+
+#[cfg(test)]
+mod tests;

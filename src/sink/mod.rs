@@ -4,13 +4,22 @@
 //! Always: one attempt per call, one fate per entry, in the order of the request.
 //! Never: retries, waits, or knows a position of the queue.
 
-use std::future::Future;
+mod directory;
+mod firehose;
+mod kinesis;
+
+mod aws;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::base::secret::Secret;
+
+pub use directory::Directory;
+pub use firehose::Firehose;
+pub use kinesis::Kinesis;
 
 /// One thing that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,12 +70,15 @@ pub enum At {
     Entry,
     /// In the answer about the whole request, with its HTTP status.
     Answer(u16),
-    /// There was no answer: DNS, connect, TLS, reset. The request was not executed, or maybe was.
+    /// There was no answer, or none that can be read: DNS, connect, TLS, reset, a count of results
+    /// that is not that of the entries. The request was not executed, or maybe was.
     Transport,
     /// There was no answer in time; the request may have been executed.
     Timeout,
     /// No credentials could be had; nothing was sent.
     Credentials,
+    /// The settings do not make a request; nothing was sent.
+    Settings,
     /// The local disk of a directory.
     Disk,
 }
@@ -82,7 +94,8 @@ pub trait Sink: Send + Sync + 'static {
     /// What one request may carry.
     fn limits(&self) -> Limits;
 
-    /// How many bytes an entry counts against the limits.
+    /// How many bytes an entry counts against the limits; more than [`Limits::entry_bytes`] if and
+    /// only if the upstream cannot take it.
     fn weigh(&self, entry: &Entry) -> usize;
 
     /// Makes the entry for a record: adds framing where the upstream needs it.
@@ -98,7 +111,7 @@ pub trait Sink: Send + Sync + 'static {
 /// What both AWS sinks need to reach their service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsSettings {
-    /// `eu-west-1`; `None` asks the SDK's chain (environment, profile, instance).
+    /// `eu-west-1`; `None` asks the environment (`AWS_REGION`) and the profile.
     pub region: Option<String>,
     /// Another address than the public endpoint of the region.
     pub endpoint_url: Option<String>,
@@ -171,3 +184,6 @@ pub enum Compression {
     /// `.zst`.
     Zstd,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The SDK's errors as faults: the upstream's own code and words, and where it went wrong.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::sink::{At, Fault};
+
+/// Longest message that is kept of an upstream's words, in bytes.
+const MESSAGE_BYTES_MAX: usize = 1_000;
+
+/// What went wrong with a whole request.
+pub(crate) fn fault_of<E>(error: SdkError<E, HttpResponse>) -> Fault
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(context) => {
+            let code = context.err().code().map(str::to_owned);
+            let message = context.err().message().map(str::to_owned);
+            answered(context.raw(), code, message)
+        }
+        SdkError::ResponseError(context) => {
+            let status = context.raw().status().as_u16();
+            if (200..300).contains(&status) {
+                let why = story(&SdkError::<E, HttpResponse>::ResponseError(context));
+                return ambiguous("unreadable-answer", why);
+            }
+            answered(context.raw(), None, None)
+        }
+        SdkError::TimeoutError(_) => without_answer(At::Timeout, "timeout", story(&error)),
+        SdkError::DispatchFailure(ref context) => {
+            let why = story(&error);
+            if find::<CredentialsError>(&error).is_some() {
+                without_answer(At::Credentials, "no-credentials", why)
+            } else if context.is_timeout() {
+                without_answer(At::Timeout, "timeout", why)
+            } else if context.is_user() {
+                settings(why)
+            } else {
+                without_answer(At::Transport, transport_code(&error), why)
+            }
+        }
+        error => settings(story(&error)),
+    }
+}
+
+/// What went wrong with one entry of an answered request.
+pub(crate) fn entry_fault(code: Option<&str>, message: Option<&str>) -> Fault {
+    Fault {
+        at: At::Entry,
+        code: code.unwrap_or("no-code").to_owned(),
+        message: cut(message.unwrap_or_default()).to_owned(),
+        retry_after: None,
+    }
+}
+
+/// No answer, or one that cannot be understood: the request may have been executed.
+pub(crate) fn ambiguous(code: &str, message: String) -> Fault {
+    without_answer(At::Transport, code, message)
+}
+
+/// The request could not be made from what the configuration says.
+pub(crate) fn settings(message: String) -> Fault {
+    without_answer(At::Settings, "unusable-settings", message)
+}
+
+fn without_answer(at: At, code: &str, message: String) -> Fault {
+    Fault { at, code: code.to_owned(), message: cut(&message).to_owned(), retry_after: None }
+}
+
+/// An answer with a status that is no success, in whatever language its body is: JSON from the
+/// service, XML from some emulators and gateways, HTML from proxies.
+fn answered(raw: &HttpResponse, code: Option<String>, message: Option<String>) -> Fault {
+    let status = raw.status().as_u16();
+    let body = raw.body().bytes().map(String::from_utf8_lossy).unwrap_or_default();
+    let code = code.or_else(|| between(&body, "<Code>", "</Code>"));
+    let message = message.or_else(|| between(&body, "<Message>", "</Message>"));
+    Fault {
+        at: At::Answer(status),
+        code: code.unwrap_or_else(|| format!("http-{status}")),
+        message: cut(&message.unwrap_or_else(|| body.trim().to_owned())).to_owned(),
+        retry_after: retry_after(raw),
+    }
+}
+
+/// `x-amz-retry-after` in milliseconds, or `Retry-After` in seconds. Its other form, a date, is
+/// not read: it would trust two clocks at once.
+fn retry_after(raw: &HttpResponse) -> Option<Duration> {
+    let number = |name| raw.headers().get(name).and_then(|text| text.trim().parse::<u64>().ok());
+    number("x-amz-retry-after")
+        .map(Duration::from_millis)
+        .or_else(|| number("retry-after").map(Duration::from_secs))
+}
+
+fn between(text: &str, before: &str, after: &str) -> Option<String> {
+    let (_, rest) = text.split_once(before)?;
+    let (inner, _) = rest.split_once(after)?;
+    Some(inner.trim().to_owned())
+}
+
+fn transport_code(error: &(dyn Error + 'static)) -> &'static str {
+    match find::<io::Error>(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => "connection-refused",
+        Some(
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof,
+        ) => "connection-lost",
+        Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => "unreachable",
+        _ => "no-connection",
+    }
+}
+
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The causes in a row, outermost first, each only once.
+fn story(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !words.iter().any(|said| said.contains(&text)) {
+            words.push(text);
+        }
+        next = error.source();
+    }
+    words.join(": ")
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(text)
+}

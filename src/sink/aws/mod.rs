@@ -1,0 +1,115 @@
+//! The way to an AWS service: region, endpoint, credentials, timeouts; one attempt per call.
+
+mod credentials;
+mod fault;
+
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+
+use super::{AwsSettings, Fate, Fault, Outcome};
+
+pub(super) use fault::{ambiguous, entry_fault, fault_of};
+
+/// What the SDK may change between versions is changed here, after a look at what it means.
+fn behavior() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+/// Settings become what the service clients are built from. Reads files, never the network.
+pub(super) async fn config(
+    settings: &AwsSettings,
+    credentials: Option<SharedCredentialsProvider>,
+) -> Result<SdkConfig, String> {
+    let Some(region) = region(settings).await else {
+        return Err("there is no region to sign for: set `region`, the environment variable \
+                    AWS_REGION, or a region in the profile; nothing was connected"
+            .into());
+    };
+    if let Some(url) = &settings.endpoint_url {
+        check_endpoint(url)?;
+    }
+
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    let mut loader = aws_config::defaults(behavior())
+        .region(region.clone())
+        .http_client(http)
+        .retry_config(RetryConfig::disabled())
+        // A whole request has one time limit of its own; a second clock would only add a fault.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .identity_cache(credentials::cache())
+        .timeout_config(timeouts(settings));
+    if let Some(url) = &settings.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    let provider = match credentials {
+        Some(provider) => provider,
+        None => credentials::provider(settings, region).await,
+    };
+    Ok(loader.credentials_provider(provider).load().await)
+}
+
+/// The SDK's chain without the instance: a gateway that is none would wait for an answer that
+/// never comes, at every start.
+async fn region(settings: &AwsSettings) -> Option<Region> {
+    if let Some(region) = &settings.region {
+        return Some(Region::new(region.clone()));
+    }
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Some(name) = &settings.profile {
+        profile = profile.profile_name(name);
+    }
+    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build())
+        .region()
+        .await
+}
+
+fn check_endpoint(url: &str) -> Result<(), String> {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match host {
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(()),
+        _ => Err(format!(
+            "`endpoint_url` is {url:?}, but it must be an address like \
+             \"https://kinesis.eu-west-1.amazonaws.com\"; nothing was connected"
+        )),
+    }
+}
+
+/// The request's limit runs from the first byte to the answer. Fetching credentials has its own,
+/// so the limit over everything only catches an answer whose body never ends.
+fn timeouts(settings: &AwsSettings) -> TimeoutConfig {
+    let whole = settings.request_timeout + credentials::FETCH_MAX + Duration::from_secs(1);
+    TimeoutConfig::builder()
+        .connect_timeout(settings.connect_timeout)
+        .read_timeout(settings.request_timeout)
+        .operation_timeout(whole)
+        .build()
+}
+
+/// Pairs the results with the entries they answer.
+pub(super) fn outcome(sent: usize, fates: Vec<Fate>) -> Outcome {
+    if fates.len() == sent {
+        return Ok(fates);
+    }
+    let answered = fates.len();
+    Err(ambiguous("wrong-result-count", format!("{answered} results came for {sent} entries")))
+}
+
+/// A request that the SDK refuses to build from what it was given.
+pub(super) fn unbuilt(error: &dyn std::error::Error) -> Fault {
+    fault::settings(error.to_string())
+}

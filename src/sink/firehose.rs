@@ -1,0 +1,121 @@
+//! Data Firehose: PutRecordBatch.
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_firehose::Client;
+use aws_sdk_firehose::primitives::Blob;
+use aws_sdk_firehose::types::{PutRecordBatchResponseEntry, Record};
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::{Entry, Fate, FirehoseSettings, Limits, Outcome, Sink, aws};
+
+/// Most records of one PutRecordBatch call, as the service model says.
+const ENTRIES_MAX: usize = 500;
+
+/// Most bytes of one record before base64, its newline included.
+const RECORD_BYTES_MAX: usize = 1_024_000;
+
+/// Most bytes of one call. The service does not say whether it counts before or after base64, so
+/// the encoded body is held below it, less what surrounds the records (128 bytes at most).
+const REQUEST_BYTES_MAX: usize = (4 << 20) - 128;
+
+/// What JSON adds to the base64 of one record: `{"Data":""},`.
+const WRAPPING_BYTES: usize = 12;
+
+/// One delivery stream.
+#[derive(Debug)]
+pub struct Firehose {
+    client: Client,
+    name: String,
+    newline: bool,
+}
+
+impl Firehose {
+    /// Makes a client for the stream; the network is not touched before the first request.
+    ///
+    /// # Errors
+    /// In words, when the settings name no region or no usable endpoint.
+    pub async fn connect(settings: &FirehoseSettings) -> Result<Self, String> {
+        Self::connect_with(settings, None).await
+    }
+
+    /// The same with credentials of the caller's choosing.
+    pub(super) async fn connect_with(
+        settings: &FirehoseSettings,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, String> {
+        let client = Client::new(&aws::config(&settings.aws, credentials).await?);
+        Ok(Self { client, name: settings.delivery_stream.clone(), newline: settings.newline })
+    }
+}
+
+impl Sink for Firehose {
+    fn kind(&self) -> &'static str {
+        "firehose"
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            entries: ENTRIES_MAX,
+            request_bytes: REQUEST_BYTES_MAX,
+            entry_bytes: encoded(RECORD_BYTES_MAX),
+        }
+    }
+
+    fn weigh(&self, entry: &Entry) -> usize {
+        // Base64 rounds up to three bytes, so a record just over the limit would weigh the same.
+        let over = usize::from(entry.data.len() > RECORD_BYTES_MAX);
+        encoded(entry.data.len()) + over
+    }
+
+    fn entry(&self, key: String, payload: Bytes) -> Entry {
+        let data = if self.newline { with_newline(payload) } else { payload };
+        Entry { key, data }
+    }
+
+    async fn put(&self, entries: Vec<Entry>) -> Outcome {
+        let sent = entries.len();
+        let records = entries
+            .into_iter()
+            .map(|entry| Record::builder().data(Blob::new(Vec::from(entry.data))).build())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| aws::unbuilt(&error))?;
+        let answer = self
+            .client
+            .put_record_batch()
+            .delivery_stream_name(&self.name)
+            .set_records(Some(records))
+            .send()
+            .await
+            .map_err(aws::fault_of)?;
+        aws::outcome(sent, answer.request_responses.into_iter().map(fate).collect())
+    }
+
+    async fn close(&self) {}
+}
+
+/// Only a record id says that the delivery stream has the record.
+fn fate(result: PutRecordBatchResponseEntry) -> Fate {
+    match result.record_id {
+        Some(_) => Fate::Taken,
+        None => Fate::Failed(aws::entry_fault(
+            result.error_code.as_deref(),
+            result.error_message.as_deref(),
+        )),
+    }
+}
+
+/// The bytes one record takes in the body of a call.
+const fn encoded(data_bytes: usize) -> usize {
+    data_bytes.div_ceil(3) * 4 + WRAPPING_BYTES
+}
+
+/// The payload with one newline at its end; one that has it is left as it is.
+pub(super) fn with_newline(payload: Bytes) -> Bytes {
+    if payload.ends_with(b"\n") {
+        return payload;
+    }
+    let mut framed = BytesMut::with_capacity(payload.len() + 1);
+    framed.put_slice(&payload);
+    framed.put_u8(b'\n');
+    framed.freeze()
+}

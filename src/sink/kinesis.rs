@@ -1,0 +1,104 @@
+//! Kinesis Data Streams: PutRecords.
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+use bytes::Bytes;
+
+use super::{Entry, Fate, KinesisSettings, Limits, Outcome, Sink, aws};
+
+/// Most records of one PutRecords call, as the service model says.
+const ENTRIES_MAX: usize = 500;
+
+/// Most bytes of one PutRecords call: data before base64, and partition keys.
+const REQUEST_BYTES_MAX: usize = 10 << 20;
+
+/// One data stream.
+#[derive(Debug)]
+pub struct Kinesis {
+    client: Client,
+    name: Option<String>,
+    arn: Option<String>,
+    record_bytes_max: usize,
+}
+
+impl Kinesis {
+    /// Makes a client for the stream; the network is not touched before the first request.
+    ///
+    /// # Errors
+    /// In words, when the settings name no region or no usable endpoint.
+    pub async fn connect(settings: &KinesisSettings) -> Result<Self, String> {
+        Self::connect_with(settings, None).await
+    }
+
+    /// The same with credentials of the caller's choosing.
+    pub(super) async fn connect_with(
+        settings: &KinesisSettings,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, String> {
+        let client = Client::new(&aws::config(&settings.aws, credentials).await?);
+        let stream = settings.stream_name.clone();
+        let is_arn = stream.starts_with("arn:");
+        let (name, arn) = if is_arn { (None, Some(stream)) } else { (Some(stream), None) };
+        let record_bytes_max = usize::try_from(settings.max_record_bytes).unwrap_or(usize::MAX);
+        Ok(Self { client, name, arn, record_bytes_max: record_bytes_max.min(REQUEST_BYTES_MAX) })
+    }
+}
+
+impl Sink for Kinesis {
+    fn kind(&self) -> &'static str {
+        "kinesis"
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            entries: ENTRIES_MAX,
+            request_bytes: REQUEST_BYTES_MAX,
+            entry_bytes: self.record_bytes_max,
+        }
+    }
+
+    fn weigh(&self, entry: &Entry) -> usize {
+        entry.key.len() + entry.data.len()
+    }
+
+    fn entry(&self, key: String, payload: Bytes) -> Entry {
+        Entry { key, data: payload }
+    }
+
+    async fn put(&self, entries: Vec<Entry>) -> Outcome {
+        let sent = entries.len();
+        let records = entries
+            .into_iter()
+            .map(|entry| {
+                let data = Blob::new(Vec::from(entry.data));
+                PutRecordsRequestEntry::builder().data(data).partition_key(entry.key).build()
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| aws::unbuilt(&error))?;
+        let answer = self
+            .client
+            .put_records()
+            .set_stream_name(self.name.clone())
+            .set_stream_arn(self.arn.clone())
+            .set_records(Some(records))
+            .send()
+            .await
+            .map_err(aws::fault_of)?;
+        aws::outcome(sent, answer.records.into_iter().map(fate).collect())
+    }
+
+    async fn close(&self) {}
+}
+
+/// Only a sequence number says that the stream has the record.
+fn fate(result: PutRecordsResultEntry) -> Fate {
+    match result.sequence_number {
+        Some(_) => Fate::Taken,
+        None => Fate::Failed(aws::entry_fault(
+            result.error_code.as_deref(),
+            result.error_message.as_deref(),
+        )),
+    }
+}

@@ -1,0 +1,274 @@
+//! Requests as the services want them, answers as delivery wants them.
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{
+    ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
+};
+use bytes::Bytes;
+
+use super::fake_upstream::{Answer, FakeUpstream};
+use crate::base::secret::Secret;
+use crate::sink::{
+    At, AwsSettings, Entry, Fate, Fault, Firehose, FirehoseSettings, Kinesis, KinesisSettings,
+    Outcome, Sink, StaticCredentials,
+};
+
+fn aws(url: &str) -> AwsSettings {
+    AwsSettings {
+        region: Some("eu-west-1".into()),
+        endpoint_url: Some(url.into()),
+        profile: None,
+        credentials: Some(StaticCredentials {
+            access_key_id: Secret::new("AKIAEXAMPLE"),
+            secret_access_key: Secret::new("example"),
+            session_token: None,
+        }),
+        connect_timeout: Duration::from_millis(500),
+        request_timeout: Duration::from_millis(300),
+    }
+}
+
+fn kinesis_settings(url: &str) -> KinesisSettings {
+    KinesisSettings { stream_name: "access".into(), max_record_bytes: 1 << 20, aws: aws(url) }
+}
+
+async fn kinesis(url: &str) -> Kinesis {
+    Kinesis::connect(&kinesis_settings(url)).await.unwrap()
+}
+
+async fn firehose(url: &str) -> Firehose {
+    let settings =
+        FirehoseSettings { delivery_stream: "access-to-s3".into(), newline: true, aws: aws(url) };
+    Firehose::connect(&settings).await.unwrap()
+}
+
+async fn put(sink: &impl Sink, payloads: &[&str]) -> Outcome {
+    sink.put(super::entries(sink, payloads)).await
+}
+
+fn fault(at: At, code: &str, message: &str) -> Fault {
+    Fault { at, code: code.into(), message: message.into(), retry_after: None }
+}
+
+#[tokio::test]
+async fn kinesis_gets_keys_and_data_by_name_or_by_arn() {
+    let fake = FakeUpstream::start().await;
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/access";
+    let by_arn = KinesisSettings { stream_name: arn.into(), ..kinesis_settings(&fake.url()) };
+
+    let named = put(&kinesis(&fake.url()).await, &["one", "two"]).await;
+    let with_arn = put(&Kinesis::connect(&by_arn).await.unwrap(), &["three"]).await;
+
+    assert_eq!(named, Ok(vec![Fate::Taken; 2]));
+    assert_eq!(with_arn, Ok(vec![Fate::Taken]));
+    let taken: Vec<_> = fake
+        .taken()
+        .into_iter()
+        .map(|taken| (taken.stream, taken.key, String::from_utf8(taken.data).unwrap()))
+        .collect();
+    let row = |stream: &str, text: &str| (stream.into(), format!("key of {text}"), text.into());
+    assert_eq!(taken, [row("access", "one"), row("access", "two"), row(arn, "three")]);
+}
+
+#[tokio::test]
+async fn firehose_gets_every_record_with_exactly_one_newline() {
+    let fake = FakeUpstream::start().await;
+    let sink = firehose(&fake.url()).await;
+
+    assert_eq!(put(&sink, &["one", "two\n", ""]).await, Ok(vec![Fate::Taken; 3]));
+
+    let data: Vec<_> = fake.taken().into_iter().map(|taken| taken.data).collect();
+    assert_eq!(data, [b"one\n".to_vec(), b"two\n".to_vec(), b"\n".to_vec()]);
+}
+
+#[tokio::test]
+async fn each_entry_has_its_own_fate_in_the_order_of_the_request() {
+    let fake = FakeUpstream::start().await;
+    for code in ["ProvisionedThroughputExceededException", "InternalFailure"] {
+        fake.script(move |request| Answer::fail_entries(request, code, |place, _| place == 1));
+        let failed = Fate::Failed(fault(At::Entry, code, &format!("{code} for this record")));
+        let expected = Ok(vec![Fate::Taken, failed, Fate::Taken]);
+
+        assert_eq!(put(&kinesis(&fake.url()).await, &["a", "b", "c"]).await, expected);
+        assert_eq!(put(&firehose(&fake.url()).await, &["a", "b", "c"]).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_request_keeps_the_services_code_words_status_and_wait() {
+    let fake = FakeUpstream::start().await;
+    let kinesis = kinesis(&fake.url()).await;
+    let firehose = firehose(&fake.url()).await;
+
+    fake.next(
+        2,
+        Answer::Refuse {
+            status: 400,
+            code: "com.amazonaws.kinesis#KMSThrottlingException".into(),
+            message: "slower".into(),
+            retry_after_ms: Some(1_500),
+        },
+    );
+    let expected = Fault {
+        retry_after: Some(Duration::from_millis(1_500)),
+        ..fault(At::Answer(400), "KMSThrottlingException", "slower")
+    };
+    assert_eq!(put(&kinesis, &["a"]).await, Err(expected.clone()));
+    assert_eq!(put(&firehose, &["a"]).await, Err(expected));
+
+    fake.next(1, Answer::refuse(400, "NobodyKnowsThis", "new"));
+    let expected = fault(At::Answer(400), "NobodyKnowsThis", "new");
+    assert_eq!(put(&kinesis, &["a"]).await, Err(expected));
+}
+
+#[tokio::test]
+async fn answers_in_other_languages_than_json_are_understood_as_far_as_they_go() {
+    let fake = FakeUpstream::start().await;
+    let kinesis = kinesis(&fake.url()).await;
+    let raw = |status, content_type, body: &str, retry_after_s| Answer::Raw {
+        status,
+        content_type,
+        body: body.into(),
+        retry_after_s,
+    };
+
+    let xml = "<ErrorResponse><Error><Code>InvalidClientTokenId</Code>\
+               <Message>no such key</Message></Error></ErrorResponse>";
+    fake.next(1, raw(403, "text/xml", xml, None));
+    let expected = fault(At::Answer(403), "InvalidClientTokenId", "no such key");
+    assert_eq!(put(&kinesis, &["a"]).await, Err(expected));
+
+    fake.next(1, raw(502, "text/html", "<h1>Bad gateway</h1>", Some(7)));
+    let expected = Fault {
+        retry_after: Some(Duration::from_secs(7)),
+        ..fault(At::Answer(502), "http-502", "<h1>Bad gateway</h1>")
+    };
+    assert_eq!(put(&kinesis, &["a"]).await, Err(expected));
+
+    fake.next(1, raw(503, "application/x-amz-json-1.1", "", None));
+    assert_eq!(put(&kinesis, &["a"]).await, Err(fault(At::Answer(503), "http-503", "")));
+
+    fake.next(1, raw(200, "text/html", "<h1>Sign in to this network</h1>", None));
+    let fault = put(&kinesis, &["a"]).await.unwrap_err();
+    assert_eq!((fault.at, fault.code.as_str()), (At::Transport, "unreadable-answer"));
+}
+
+#[tokio::test]
+async fn an_answer_with_too_few_or_too_many_results_says_nothing_about_any_entry() {
+    let fake = FakeUpstream::start().await;
+    for count in [0, 1, 3] {
+        fake.next(2, Answer::TakeButAnswer(count));
+        let message = format!("{count} results came for 2 entries");
+        let expected = Err(fault(At::Transport, "wrong-result-count", &message));
+
+        assert_eq!(put(&kinesis(&fake.url()).await, &["a", "b"]).await, expected);
+        assert_eq!(put(&firehose(&fake.url()).await, &["a", "b"]).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn no_answer_is_told_from_an_answer_that_came_too_late() {
+    let fake = FakeUpstream::start().await;
+    let sink = kinesis(&fake.url()).await;
+
+    for lost in [Answer::Reset, Answer::TakeAndReset] {
+        fake.next(1, lost);
+        assert_eq!(put(&sink, &["a"]).await.unwrap_err().at, At::Transport);
+    }
+    fake.next(1, Answer::TakeAndStall);
+    assert_eq!(put(&sink, &["a"]).await.unwrap_err().at, At::Timeout);
+
+    let gone = fake.url();
+    fake.stop().await;
+    let fault = put(&kinesis(&gone).await, &["a"]).await.unwrap_err();
+    assert_eq!((fault.at, fault.code.as_str()), (At::Transport, "connection-refused"));
+    let fault = put(&kinesis("http://no-such-host.invalid").await, &["a"]).await.unwrap_err();
+    assert_eq!((fault.at, fault.code.as_str()), (At::Transport, "no-connection"));
+}
+
+#[derive(Debug)]
+struct NoCredentials;
+
+impl ProvideCredentials for NoCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let words = "nobody lent any";
+        future::ProvideCredentials::ready(Err::<Credentials, _>(CredentialsError::not_loaded(
+            words,
+        )))
+    }
+}
+
+#[tokio::test]
+async fn absent_credentials_are_a_fault_of_the_request_not_of_the_start() {
+    let fake = FakeUpstream::start().await;
+    let none = SharedCredentialsProvider::new(NoCredentials);
+
+    let settings = kinesis_settings(&fake.url());
+    let sink = Kinesis::connect_with(&settings, Some(none)).await.unwrap();
+    let fault = put(&sink, &["a"]).await.unwrap_err();
+
+    assert_eq!((fault.at, fault.code.as_str()), (At::Credentials, "no-credentials"));
+    assert!(fault.message.contains("nobody lent any"), "{}", fault.message);
+    assert_eq!(fake.request_count(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_endpoint_is_refused_in_words() {
+    let settings = |url: &str| KinesisSettings { aws: aws(url), ..kinesis_settings(url) };
+    for wrong in ["kinesis.eu-west-1.amazonaws.com", "http://", "http://a b", "ftp://x"] {
+        let words = Kinesis::connect(&settings(wrong)).await.unwrap_err();
+        assert!(words.starts_with(&format!("`endpoint_url` is {wrong:?}, but")), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_over_the_limit_weighs_more_than_the_limit_and_one_at_it_does_not() {
+    let entry = |key: &str, bytes: usize| Entry { key: key.into(), data: vec![b'x'; bytes].into() };
+
+    let sink = kinesis("http://127.0.0.1:1").await;
+    let most = sink.limits().entry_bytes;
+    assert_eq!(most, 1 << 20);
+    assert_eq!(sink.weigh(&entry("key", (1 << 20) - 3)), most);
+    assert_eq!(sink.weigh(&entry("key", (1 << 20) - 2)), most + 1);
+
+    let sink = firehose("http://127.0.0.1:1").await;
+    let most = sink.limits().entry_bytes;
+    assert!(sink.weigh(&entry("", 1_024_000)) <= most);
+    for over in [1_024_001, 1_024_002, 1_024_003, 2_000_000] {
+        assert!(sink.weigh(&entry("", over)) > most, "{over}");
+    }
+    assert_eq!(sink.entry(String::new(), Bytes::from_static(b"x")).data.len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_at_the_limits_is_taken_by_the_services() {
+    let fake = FakeUpstream::start().await;
+    let mut kinesis_settings = kinesis_settings(&fake.url());
+    kinesis_settings.max_record_bytes = 10 << 20;
+    kinesis_settings.aws.request_timeout = Duration::from_secs(20);
+    let sink = Kinesis::connect(&kinesis_settings).await.unwrap();
+    let largest = vec![Entry { key: "k".into(), data: vec![7; (10 << 20) - 1].into() }];
+    assert_eq!(sink.weigh(&largest[0]), sink.limits().entry_bytes);
+    assert_eq!(sink.put(largest).await, Ok(vec![Fate::Taken]));
+
+    let settings = FirehoseSettings {
+        delivery_stream: "x".repeat(64),
+        newline: true,
+        aws: kinesis_settings.aws,
+    };
+    let sink = Firehose::connect(&settings).await.unwrap();
+    let limits = sink.limits();
+    let one = sink.entry(String::new(), vec![b'x'; 8_000].into());
+    let mut full = vec![one; limits.entries];
+    while full.iter().map(|entry| sink.weigh(entry)).sum::<usize>() > limits.request_bytes {
+        full.pop();
+    }
+    let sent = full.len();
+    assert!(sent > 300, "{sent}");
+    assert_eq!(sink.put(full).await, Ok(vec![Fate::Taken; sent]));
+}

@@ -1,0 +1,18 @@
+//! The sinks against an upstream that does what it is told, and against a disk.
+
+#[path = "../../../tests/support/fake_upstream.rs"]
+mod fake_upstream;
+
+mod aws;
+mod directory;
+
+use bytes::Bytes;
+
+use super::{Entry, Sink};
+
+fn entries(sink: &impl Sink, payloads: &[&str]) -> Vec<Entry> {
+    payloads
+        .iter()
+        .map(|payload| sink.entry(format!("key of {payload}"), Bytes::from((*payload).to_owned())))
+        .collect()
+}

@@ -1,0 +1,420 @@
+//! A Kinesis and Firehose that does what a test tells it, over real HTTP on the loopback.
+//!
+//! It refuses what the real services refuse (counts, sizes, keys), keeps what it took, and answers
+//! each request by a script: `fake.script(|request| Answer::Take)`.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this file")]
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// The running fake; it ends when it is dropped.
+pub(crate) struct FakeUpstream {
+    state: Arc<Mutex<State>>,
+    address: SocketAddr,
+    connections: JoinSet<()>,
+}
+
+/// Which service was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// PutRecords.
+    Kinesis,
+    /// PutRecordBatch.
+    Firehose,
+}
+
+/// A request as the script sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Counted from 0 over all requests.
+    pub(crate) number: usize,
+    /// Which service was called.
+    pub(crate) service: Service,
+    /// Name or ARN of the stream.
+    pub(crate) stream: String,
+    /// What it carries, in order.
+    pub(crate) records: Vec<Sent>,
+    /// Bytes of the body.
+    pub(crate) body_bytes: usize,
+}
+
+/// One record of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// The partition key; empty for Firehose.
+    pub(crate) key: String,
+    /// The data, decoded.
+    pub(crate) data: Vec<u8>,
+}
+
+/// One record that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Number of the request that brought it.
+    pub(crate) request: usize,
+    /// Name or ARN of the stream.
+    pub(crate) stream: String,
+    /// The partition key; empty for Firehose.
+    pub(crate) key: String,
+    /// The data, decoded.
+    pub(crate) data: Vec<u8>,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// All records are taken.
+    Take,
+    /// Records with `Some` fail with that code and message, the others are taken. Records behind
+    /// the end of the list are taken.
+    Entries(Vec<Option<(String, String)>>),
+    /// The whole request is refused in the service's own JSON shape.
+    Refuse {
+        /// HTTP status.
+        status: u16,
+        /// `__type`.
+        code: String,
+        /// `message`.
+        message: String,
+        /// `x-amz-retry-after`, in milliseconds.
+        retry_after_ms: Option<u64>,
+    },
+    /// Nothing is taken, and this is answered as it stands.
+    Raw {
+        /// HTTP status.
+        status: u16,
+        /// Content type.
+        content_type: &'static str,
+        /// Body.
+        body: String,
+        /// `Retry-After`, in seconds.
+        retry_after_s: Option<u64>,
+    },
+    /// Nothing is taken; the connection closes without an answer.
+    Reset,
+    /// All records are taken; the connection closes without an answer.
+    TakeAndReset,
+    /// Nothing is taken; no answer ever comes.
+    Stall,
+    /// All records are taken; no answer ever comes.
+    TakeAndStall,
+    /// The other answer, after this time.
+    After(Duration, Box<Answer>),
+    /// All records are taken, but this many results are answered.
+    TakeButAnswer(usize),
+}
+
+impl Answer {
+    /// A refusal of the whole request.
+    pub(crate) fn refuse(status: u16, code: &str, message: &str) -> Self {
+        let (code, message) = (code.to_owned(), message.to_owned());
+        Self::Refuse { status, code, message, retry_after_ms: None }
+    }
+
+    /// Records for which `fails` holds fail with this code, the others are taken.
+    pub(crate) fn fail_entries(
+        request: &Request,
+        code: &str,
+        fails: impl Fn(usize, &Sent) -> bool,
+    ) -> Self {
+        let failed = Some((code.to_owned(), format!("{code} for this record")));
+        let of = |(place, sent)| if fails(place, sent) { failed.clone() } else { None };
+        Self::Entries(request.records.iter().enumerate().map(of).collect())
+    }
+}
+
+type Script = Box<dyn FnMut(&Request) -> Answer + Send>;
+
+struct State {
+    script: Script,
+    requests: Vec<Request>,
+    taken: Vec<Taken>,
+    limits_are_kept: bool,
+}
+
+impl FakeUpstream {
+    /// Starts one that takes everything within the services' limits.
+    pub(crate) async fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Starts one at an address, for a test that knew it before.
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the loopback has a port left");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let state = Arc::new(Mutex::new(State {
+            script: Box::new(|_| Answer::Take),
+            requests: Vec::new(),
+            taken: Vec::new(),
+            limits_are_kept: true,
+        }));
+        let mut connections = JoinSet::new();
+        connections.spawn(accept(listener, Arc::clone(&state)));
+        Self { state, address, connections }
+    }
+
+    /// Ends it: returns once nobody listens any more and its connections are gone.
+    pub(crate) async fn stop(mut self) {
+        self.connections.shutdown().await;
+    }
+
+    /// For `endpoint_url`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Decides about every request from now on.
+    pub(crate) fn script(&self, script: impl FnMut(&Request) -> Answer + Send + 'static) {
+        self.locked().script = Box::new(script);
+    }
+
+    /// Answers the next `count` requests with this, and takes all later ones.
+    pub(crate) fn next(&self, count: usize, answer: Answer) {
+        let mut left = count;
+        self.script(move |_| {
+            let now = left > 0;
+            left = left.saturating_sub(1);
+            if now { answer.clone() } else { Answer::Take }
+        });
+    }
+
+    /// Refuses every request that carries a record for which `is_poison` holds.
+    pub(crate) fn poisoned_by(&self, is_poison: impl Fn(&Sent) -> bool + Send + 'static) {
+        self.script(move |request| {
+            if request.records.iter().any(&is_poison) {
+                Answer::refuse(400, "ValidationException", "a record is not valid")
+            } else {
+                Answer::Take
+            }
+        });
+    }
+
+    /// What was taken so far, in the order of taking.
+    pub(crate) fn taken(&self) -> Vec<Taken> {
+        self.locked().taken.clone()
+    }
+
+    /// How many records were taken so far.
+    pub(crate) fn taken_count(&self) -> usize {
+        self.locked().taken.len()
+    }
+
+    /// Every request that arrived whole, whatever became of it.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.locked().requests.clone()
+    }
+
+    /// How many requests arrived whole.
+    pub(crate) fn request_count(&self) -> usize {
+        self.locked().requests.len()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        connections.spawn(async move {
+            let service = service_fn(move |request| answer(request, Arc::clone(&state)));
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            // A connection that the script closed ends with an error, as it should.
+            drop(connection);
+        });
+    }
+}
+
+type Reply = hyper::Response<Full<Bytes>>;
+
+async fn answer(
+    request: hyper::Request<Incoming>,
+    state: Arc<Mutex<State>>,
+) -> Result<Reply, &'static str> {
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+    let service = match target.unwrap_or_default().rsplit('.').next() {
+        Some("PutRecords") => Service::Kinesis,
+        Some("PutRecordBatch") => Service::Firehose,
+        _ => return Ok(refusal(400, "UnknownOperationException", "", None)),
+    };
+    let body = request.into_body().collect().await.map_err(|_| "the body broke off")?.to_bytes();
+    let Some(mut request) = read(service, &body) else {
+        return Ok(refusal(400, "SerializationException", "the body is not understood", None));
+    };
+
+    let mut decided = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        request.number = state.requests.len();
+        state.requests.push(request.clone());
+        match beyond_limits(&request).filter(|_| state.limits_are_kept) {
+            Some(words) => Answer::refuse(400, "InvalidArgumentException", words),
+            None => (state.script)(&request),
+        }
+    };
+    while let Answer::After(wait, then) = decided {
+        tokio::time::sleep(wait).await;
+        decided = *then;
+    }
+    carry_out(decided, &request, &state).await
+}
+
+async fn carry_out(
+    decided: Answer,
+    request: &Request,
+    state: &Mutex<State>,
+) -> Result<Reply, &'static str> {
+    match decided {
+        Answer::Take | Answer::After(..) => Ok(take(request, &[], state)),
+        Answer::Entries(failed) => Ok(take(request, &failed, state)),
+        Answer::Refuse { status, code, message, retry_after_ms } => {
+            Ok(refusal(status, &code, &message, retry_after_ms))
+        }
+        Answer::Raw { status, content_type, body, retry_after_s } => {
+            let mut reply = reply(status, content_type, body);
+            if let Some(seconds) = retry_after_s {
+                reply.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            Ok(reply)
+        }
+        Answer::Reset => Err("closed by the script"),
+        Answer::TakeAndReset => {
+            drop(take(request, &[], state));
+            Err("closed by the script")
+        }
+        Answer::Stall => never().await,
+        Answer::TakeAndStall => {
+            drop(take(request, &[], state));
+            never().await
+        }
+        Answer::TakeButAnswer(count) => {
+            drop(take(request, &[], state));
+            let results = vec![success(request.service, request.number, 0); count];
+            Ok(results_reply(request.service, results, 0))
+        }
+    }
+}
+
+async fn never() -> Result<Reply, &'static str> {
+    let never: Result<Infallible, &'static str> = std::future::pending().await;
+    match never {
+        Err(words) => Err(words),
+    }
+}
+
+fn take(request: &Request, failed: &[Option<(String, String)>], state: &Mutex<State>) -> Reply {
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut results = Vec::with_capacity(request.records.len());
+    let mut failed_count = 0;
+    for (place, sent) in request.records.iter().enumerate() {
+        if let Some(Some((code, message))) = failed.get(place) {
+            failed_count += 1;
+            results.push(json!({ "ErrorCode": code, "ErrorMessage": message }));
+            continue;
+        }
+        results.push(success(request.service, request.number, place));
+        state.taken.push(Taken {
+            request: request.number,
+            stream: request.stream.clone(),
+            key: sent.key.clone(),
+            data: sent.data.clone(),
+        });
+    }
+    results_reply(request.service, results, failed_count)
+}
+
+fn success(service: Service, request: usize, place: usize) -> Value {
+    match service {
+        Service::Kinesis => json!({
+            "SequenceNumber": format!("4959{request:020}{place:06}"),
+            "ShardId": "shardId-000000000000",
+        }),
+        Service::Firehose => json!({ "RecordId": format!("record-{request}-{place}") }),
+    }
+}
+
+fn results_reply(service: Service, results: Vec<Value>, failed_count: usize) -> Reply {
+    let body = match service {
+        Service::Kinesis => json!({ "FailedRecordCount": failed_count, "Records": results }),
+        Service::Firehose => json!({ "FailedPutCount": failed_count, "RequestResponses": results }),
+    };
+    reply(200, "application/x-amz-json-1.1", body.to_string())
+}
+
+fn refusal(status: u16, code: &str, message: &str, retry_after_ms: Option<u64>) -> Reply {
+    let body = json!({ "__type": code, "message": message }).to_string();
+    let mut reply = reply(status, "application/x-amz-json-1.1", body);
+    if let Some(ms) = retry_after_ms {
+        reply.headers_mut().insert("x-amz-retry-after", ms.into());
+    }
+    reply
+}
+
+fn reply(status: u16, content_type: &'static str, body: String) -> Reply {
+    let mut reply = hyper::Response::new(Full::new(Bytes::from(body)));
+    *reply.status_mut() = hyper::StatusCode::from_u16(status).expect("tests name real statuses");
+    reply.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    reply
+}
+
+fn read(service: Service, body: &[u8]) -> Option<Request> {
+    let document: Value = serde_json::from_slice(body).ok()?;
+    let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
+    let stream = match service {
+        Service::Kinesis => text("StreamName").or_else(|| text("StreamARN"))?,
+        Service::Firehose => text("DeliveryStreamName")?,
+    };
+    let records = document.get("Records")?.as_array()?.iter().map(record).collect::<Option<_>>()?;
+    Some(Request { number: 0, service, stream, records, body_bytes: body.len() })
+}
+
+fn record(document: &Value) -> Option<Sent> {
+    let key = document.get("PartitionKey").and_then(Value::as_str).unwrap_or_default();
+    let data = BASE64.decode(document.get("Data")?.as_str()?).ok()?;
+    Some(Sent { key: key.to_owned(), data })
+}
+
+/// What the real services refuse, whatever the script says.
+fn beyond_limits(request: &Request) -> Option<&'static str> {
+    let bytes = |sent: &Sent| sent.key.len() + sent.data.len();
+    let (record_max, request_max, total) = match request.service {
+        Service::Kinesis => (10 << 20, 10 << 20, request.records.iter().map(bytes).sum()),
+        Service::Firehose => (1_024_000, 4 << 20, request.body_bytes),
+    };
+    let is_kinesis = request.service == Service::Kinesis;
+    let key_is_wrong = |sent: &Sent| !(1..=256).contains(&sent.key.chars().count());
+    if request.records.is_empty() || request.records.len() > 500 {
+        Some("a request has 1 to 500 records")
+    } else if total > request_max {
+        Some("the request is too large")
+    } else if request.records.iter().any(|sent| bytes(sent) > record_max) {
+        Some("a record is too large")
+    } else if is_kinesis && request.records.iter().any(key_is_wrong) {
+        Some("a partition key has 1 to 256 characters")
+    } else {
+        None
+    }
+}
