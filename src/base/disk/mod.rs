@@ -5,6 +5,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 mod faulty;
+pub mod foreign;
 mod real;
 
 use std::io;
