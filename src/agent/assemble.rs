@@ -74,8 +74,8 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     let mut tails = Vec::new();
     let mut tail_watches = BTreeMap::new();
     for settings in &config.tail {
-        let (clock, door) = (ground.clock.clone(), admission.clone());
-        let tail = Tail::new(settings.clone(), clock, door, &ground.metrics);
+        let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
+        let tail = Tail::new(settings.clone(), disk, clock, admission.clone(), &ground.metrics);
         tail_watches.insert(settings.name.clone(), tail.watch());
         tails.push((settings.name.clone(), tail));
     }
@@ -144,7 +144,7 @@ async fn feeder(
             let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
             let directory = directory.clone();
             let folder = directory.path.clone();
-            let opened = blocking(move || Directory::open(disk, clock, directory)).await;
+            let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
             bench.employ(opened.map_err(|error| {
                 StartError::Disk(format!(
                     "the directory {} of destination `{}` cannot be used: {error}",

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
-use super::StartError;
 use super::assemble::{Feeder, Ground, Parts, assemble};
 use super::signals::Signals;
 use super::state_dir::Addresses;
 use super::status::Picture;
+use super::{StartError, replay};
 use crate::admin::Views;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
@@ -194,9 +194,7 @@ fn views(picture: &Arc<Picture>, config: &Config, ground: &Ground) -> Views {
         status: Arc::new(move || drawn.draw()),
         unready: Arc::new(move || judged.unready()),
         replay: Arc::new(move |filter| {
-            let (disk, letters) = (disk.clone(), letters.clone());
-            let queues = queues.queues.clone();
-            Box::pin(super::replay::replay(disk, letters, queues, filter))
+            Box::pin(replay::answer(queues.clone(), disk.clone(), letters.clone(), filter))
         }),
     }
 }

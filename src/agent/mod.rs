@@ -6,6 +6,7 @@
 
 mod assemble;
 mod lifecycle;
+mod replay;
 mod signals;
 mod state_dir;
 mod status;

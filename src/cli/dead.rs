@@ -183,6 +183,8 @@ fn put_back(replay: &Replay) -> Answer {
     let answer = replay.reach.ask(Method::POST, "/dead/replay", Some(&filter))?;
     let number = |key| answer.get(key).and_then(Value::as_u64).unwrap_or(0);
     let left = number("left");
+    let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten();
+    notes.filter_map(Value::as_str).for_each(|note| tell(format!("warning: {note}")));
     say(match (replay.json, left) {
         (true, _) => format!("{answer:#}"),
         (false, 0) => format!("{} dead letters are back in their queue", count(number("records"))),
