@@ -4,12 +4,33 @@
 //! Always: the file is checked as a whole; all faults come back at once, each with its place.
 //! Never: starts anything.
 
+mod assemble;
+mod document;
+mod doubts;
+mod finding;
+mod key;
+mod load;
+mod masks;
+pub mod reference;
+mod rules;
+mod sections;
+mod suggest;
+mod summary;
+mod value;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::telemetry::{Format, Level};
 use crate::{admin, admission, dead_letter, delivery, queue, sink, source};
+
+pub use finding::{Finding, Findings, Severity};
+pub use load::{Loaded, demo, load, parse};
 
 /// The whole configuration, ready for use.
 #[derive(Clone, Debug, PartialEq, Eq)]
