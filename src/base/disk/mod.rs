@@ -8,7 +8,7 @@ mod faulty;
 mod real;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(any(test, feature = "testing"))]
@@ -91,6 +91,14 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// The path behind all symbolic links; the path itself on a disk that has none.
+    ///
+    /// # Errors
+    /// `NotFound`, and what the system says.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_path_buf())
+    }
 
     /// Bytes an unprivileged process may still write on the file system that holds `path`.
     ///
@@ -177,6 +185,15 @@ pub fn read_file(disk: &dyn Disk, path: &Path, max: u64) -> io::Result<Vec<u8>> 
     let read = read_full_at(file.as_ref(), &mut bytes, 0)?;
     bytes.truncate(read);
     Ok(bytes)
+}
+
+/// Reads a file that the operator named, of at most `max` bytes. Unlike weir's own files it may be
+/// a symbolic link, as everything is that Kubernetes mounts from a `ConfigMap` or `Secret`.
+///
+/// # Errors
+/// `FileTooLarge` above `max`, and what the disk says.
+pub fn read_named_file(disk: &dyn Disk, path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    read_file(disk, &disk.resolve(path)?, max)
 }
 
 /// Replaces a file so that after a crash either the old or the new content is there, whole:

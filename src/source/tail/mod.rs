@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::base::shutdown::Stopping;
+use crate::dead_letter;
 use crate::telemetry::Metrics;
 
 /// One `[tail.NAME]` block.
@@ -28,8 +29,8 @@ pub struct Settings {
     pub max_line_bytes: usize,
     /// How often folders are looked through in case an event was missed.
     pub rescan_every: Duration,
-    /// A folder for letters about lines that admission rejects: `state_dir/dead`.
-    pub dead_folder: PathBuf,
+    /// Where lines go that admission rejects.
+    pub dead_letters: dead_letter::Settings,
 }
 
 /// Where a file begins.
