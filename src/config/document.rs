@@ -71,26 +71,28 @@ impl<'d> Section<'d> {
 
     /// A table that is there once, or not at all: then all its settings are at their defaults.
     pub(super) fn single(&mut self, table: &'static Table, reading: &mut Reading<'_>) -> Self {
-        let taken = self.take_table(table.name, &mut reading.faults);
         let title = format!("[{}]", table.name);
+        let taken = self.take_table(table.name, &title, &mut reading.faults);
         let (place, entries) = taken.unwrap_or_default();
         Self { title, place, what: table.what, known: table.keys().collect(), tables: &[], entries }
     }
 
     /// The settings below one name: `queue.max_bytes`.
     pub(super) fn nested(&mut self, reading: &mut Reading<'_>, key: &Key) -> Self {
-        let taken = self.take_table(key.name, &mut reading.faults);
+        let rows: &[Key] = match key.kind {
+            Kind::Rows(rows) => rows,
+            _ => &[],
+        };
+        let first = rows.first().map(|row| format!("{} = {}", row.name, row.example_toml()));
+        let example = format!("{} = {{ {} }}", key.name, first.unwrap_or_default());
+        let taken = self.take_table(key.name, &example, &mut reading.faults);
         let within = self.title.trim_end_matches(']');
         let title = match within {
             "" => format!("[{}]", key.name),
             within => format!("{within}.{}]", key.name),
         };
-        let known = match key.kind {
-            Kind::Rows(rows) => rows.iter().collect(),
-            _ => Vec::new(),
-        };
         let (place, entries) = taken.unwrap_or_default();
-        Self { title, place, what: key.name, known, tables: &[], entries }
+        Self { title, place, what: key.name, known: rows.iter().collect(), tables: &[], entries }
     }
 
     /// The top of the file, with the tables that may stand in it.
@@ -108,13 +110,18 @@ impl<'d> Section<'d> {
         self.take_entry(key.name)
     }
 
-    fn take_table(&mut self, name: &str, faults: &mut Faults) -> Option<(Place, Vec<Entry<'d>>)> {
+    fn take_table(
+        &mut self,
+        name: &str,
+        example: &str,
+        faults: &mut Faults,
+    ) -> Option<(Place, Vec<Entry<'d>>)> {
         let entry = self.take_entry(name)?;
         match entry.value.get_ref() {
             DeValue::Table(table) => Some((entry.value.span(), entries(table))),
             other => {
                 let name = At { value: name.to_owned(), place: entry.place };
-                faults.push(no_table(&name, other, &format!("[{}]", name.value)));
+                faults.push(no_table(&name, other, example));
                 None
             }
         }
@@ -176,7 +183,10 @@ impl<'d> Section<'d> {
             _ => format!("unknown key `{name}` in {}", self.title),
         };
         let fault = Fault::new(entry.place.clone(), message);
-        let fault = fault.label(format!("not a setting of {}", self.what));
+        let fault = match entry.value.get_ref() {
+            DeValue::Table(_) if is_top => fault.label("no table has this name"),
+            _ => fault.label(format!("not a setting of {}", self.what)),
+        };
         if let Some(near) = near {
             return fault.hint(format!("did you mean `{near}`?"));
         }
@@ -203,7 +213,7 @@ pub(super) fn noun(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
+        DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
@@ -242,7 +252,7 @@ fn check_name(name: &At<String>, table: &Table, faults: &mut Faults) {
     if is_name(&name.value) {
         return;
     }
-    let message = format!("`{}` is no name for {}", clip(&name.value), table.what);
+    let message = format!("`{}` cannot be NAME in [{}.NAME]", clip(&name.value), table.name);
     let fault = Fault::new(name.place.clone(), message).label("not a name");
     faults.push(fault.hint(format!(
         "1 to {NAME_CHARS_MAX} of A-Z, a-z, 0-9, `_`, `-` and `.`, not beginning with `.`"

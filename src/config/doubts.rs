@@ -13,7 +13,7 @@ use super::sections::destination::IN_FLIGHT_BYTES;
 use super::sections::stream::MAX_RECORD;
 
 /// Folders that are emptied at the next start, or live in memory.
-const FLEETING: [&str; 5] = ["/tmp", "/run", "/dev/shm", "/var/run", "/var/tmp"];
+const FLEETING: [&str; 4] = ["/tmp", "/run", "/dev/shm", "/var/run"];
 /// Memory for records under way beyond which the operator is told.
 const IN_FLIGHT_ALL_MAX: u64 = 512 * MIB;
 
@@ -122,13 +122,15 @@ fn check_memory(sections: &Sections, faults: &mut Faults) {
 
 /// A tail that follows what a directory destination writes would feed itself for ever.
 fn check_loops(sections: &Sections, faults: &mut Faults) {
-    for include in sections.tails.iter().flat_map(|tail| &tail.include) {
-        let Ok(pattern) = glob::Pattern::new(&include.value) else { continue };
+    for tail in &sections.tails {
         for upstream in &sections.upstreams {
             let Destination::Directory(settings) = &upstream.settings else { continue };
             let object = settings.path.join("2000/01/01/00/x.ndjson");
-            let base = include.value.split(['*', '?', '[']).next().unwrap_or_default();
-            if pattern.matches_path(&object) || Path::new(base).starts_with(&settings.path) {
+            if tail.settings.exclude.iter().any(|glob| covers(glob, &object)) {
+                continue;
+            }
+            let includes = tail.include.iter();
+            for include in includes.filter(|include| covers(&include.value, &object)) {
                 let name = &upstream.name.value;
                 let message = format!("`include` covers what destination `{name}` writes");
                 let fault = Fault::warning(include.place.clone(), message);
@@ -141,4 +143,13 @@ fn check_loops(sections: &Sections, faults: &mut Faults) {
             }
         }
     }
+}
+
+/// Whether a glob may match an object, whatever its name: so a glob that begins in the folder does.
+fn covers(glob: &str, object: &Path) -> bool {
+    let object = if glob.contains('/') { object } else { Path::new("x.ndjson") };
+    let base = glob.split(['*', '?', '[']).next().unwrap_or_default();
+    let folder = object.ancestors().nth(5).unwrap_or(object);
+    Path::new(base).starts_with(folder)
+        || glob::Pattern::new(glob).is_ok_and(|pattern| pattern.matches_path(object))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::value::Reference;
 use super::written::{Excerpt, Place, Written};
 
 /// Most findings that are shown, and that are kept while the file is read.
@@ -68,7 +69,7 @@ impl fmt::Display for Finding {
                 let gutter = line.to_string().len();
                 let (file, label, none) = (&self.file, &self.label, "");
                 write!(f, "\n{none:gutter$}--> {file}:{line}:{column}")?;
-                write!(f, "\n{none:gutter$} |\n{line} | {shown}")?;
+                write!(f, "\n{none:gutter$} |\n{}", format!("{line} | {shown}").trim_end())?;
                 let carets = "^".repeat(*width);
                 let picture = format!("{none:indent$}{carets} {label}");
                 write!(f, "\n{none:gutter$} | {}", picture.trim_end())?;
@@ -185,6 +186,19 @@ impl Faults {
         }
     }
 
+    /// Puts the reference back where a finding repeats what was found behind it.
+    pub(super) fn conceal(&mut self, references: &[Reference]) {
+        for fault in self.errors.iter_mut().chain(&mut self.warnings) {
+            let known = references.iter().filter(|reference| reference.place == fault.place);
+            for Reference { value, written, .. } in known {
+                let texts = [&mut fault.message, &mut fault.label].into_iter();
+                for text in texts.chain(fault.hint.as_mut()) {
+                    *text = concealed(text, &clip(value), written);
+                }
+            }
+        }
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         self.count > 0
     }
@@ -204,6 +218,13 @@ impl Faults {
 fn draw(mut faults: Vec<Fault>, file: &str, written: Option<&Written<'_>>) -> Vec<Finding> {
     faults.sort_by_key(|fault| (fault.place.start, fault.place.end));
     faults.into_iter().take(SHOWN_MAX).map(|fault| fault.draw(file, written)).collect()
+}
+
+/// A value is repeated in quotes, in backticks, or as the name of a table.
+fn concealed(text: &str, value: &str, written: &str) -> String {
+    [("`", "`"), ("\"", "\""), (".", "]")].iter().fold(text.to_owned(), |text, (open, close)| {
+        text.replace(&format!("{open}{value}{close}"), &format!("{open}{written}{close}"))
+    })
 }
 
 /// A value or name short enough, and clean enough, to be repeated in a message.

@@ -1,7 +1,6 @@
 //! The row of a setting: its name, unit, default, range and effect. The parser, the commented file,
 //! the reference page and the findings all read the same row.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::base::units::{ByteSize, Span};
@@ -192,7 +191,7 @@ impl Key {
         if self.most == u64::MAX {
             range.push_str(" or more");
         } else {
-            let _ = write!(range, " to {}", self.show(self.most));
+            range.push_str(&format!(" to {}", self.show(self.most)));
         }
         range
     }
@@ -237,11 +236,11 @@ pub(super) fn list<T: AsRef<str>>(words: &[T], joint: &str) -> String {
     let mut all = String::new();
     for (at, word) in words.iter().enumerate() {
         if at > 0 && at + 1 == words.len() {
-            let _ = write!(all, " {joint} ");
+            all.push_str(&format!(" {joint} "));
         } else if at > 0 {
             all.push_str(", ");
         }
-        let _ = write!(all, "`{}`", word.as_ref());
+        all.push_str(&format!("`{}`", word.as_ref()));
     }
     all
 }

@@ -64,17 +64,20 @@ pub fn parse(
         return Err(broken(text, &errors, &name));
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let (faults, hidden) = (Faults::default(), masks::of_document(document.get_ref()));
-    let mut reading = Reading { text, environment, disk, folder, faults, hidden };
+    let (faults, hidden) = (Faults::default(), masks::of_document(document.get_ref(), text));
+    let references = Vec::new();
+    let mut reading = Reading { text, environment, disk, folder, faults, hidden, references };
     let sections = sections::read(document.get_ref(), &mut reading);
 
-    let Reading { mut faults, hidden, .. } = reading;
+    let Reading { mut faults, hidden, references, .. } = reading;
     rules::check(&sections, &mut faults);
     let written = Written::new(text, hidden);
     if faults.has_errors() {
+        faults.conceal(&references);
         return Err(faults.into_findings(&name, Some(&written)));
     }
     doubts::check(&sections, &mut faults);
+    faults.conceal(&references);
     let warnings = faults.into_warnings(&name, &written);
     Ok(Loaded { config: assemble::assemble(sections), warnings })
 }
@@ -120,6 +123,9 @@ fn not_text(bytes: &[u8], valid: usize, name: &str) -> Findings {
     faults.into_findings(name, Some(&written))
 }
 
+/// Most faults of syntax that are looked at.
+const SYNTAX_MAX: usize = 100;
+
 /// Only the faults of syntax: everything else would be their echo. One for each line.
 fn broken(text: &str, errors: &[toml::de::Error], name: &str) -> Findings {
     let mut faults = Faults::default();
@@ -129,7 +135,7 @@ fn broken(text: &str, errors: &[toml::de::Error], name: &str) -> Findings {
         errors.iter().map(|error| (error.span().unwrap_or_default(), error.message())).collect();
     errors.sort_by_key(|(place, _)| place.start);
     // Counting lines again for each error is cheap for as many as are shown.
-    for (place, message) in errors.into_iter().take(100) {
+    for (place, message) in errors.into_iter().take(SYNTAX_MAX) {
         let line = line_of(place.start);
         if last_line.replace(line) == Some(line) {
             continue;
@@ -139,6 +145,9 @@ fn broken(text: &str, errors: &[toml::de::Error], name: &str) -> Findings {
             "duplicate key" => Fault::new(place, format!("`{here}` stands here a second time"))
                 .label("already given")
                 .hint("a key or table may stand once; take one of them out"),
+            _ if here.trim().is_empty() && message.starts_with("string values must be quoted") => {
+                Fault::new(place, "this is not TOML: there is no value").label("a value is missing")
+            }
             _ => Fault::new(place, format!("this is not TOML: {message}")).label("here"),
         });
     }

@@ -4,20 +4,26 @@
 //! Always: the file is checked as a whole; all faults come back at once, each with its place.
 //! Never: starts anything.
 
+mod load;
+
 mod assemble;
-mod document;
 mod doubts;
+mod rules;
+
+mod sections;
+
+mod document;
+mod setting;
+mod value;
+
 mod finding;
 mod key;
-mod load;
 mod masks;
-pub mod reference;
-mod rules;
-mod sections;
 mod suggest;
-mod summary;
-mod value;
 mod written;
+
+pub mod reference;
+mod summary;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,6 @@
 //! The reference in two forms, made from the rows that the parser reads: `config/weir.toml` with
 //! every setting commented out at its default, and `docs/CONFIG.md`.
 
-use std::fmt::Write as _;
-
 use super::key::{Default, Key, Kind, Table};
 use super::sections::TABLES;
 
@@ -18,16 +16,19 @@ pub fn commented_file() -> String {
         file.push_str(&ruler(table));
         file.push_str(&prose(table.effect));
         if !table.name.is_empty() {
-            let _ = write!(file, "\n#{}\n", header(table));
+            file.push_str(&format!("\n#{}\n", header(table)));
         }
+        let mut is_repeating = false;
         for (name, key) in rows(table) {
             let title = format!("{} {name}", table.name);
-            let is_explained = explained.contains(&title) || key.name == "type";
-            if is_explained && key.name != "type" {
-                file.push_str(&line(table, &name, key));
-                continue;
+            let was_repeating = is_repeating;
+            is_repeating = explained.contains(&title) && key.name != "type";
+            match (is_repeating, was_repeating) {
+                (false, _) => file.push_str(&format!("\n{}", prose(&sentence(key)))),
+                (true, false) => file.push_str("\n# As above:\n"),
+                (true, true) => {}
             }
-            let _ = write!(file, "\n{}{}", prose(&sentence(key)), line(table, &name, key));
+            file.push_str(&line(table, &name, key));
             explained.push(title);
         }
     }
@@ -38,7 +39,7 @@ pub fn commented_file() -> String {
 pub fn page() -> String {
     let mut page = PAGE_HEAD.to_owned();
     for table in TABLES {
-        let _ = write!(page, "\n## {}\n\n{}\n\n", heading(table), table.effect);
+        page.push_str(&format!("\n## {}\n\n{}\n\n", heading(table), table.effect));
         page.push_str("| setting | value | default | what it does |\n|---|---|---|---|\n");
         for (name, key) in rows(table) {
             let value = match key.range() {
@@ -47,18 +48,18 @@ pub fn page() -> String {
                 range => format!("{}, {range}", kind(key.kind)),
             };
             let default = match key.default {
-                Default::Required(example) => format!("**required**; like `{example}`"),
-                Default::Otherwise { example, then } => format!("{then}; like `{example}`"),
+                Default::Required(example) => format!("**required**; e.g. `{example}`"),
+                Default::Otherwise { example, then } => format!("{then}; e.g. `{example}`"),
                 _ => format!("`{}`", key.default_toml().unwrap_or_default()),
             };
-            let _ = writeln!(page, "| `{name}` | {value} | {default} | {} |", key.effect);
+            page.push_str(&format!("| `{name}` | {value} | {default} | {} |\n", key.effect));
         }
     }
     page
 }
 
 /// The settings of a table under their full names; those below one name follow one by one.
-fn rows(table: &Table) -> Vec<(String, &'static Key)> {
+pub(super) fn rows(table: &Table) -> Vec<(String, &'static Key)> {
     let mut rows = Vec::new();
     for key in table.keys() {
         match key.kind {
@@ -106,13 +107,15 @@ fn line(table: &Table, name: &str, key: &Key) -> String {
 
 fn sentence(key: &Key) -> String {
     let mut sentence = key.effect.to_owned();
-    if !key.range().is_empty() {
-        let _ = write!(sentence, " ({})", key.range().replace('`', ""));
+    if !key.range().is_empty() && key.name != "type" {
+        // Ranges stay on one line.
+        let range = key.range().replace('`', "").replace(' ', "\u{a0}");
+        sentence.push_str(&format!(" ({range})"));
     }
     match key.default {
-        Default::Required(_) => sentence.push_str(" Required; this is an example."),
+        Default::Required(_) => sentence.push_str(" Required."),
         Default::Otherwise { then, .. } => {
-            let _ = write!(sentence, " This is an example; without the line: {then}.");
+            sentence.push_str(&format!(" Example; without it: {then}."));
         }
         _ => {}
     }
@@ -123,15 +126,15 @@ fn sentence(key: &Key) -> String {
 fn prose(text: &str) -> String {
     let mut lines = String::new();
     let mut line = "#".to_owned();
-    for word in text.replace('`', "").split_whitespace() {
+    for word in text.replace('`', "").split(' ') {
         if line.chars().count() + 1 + word.chars().count() > WIDTH {
-            let _ = writeln!(lines, "{line}");
+            lines.push_str(&format!("{line}\n"));
             "#".clone_into(&mut line);
         }
-        let _ = write!(line, " {word}");
+        line.push_str(&format!(" {word}"));
     }
-    let _ = writeln!(lines, "{line}");
-    lines
+    lines.push_str(&format!("{line}\n"));
+    lines.replace('\u{a0}', " ")
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -154,9 +157,11 @@ fn kind(kind: Kind) -> &'static str {
 const FILE_HEAD: &str = r#"# weir.toml: every setting, commented out at its default.
 #
 # Lines that begin with `#` and a letter or bracket are settings: take the `#` away to set them. What
-# stands in brackets behind a dot is a name of your choice; names tie the tables together.
+# stands in brackets behind a dot is a name of your choice; names tie the tables together. What is
+# required, and what has no default, shows an example.
+#
 # `weir check --config FILE` checks a file as a whole and says what would run. docs/CONFIG.md tells
-# how values are written; config/examples has complete files to begin with.
+# how values are written; config/examples/ has complete files to begin with.
 "#;
 
 const PAGE_HEAD: &str = r#"# Configuration

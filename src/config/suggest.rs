@@ -1,6 +1,6 @@
 //! "Did you mean": only when near, for a wild guess is worse than none.
 
-/// The nearest of `known` within an edit distance of 1 + a quarter of the length.
+/// The nearest of `known` within an edit distance of 1 + a quarter of the length, with a letter in common.
 pub(super) fn nearest<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(
         // A difference in length is a lower bound of the distance, and cheap.
         .filter(|word| word.chars().count().abs_diff(length) <= most)
         .map(|word| (strsim::damerau_levenshtein(written, word), word))
-        .filter(|(distance, _)| *distance <= most)
+        .filter(|(distance, _)| *distance <= most && *distance < length)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
@@ -31,5 +31,6 @@ mod tests {
         assert_eq!(nearest("oauth2", known), Some("auth"), "two slips in six letters");
         assert_eq!(nearest("port", known), None);
         assert_eq!(nearest("", known), None);
+        assert_eq!(nearest("b", ["a"]), None, "nothing is left of the one letter");
     }
 }

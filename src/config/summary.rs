@@ -1,6 +1,5 @@
 //! What would run, in words, for `weir check`.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::base::units::{ByteSize, Span};
@@ -63,7 +62,7 @@ fn aligned(rows: &[(String, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, what) in rows {
-        let _ = writeln!(text, "{name:width$}  {what}");
+        text.push_str(&format!("{name:width$}  {what}\n"));
     }
     text
 }
@@ -71,7 +70,7 @@ fn aligned(rows: &[(String, String)]) -> String {
 fn several(words: &[String]) -> String {
     let mut all = words.iter().take(LIST_MAX).cloned().collect::<Vec<_>>().join(", ");
     if words.len() > LIST_MAX {
-        let _ = write!(all, " and {} more", words.len() - LIST_MAX);
+        all.push_str(&format!(" and {} more", words.len() - LIST_MAX));
     }
     all
 }
@@ -111,15 +110,15 @@ fn upstream(destination: &Destination) -> String {
 fn reached(aws: &AwsSettings) -> String {
     let mut reached = String::new();
     if let Some(region) = &aws.region {
-        let _ = write!(reached, " in {region}");
+        reached.push_str(&format!(" in {region}"));
     }
     if let Some(url) = &aws.endpoint_url {
-        let _ = write!(reached, " at {url}");
+        reached.push_str(&format!(" at {url}"));
     }
     match (&aws.credentials, &aws.profile) {
         (Some(_), _) => reached.push_str(", with credentials of its own"),
         (None, Some(profile)) => {
-            let _ = write!(reached, ", as profile {profile}");
+            reached.push_str(&format!(", as profile {profile}"));
         }
         (None, None) => {}
     }

@@ -1,7 +1,6 @@
 //! From a written value to a checked one: units, bounds, references to the environment, secrets.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeValue;
@@ -10,10 +9,9 @@ use crate::base::disk::Disk;
 use crate::base::secret::{self, Environment, Secret};
 use crate::base::units::{BadUnit, ByteRate, ByteSize, CountRate, Span};
 
-use super::document::{At, Entry, Section, hint, wrong_type};
+use super::document::{At, Entry, hint, wrong_type};
 use super::finding::{Fault, Faults, clip};
-use super::key::{Key, Kind, list};
-use super::suggest::nearest;
+use super::key::{Key, Kind};
 use super::written::Place;
 
 /// What the reading of one file needs, and what it found so far.
@@ -26,160 +24,17 @@ pub(super) struct Reading<'a> {
     pub(super) faults: Faults,
     /// Parts that must not be shown, beyond what is named like a secret.
     pub(super) hidden: Vec<Place>,
+    /// What stands in the environment for a text of the file.
+    pub(super) references: Vec<Reference>,
 }
 
-/// A setting as it holds: written, or its default.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Setting<T> {
-    pub(super) value: T,
-    /// Where it is written, if it is.
-    pub(super) place: Option<Place>,
-    /// `false` if it was at fault, so that no rule should look at it.
-    pub(super) is_sound: bool,
-}
-
-impl<T> Setting<T> {
-    /// The value with its place, if it was written and is sound.
-    pub(super) fn written(&self) -> Option<(&T, &Place)> {
-        self.place.as_ref().filter(|_| self.is_sound).map(|place| (&self.value, place))
-    }
-}
-
-impl Section<'_> {
-    /// Reads one setting; a fault is noted and `absent` stands in.
-    pub(super) fn read<T>(
-        &mut self,
-        reading: &mut Reading<'_>,
-        key: &Key,
-        absent: T,
-        parse: impl FnOnce(&mut Reading<'_>, &Entry<'_>) -> Result<T, Fault>,
-    ) -> Setting<T> {
-        let Some(entry) = self.take(key) else {
-            if key.is_required() {
-                reading.faults.push(self.missing(key));
-            }
-            return Setting { value: absent, place: None, is_sound: !key.is_required() };
-        };
-        let place = Some(entry.value.span());
-        match parse(reading, &entry) {
-            Ok(value) => Setting { value, place, is_sound: true },
-            Err(fault) => {
-                reading.faults.push(fault);
-                Setting { value: absent, place, is_sound: false }
-            }
-        }
-    }
-
-    fn missing(&self, key: &Key) -> Fault {
-        let message = format!("{} has no `{}`", self.title, key.name);
-        let fault = Fault::new(self.place.clone(), message);
-        fault.label(format!("`{}` is missing", key.name)).hint(hint(key))
-    }
-
-    /// A size in bytes, a count, or a time in milliseconds.
-    pub(super) fn number(&mut self, reading: &mut Reading<'_>, key: &Key) -> Setting<u64> {
-        self.read(reading, key, key.number(), |reading, entry| reading.number(key, entry.value))
-    }
-
-    pub(super) fn time(&mut self, reading: &mut Reading<'_>, key: &Key) -> Duration {
-        Duration::from_millis(self.number(reading, key).value)
-    }
-
-    /// A count or a size that fits into memory.
-    pub(super) fn small(&mut self, reading: &mut Reading<'_>, key: &Key) -> usize {
-        usize::try_from(self.number(reading, key).value).unwrap_or(usize::MAX)
-    }
-
-    pub(super) fn text(&mut self, reading: &mut Reading<'_>, key: &Key) -> Setting<String> {
-        let absent = key.words().to_owned();
-        self.read(reading, key, absent, |reading, entry| reading.text(key, entry.value))
-    }
-
-    pub(super) fn optional_text(
-        &mut self,
-        reading: &mut Reading<'_>,
-        key: &Key,
-    ) -> Option<At<String>> {
-        let Setting { value, place, is_sound } = self.text(reading, key);
-        place.filter(|_| is_sound).map(|place| At { value, place })
-    }
-
-    pub(super) fn path(&mut self, reading: &mut Reading<'_>, key: &Key) -> Setting<PathBuf> {
-        let absent = reading.absolute(Path::new(key.words()));
-        self.read(reading, key, absent, |reading, entry| {
-            let text = reading.text(key, entry.value)?;
-            Ok(reading.absolute(Path::new(&text)))
-        })
-    }
-
-    pub(super) fn flag(&mut self, reading: &mut Reading<'_>, key: &Key) -> bool {
-        let absent = matches!(key.default, super::key::Default::Flag(true));
-        let parse = |reading: &mut Reading<'_>, entry: &Entry<'_>| match entry.value.get_ref() {
-            DeValue::Boolean(flag) => Ok(*flag),
-            DeValue::String(text) if is_reference(text) => {
-                let text = reading.text(key, entry.value)?;
-                text.parse().map_err(|_| reading.wrong(key, entry.value, key.kind.right()))
-            }
-            _ => Err(wrong_type(key, entry.value)),
-        };
-        self.read(reading, key, absent, parse).value
-    }
-
-    /// One of the words of a [`Kind::Choice`].
-    pub(super) fn choice(&mut self, reading: &mut Reading<'_>, key: &Key) -> Setting<String> {
-        let absent = key.words().to_owned();
-        self.read(reading, key, absent, |reading, entry| {
-            let Kind::Choice(words) = key.kind else { return Ok(String::new()) };
-            let text = reading.text(key, entry.value)?;
-            if words.contains(&text.as_str()) {
-                return Ok(text);
-            }
-            let fault = reading.wrong(key, entry.value, &list(words, "or"));
-            Err(match nearest(&text, words.iter().copied()) {
-                Some(near) => fault.hint(format!("did you mean \"{near}\"?")),
-                None => fault,
-            })
-        })
-    }
-
-    /// A list of texts without doubles; also `false` if one of them was at fault.
-    pub(super) fn texts(
-        &mut self,
-        reading: &mut Reading<'_>,
-        key: &Key,
-    ) -> (Vec<At<String>>, bool) {
-        let all = self.read(reading, key, Vec::new(), |reading, entry| reading.texts(key, entry));
-        let mut is_sound = all.is_sound;
-        let mut texts: Vec<At<String>> = Vec::new();
-        for text in all.value {
-            let Some(text) = text else {
-                is_sound = false;
-                continue;
-            };
-            if texts.iter().any(|known| known.value == text.value) {
-                let message = format!("`{}` stands twice in `{}`", clip(&text.value), key.name);
-                let fault = Fault::new(text.place, message).label("a second time");
-                reading.faults.push(fault.hint("take one of them out"));
-                continue;
-            }
-            texts.push(text);
-        }
-        (texts, is_sound)
-    }
-
-    /// A secret, preferably by reference.
-    pub(super) fn secret(
-        &mut self,
-        reading: &mut Reading<'_>,
-        key: &Key,
-    ) -> Setting<Option<Secret>> {
-        self.read(reading, key, None, |reading, entry| {
-            let Some(text) = entry.value.get_ref().as_str() else {
-                return Err(wrong_type(key, entry.value));
-            };
-            reading.secret(key, text, entry.value.span()).map(Some)
-        })
-    }
+/// A text that came from the environment. Nobody knows what it is when it is not what it should be,
+/// so findings show the reference.
+#[derive(Debug)]
+pub(super) struct Reference {
+    pub(super) place: Place,
+    pub(super) written: String,
+    pub(super) value: String,
 }
 
 impl Reading<'_> {
@@ -216,7 +71,7 @@ impl Reading<'_> {
         Ok(text)
     }
 
-    fn dereference(&self, key: &Key, text: &str, place: Place) -> Result<String, Fault> {
+    fn dereference(&mut self, key: &Key, text: &str, place: Place) -> Result<String, Fault> {
         let Some(opened) = text.find("${") else { return Ok(text.to_owned()) };
         let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
         let name = name.filter(|name| opened == 0 && is_variable(name));
@@ -225,14 +80,18 @@ impl Reading<'_> {
             let fault = Fault::new(place, message).label("not just ${NAME}");
             return Err(fault.hint("put the whole value into the variable, and write \"${NAME}\""));
         };
-        (self.environment)(name).ok_or_else(|| {
+        let Some(value) = (self.environment)(name) else {
             let message = format!("the environment has no variable `{}`", clip(name));
             let fault = Fault::new(place, message).label("not set");
-            fault.hint(format!("set {} for the process, or write the value here", clip(name)))
-        })
+            let hint = format!("set {} for the process, or write the value here", clip(name));
+            return Err(fault.hint(hint));
+        };
+        let written = clip(text);
+        self.references.push(Reference { place, written, value: value.clone() });
+        Ok(value)
     }
 
-    fn number(&mut self, key: &Key, value: &Spanned<DeValue<'_>>) -> Result<u64, Fault> {
+    pub(super) fn number(&mut self, key: &Key, value: &Spanned<DeValue<'_>>) -> Result<u64, Fault> {
         let number = match (key.kind, value.get_ref()) {
             (Kind::Count, DeValue::Integer(number)) => {
                 self.count(key, value, number.as_str(), number.radix())?
@@ -330,7 +189,11 @@ impl Reading<'_> {
     }
 
     /// `None` for each element that was at fault, which is noted.
-    fn texts(&mut self, key: &Key, entry: &Entry<'_>) -> Result<Vec<Option<At<String>>>, Fault> {
+    pub(super) fn texts(
+        &mut self,
+        key: &Key,
+        entry: &Entry<'_>,
+    ) -> Result<Vec<Option<At<String>>>, Fault> {
         let single = std::slice::from_ref(entry.value);
         let values: Vec<&Spanned<DeValue<'_>>> = match entry.value.get_ref() {
             DeValue::String(_) => single.iter().collect(),
@@ -356,7 +219,7 @@ impl Reading<'_> {
     }
 
     /// Follows a reference to a secret. A secret in the file itself is taken, with a warning.
-    fn secret(&mut self, key: &Key, text: &str, place: Place) -> Result<Secret, Fault> {
+    pub(super) fn secret(&mut self, key: &Key, text: &str, place: Place) -> Result<Secret, Fault> {
         let of_file = text.strip_prefix("file:").map(|path| self.absolute(Path::new(path)));
         let is_literal =
             of_file.is_none() && !is_reference(text) && !text.starts_with("credential:");
@@ -386,7 +249,7 @@ impl Reading<'_> {
 }
 
 /// Whether a text is `${…}`.
-fn is_reference(text: &str) -> bool {
+pub(super) fn is_reference(text: &str) -> bool {
     text.starts_with("${") && text.ends_with('}')
 }
 

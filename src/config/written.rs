@@ -9,6 +9,9 @@ pub(super) type Place = Range<usize>;
 const BEFORE_MAX: usize = 60;
 const BEHIND_MAX: usize = 90;
 
+/// What stands for a secret.
+const STARS: &str = "***";
+
 /// The text of the file, and what of it is never shown.
 #[derive(Debug)]
 pub(super) struct Written<'t> {
@@ -46,26 +49,34 @@ impl<'t> Written<'t> {
         let before = self.text.get(from..start).unwrap_or_default();
         let column = before.chars().count() + 1;
 
-        let skipped = column.saturating_sub(BEFORE_MAX + 1);
+        let is_long = whole.chars().nth(BEFORE_MAX + BEHIND_MAX).is_some();
+        let skipped = if is_long { column.saturating_sub(BEFORE_MAX + 1) } else { 0 };
         let left: usize = whole.chars().take(skipped).map(char::len_utf8).sum();
         let mut excerpt = Excerpt { line, column, ..Excerpt::default() };
         if skipped > 0 {
             excerpt.shown.push('…');
         }
-        self.draw(&mut excerpt, whole, from, left, &(start..place.end));
+        self.draw(
+            &mut excerpt,
+            whole.get(left..).unwrap_or_default(),
+            from + left,
+            &(start..place.end),
+        );
         excerpt
     }
 
-    /// Puts the characters of `whole` from byte `left` on into the excerpt; `from` is where the line
-    /// begins in the file.
-    fn draw(&self, excerpt: &mut Excerpt, whole: &str, from: usize, left: usize, place: &Place) {
+    /// Puts the rest of a line, which begins at byte `from` of the file, into the excerpt.
+    fn draw(&self, excerpt: &mut Excerpt, rest: &str, from: usize, place: &Place) {
         let mut shown = excerpt.shown.chars().count();
         let (mut indent, mut end) = (None, None);
         let mut masked_by = None;
-        for (count, (at, c)) in whole.get(left..).unwrap_or_default().char_indices().enumerate() {
-            let at = from + left + at;
+        for (count, (at, c)) in rest.char_indices().enumerate() {
+            let at = from + at;
+            let mask = self.masks.iter().find(|mask| mask.contains(&at));
+            let is_masked = mask.is_some() && mask == masked_by;
             if at >= place.start && indent.is_none() {
-                indent = Some(shown);
+                // Within a secret the carets stand below its stars.
+                indent = Some(if is_masked { shown.saturating_sub(STARS.len()) } else { shown });
             }
             if at >= place.end && end.is_none() {
                 end = Some(shown);
@@ -74,14 +85,13 @@ impl<'t> Written<'t> {
                 excerpt.shown.push('…');
                 break;
             }
-            let mask = self.masks.iter().find(|mask| mask.contains(&at));
-            if mask.is_some() && mask == masked_by {
+            if is_masked {
                 continue;
             }
             masked_by = mask;
             let before = excerpt.shown.len();
             match c {
-                _ if mask.is_some() => excerpt.shown.push_str("***"),
+                _ if mask.is_some() => excerpt.shown.push_str(STARS),
                 '\t' => excerpt.shown.push_str("    "),
                 c if c.is_control() => excerpt.shown.push('\u{fffd}'),
                 c => excerpt.shown.push(c),
@@ -142,10 +152,12 @@ mod tests {
     #[test]
     fn a_secret_is_shown_as_three_stars_also_where_the_finding_is_about_it() {
         let text = "key = \"hush\" x";
+        let written = Written::new(text, vec![6..12, 90..99]);
 
-        let excerpt = Written::new(text, vec![6..12]).excerpt(&(6..12));
-
-        assert_eq!(excerpt.shown, "key = *** x");
-        assert_eq!((excerpt.indent, excerpt.width), (6, 3));
+        for place in [6..12, 8..10] {
+            let excerpt = written.excerpt(&place);
+            assert_eq!(excerpt.shown, "key = *** x");
+            assert_eq!((excerpt.indent, excerpt.width), (6, 3));
+        }
     }
 }

@@ -6,7 +6,8 @@ use crate::sink::{AwsSettings, StaticCredentials};
 use super::super::document::{At, Section, hint};
 use super::super::finding::{Fault, clip};
 use super::super::key::{Default, Key, Kind, MINUTE, SECOND};
-use super::super::value::{Reading, Setting};
+use super::super::setting::Setting;
+use super::super::value::Reading;
 
 pub(super) const KEYS: &[Key] = &[
     REGION,
@@ -145,7 +146,7 @@ fn credentials(
         (&token, &id, &SESSION_TOKEN, &ACCESS_KEY_ID),
     ];
     for (one, other, one_key, other_key) in pairs {
-        let (Some(place), None) = (&one.place, &other.place) else { continue };
+        let (Some((_, place)), None) = (one.written(), &other.place) else { continue };
         let message = format!("`{}` stands without `{}`", one_key.name, other_key.name);
         let fault = Fault::new(place.clone(), message).label("half of the credentials");
         reading.faults.push(fault.hint(hint(other_key)));

@@ -45,7 +45,7 @@ const TYPE: Key = Key::new(
     Kind::Choice(&["kinesis", "firehose", "directory"]),
     Default::Required("\"kinesis\""),
 )
-.says("What it is.");
+.says("What kind of upstream it is; decides which settings there are.");
 const STREAM_NAME: Key = Key::text("stream_name", Default::Required("\"access-logs\""))
     .says("Name of the Kinesis data stream, or its ARN.");
 const MAX_RECORD: Key = Key::size("max_record", MIB).within(KIB, 10 * MIB).says(

@@ -101,7 +101,7 @@ pub(super) fn read(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Process
         log_format,
         log_level,
         dead_letters,
-        admin: admin,
+        admin,
     }
 }
 

@@ -6,7 +6,8 @@ use crate::queue;
 
 use super::super::document::{At, Named, Section};
 use super::super::key::{Default, Key, Kind, MIB, MINUTE, TIB, Table};
-use super::super::value::{Reading, Setting};
+use super::super::setting::Setting;
+use super::super::value::Reading;
 use super::super::written::Place;
 
 pub(in crate::config) const TABLE: Table = Table {

@@ -9,7 +9,8 @@ use crate::source::tail::StartAt;
 use super::super::document::{At, Named, Section};
 use super::super::finding::{Fault, clip};
 use super::super::key::{Default, HOUR, KIB, Key, Kind, MIB, SECOND, Table};
-use super::super::value::{Reading, Setting};
+use super::super::setting::Setting;
+use super::super::value::Reading;
 
 pub(in crate::config) const TABLE: Table = Table {
     name: "tail",
@@ -22,8 +23,9 @@ pub(in crate::config) const TABLE: Table = Table {
 
 const INCLUDE: Key = Key::texts("include", Default::Required("[\"/var/log/nginx/*.log\"]"))
     .says("Globs of files to follow: `*`, `?`, `[a-z]`, and `**` for any number of folders.");
-const EXCLUDE: Key =
-    Key::texts("exclude", Default::Nothing).says("Globs of files to leave out again.");
+const EXCLUDE: Key = Key::texts("exclude", Default::Nothing).says(
+    "Globs of files to leave out again; one without a slash is about the name alone: `*.gz`.",
+);
 const STREAM: Key = Key::text("stream", Default::Required("\"access\""))
     .says("The `[stream.NAME]` that gets the lines.");
 const START_AT: Key =
@@ -77,7 +79,8 @@ pub(super) fn read(
     Tailed { settings, stream, max_line, include }
 }
 
-/// Globs that can be used, with their places; relative ones begin at the folder of the file.
+/// Globs that can be used, with their places; relative ones begin at the folder of the file, but
+/// for names to leave out.
 fn globs(section: &mut Section<'_>, key: &Key, reading: &mut Reading<'_>) -> Vec<At<String>> {
     let (texts, _) = section.texts(reading, key);
     let mut globs = Vec::new();
@@ -88,8 +91,10 @@ fn globs(section: &mut Section<'_>, key: &Key, reading: &mut Reading<'_>) -> Vec
             reading.faults.push(fault.hint("for example: \"/var/log/nginx/*.log\""));
             continue;
         }
-        let value = if Path::new(&text.value).is_absolute() || reading.folder.as_os_str().is_empty()
-        {
+        let is_name = key.name == EXCLUDE.name && !text.value.contains('/');
+        let is_placed =
+            Path::new(&text.value).is_absolute() || reading.folder.as_os_str().is_empty();
+        let value = if is_name || is_placed {
             text.value
         } else {
             let folder = glob::Pattern::escape(&reading.folder.to_string_lossy());
