@@ -1,7 +1,7 @@
 //! Records from several clients and from a rotating file arrive in Kinesis and in S3, all of them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread;
 
 use crate::support::agent::Agent;
@@ -100,7 +100,7 @@ fn payloads(client: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!(r#"{{"from":"{client}","number":{number}}}"#)).collect()
 }
 
-fn write_log(logs: &std::path::Path) {
+fn write_log(logs: &Path) {
     let mut log = LogFile::create(logs);
     for rotation in 0..ROTATIONS {
         if rotation > 0 {
@@ -110,7 +110,7 @@ fn write_log(logs: &std::path::Path) {
     }
 }
 
-fn hand_in(client: &Client, socket: &PathBuf, payloads: &[String], way: Way) {
+fn hand_in(client: &Client, socket: &Path, payloads: &[String], way: Way) {
     let per_request = match way {
         Way::Lines { per_request } | Way::Packed { per_request } => per_request,
         Way::OneByOne | Way::OneByOneOverUnix => 1,
