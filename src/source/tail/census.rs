@@ -269,10 +269,15 @@ fn is_gone_from_its_device(file: &Followed) -> bool {
     above.is_some_and(|folder| folder.id.device == file.id.device)
 }
 
-/// `access.log` becomes `access.log.1`, `access.log-20261122` or `access-20261122.log`.
+/// `access.log` becomes `access.log.1`, `access.log-20261122` or `access-20261122.log`; but
+/// `access.log.1.gz` is a new file, even with the inode of an old one.
 fn is_named_after(path: &Path, home: &Path) -> bool {
     let bytes = |path: &Path| path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
     let (name, home) = (bytes(path), bytes(home));
     let stem = home.split(|byte| *byte == b'.').next().unwrap_or_default();
-    !stem.is_empty() && name.starts_with(stem)
+    let is_packed = PACKED.iter().any(|end| name.ends_with(end.as_bytes()));
+    !stem.is_empty() && name.starts_with(stem) && !is_packed
 }
+
+/// Ends of names of compressed files.
+const PACKED: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip"];

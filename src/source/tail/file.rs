@@ -212,7 +212,7 @@ impl Followed {
             restarted = Some("it is shorter than what was read of it");
             self.restart();
         }
-        let mut room = share.bytes;
+        let (mut room, mut lines) = (share.bytes, share.lines);
         loop {
             let Some(chunk) = self.behind_the_marker(room)? else {
                 restarted = Some("other bytes stand where it was read last");
@@ -220,9 +220,10 @@ impl Followed {
                 continue;
             };
             let at_end = chunk.len() < room;
-            let cut = framing.cut(&chunk, share.lines, share.last && at_end);
+            let cut = framing.cut(&chunk, lines, share.last && at_end);
             if cut.used == 0 && !at_end && room < framing.room() {
-                room = framing.room();
+                // A line longer than the share: that one, and no more.
+                (room, lines) = (framing.room(), 1);
                 continue;
             }
             let next = self.progress.advanced(chunk.get(..cut.used).unwrap_or_default());

@@ -276,7 +276,10 @@ mod tests {
         check(&scratch, &["*.log"], &[], &["a.log"]);
         check(&scratch, &["**/*.txt"], &[], &["dir.log/b.txt", "real/a.txt"]);
         let found = Globs::new(&[scratch.text("*.log")], &[]).unwrap().find();
-        assert!(found.folders.contains_key(&scratch.path("real")), "the target's folder is watched");
+        assert!(
+            found.folders.contains_key(&scratch.path("real")),
+            "the target's folder is watched"
+        );
     }
 
     #[test]

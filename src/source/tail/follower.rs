@@ -149,7 +149,8 @@ impl<D: Door> Follower<D> {
     }
 
     async fn hand_over(&mut self, batch: Batch) -> Result<Pace, End> {
-        let raw = |payload: &bytes::Bytes| RawRecord { payload: payload.clone(), partition_key: None };
+        let raw =
+            |payload: &bytes::Bytes| RawRecord { payload: payload.clone(), partition_key: None };
         let lines: Vec<_> = batch.lines.iter().map(raw).collect();
         match self.door.hand_in(lines, batch.marks.clone()).await {
             Ok((receipt, rejections)) => {
@@ -191,8 +192,7 @@ impl<D: Door> Follower<D> {
                 let payload = batch.lines.pop().unwrap_or_default();
                 let reason = format!("{} bytes; the queue takes at most {limit}", payload.len());
                 let raw = RawRecord { payload, partition_key: None };
-                let rejection =
-                    Rejection { index: 0, pointer: None, reason, too_large: true, raw };
+                let rejection = Rejection { index: 0, pointer: None, reason, too_large: true, raw };
                 let letter = self.letter(rejection);
                 self.letters.push(letter);
                 self.refused = Some(batch);

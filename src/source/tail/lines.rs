@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn empty_lines_are_passed_over() {
-        check(10, "\n\r\n\n a\n\n", false, &[" a"], 7);
+        check(10, "\n\r\n\n a\n\n", false, &[" a"], 8);
         check(10, "\r", true, &[], 1);
     }
 

@@ -86,7 +86,8 @@ impl Progress {
             head.bytes += u16::try_from(more.len()).unwrap_or(0);
         }
         let mut recent = self.recent.clone().unwrap_or_default();
-        recent.extend_from_slice(used.get(used.len().saturating_sub(MARKER_BYTES)..).unwrap_or(used));
+        recent
+            .extend_from_slice(used.get(used.len().saturating_sub(MARKER_BYTES)..).unwrap_or(used));
         recent.drain(..recent.len().saturating_sub(MARKER_BYTES));
         let position = self.position + used.len() as u64;
         Self { position, head, marker: Digest::of(&recent), recent: Some(recent) }

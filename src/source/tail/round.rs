@@ -90,7 +90,7 @@ impl Files {
 
     /// Takes back a batch that was too large for the queue; the same lines come again in smaller ones.
     pub(super) fn take_back(&mut self, batch: Batch) {
-        self.round_bytes = (batch.bytes / 2).clamp(1, ROUND_BYTES);
+        self.round_bytes = (batch.bytes.min(self.round_bytes) / 2).max(1);
         for step in &batch.steps {
             self.turn.wake(step.id);
         }
@@ -119,18 +119,32 @@ impl Files {
     fn read_round(&mut self, batch: &mut Batch, now: Instant) {
         let share =
             Share { bytes: self.turn.share(self.round_bytes), lines: ROUND_LINES, last: false };
+        let mut had_turn = self.turn.waiting() == 0;
         // Twice, because a file that waits for its predecessor goes to the end of the ring once.
         for _ in 0..2 * self.turn.waiting() {
             let room = ROUND_LINES.saturating_sub(batch.lines.len());
             if batch.bytes >= self.round_bytes || room == 0 {
+                had_turn = true;
                 break;
             }
             let Some(id) = self.turn.next() else { break };
             if self.is_held(id, batch) {
                 self.turn.wake(id);
             } else {
+                had_turn = true;
                 self.read_one(id, Share { lines: room, ..share }, batch, now);
             }
+        }
+        if !had_turn {
+            self.release();
+        }
+    }
+
+    /// Files that wait for each other in a circle, as when an inode is used again for a new file
+    /// under an old name, wait no longer.
+    fn release(&mut self) {
+        for leaving in self.all.values_mut().filter_map(|file| file.leaving.as_mut()) {
+            leaving.holds = None;
         }
     }
 
@@ -179,9 +193,7 @@ impl Files {
         }
         batch.bytes += taken.lines.iter().map(Bytes::len).sum::<usize>();
         batch.lines.extend(taken.lines);
-        batch
-            .marks
-            .insert(file.mark.clone(), Some(mark::encode(id, &taken.next, &file.home)));
+        batch.marks.insert(file.mark.clone(), Some(mark::encode(id, &taken.next, &file.home)));
         batch.steps.push(Step {
             id,
             mark: file.mark.clone(),

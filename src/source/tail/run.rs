@@ -42,7 +42,8 @@ pub(super) async fn run<D: Door>(
             })
             .await;
             scan_not_before = Instant::now() + begun.elapsed() * SCAN_TIME_PART;
-            let every = if watch.is_blind() { rescan_every.min(BLIND_SCAN_EVERY) } else { rescan_every };
+            let every =
+                if watch.is_blind() { rescan_every.min(BLIND_SCAN_EVERY) } else { rescan_every };
             scan_at = scan_not_before.max(Instant::now() + every);
         }
         let rest_until = match follower.step().await {
