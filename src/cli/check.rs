@@ -17,6 +17,6 @@ pub(super) struct Check {
 
 pub(super) fn check(check: &Check) -> Answer {
     let config = load(&check.file.config)?;
-    say(config.summary());
+    say(config.summary().trim_end());
     Ok(ExitCode::SUCCESS)
 }

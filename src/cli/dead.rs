@@ -45,6 +45,9 @@ pub(super) struct Show {
     /// Only the letter of this record
     #[arg(value_name = "ID")]
     id: Option<String>,
+    /// As the other commands have it; letters are JSON in any case
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -33,6 +33,7 @@ pub(super) struct Reach {
 
 /// Where an agent answers that was started without a configuration.
 const DEFAULT_ADMIN: &str = "127.0.0.1:9808";
+const DEFAULT_HTTP: &str = "http://127.0.0.1:8080";
 /// A replay of many letters takes its time.
 const ASK_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -55,16 +56,31 @@ impl Reach {
     }
 
     /// The address of the operator's door.
-    fn door(&self) -> Result<String, Report> {
-        if let Some(admin) = &self.admin {
-            return Ok(admin.clone());
+    fn admin(&self) -> Result<String, Report> {
+        match &self.admin {
+            Some(admin) => Ok(admin.clone()),
+            None => Ok(self.addresses()?.map_or_else(|| DEFAULT_ADMIN.into(), |known| known.admin)),
         }
+    }
+
+    /// An address that takes records, as [`http_call`](crate::base::http_call) reads it.
+    pub(super) fn front_door(&self) -> Result<String, Report> {
+        let Some(known) = self.addresses()? else { return Ok(DEFAULT_HTTP.into()) };
+        let first = known.http.into_values().flatten().next();
+        let first = first.ok_or_else(|| {
+            Report::new(Exit::Usage, "the running agent has no HTTP listener to send to")
+        })?;
+        Ok(if first.starts_with("unix:") { first } else { format!("http://{first}") })
+    }
+
+    /// Where the running agent listens; `None` if nothing says which agent is meant.
+    fn addresses(&self) -> Result<Option<Addresses>, Report> {
         if self.state_dir.is_none() && !self.config.exists() {
-            return Ok(DEFAULT_ADMIN.into());
+            return Ok(None);
         }
         let state_dir = self.state_dir()?;
         match Addresses::read(&RealDisk, &state_dir) {
-            Ok(addresses) => Ok(addresses.admin),
+            Ok(addresses) => Ok(Some(addresses)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Report::new(
                 Exit::Unavailable,
                 format!("no agent is running on the state directory {}", state_dir.display()),
@@ -76,7 +92,7 @@ impl Reach {
 
     /// Asks the running agent; a refusal comes back in its own words.
     pub(super) fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Report> {
-        let door = self.door()?;
+        let door = self.admin()?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut call = Call::new(method, path, body);
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

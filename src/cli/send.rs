@@ -11,6 +11,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say};
 use super::table::count;
 use crate::base::backoff::Backoff;
@@ -24,9 +25,11 @@ pub(super) struct Send {
     /// The stream that gets the records
     #[arg(long, short, value_name = "STREAM")]
     stream: String,
-    /// The agent: http://HOST:PORT or unix:/PATH
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    to: String,
+    /// The agent: http://HOST:PORT or unix:/PATH; the running one of this host without
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
     /// A file that holds the API key; else it is taken from WEIR_API_KEY
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -98,7 +101,7 @@ impl Sender {
             headers.insert(PARTITION_KEY, header("the partition key", key)?);
         }
         Ok(Self {
-            target: send.to.clone(),
+            target: send.to.clone().map_or_else(|| send.reach.front_door(), Ok)?,
             path: format!("/v1/streams/{}", send.stream),
             headers,
             patience: send.patience.0,
