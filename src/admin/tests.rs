@@ -138,7 +138,7 @@ async fn raw(open: &Open, first: &str, lines: &str) -> u16 {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
-    text[9..12].parse().unwrap()
+    text.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use super::unpack::unpack;
 use crate::admission::{Admitted, Knock, Pass, Receipt};
 use crate::base::serve::Answer;
 use crate::base::tasks;
+use crate::record::RecordId;
 
 /// From this size on, splitting and encoding is done away from the async threads.
 const LARGE_BYTES: usize = 64 << 10;
@@ -106,7 +107,7 @@ impl Door {
 
 /// The one success answer; it needs the receipt.
 fn accepted(receipt: &Receipt) -> Answer {
-    let id = |id: Option<crate::record::RecordId>| id.map(|id| id.to_string());
+    let id = |id: Option<RecordId>| id.map(|id| id.to_string());
     let words = json!({
         "accepted": receipt.accepted,
         "first": id(receipt.first),
@@ -116,4 +117,20 @@ fn accepted(receipt: &Receipt) -> Answer {
     *answer.status_mut() = StatusCode::ACCEPTED;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receipt_is_answered_with_its_count_and_ids() {
+        let answer = accepted(&Receipt::pretended(0));
+
+        assert_eq!(answer.status(), 202);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, r#"{"accepted":0,"first":null,"last":null}"#);
+    }
 }
