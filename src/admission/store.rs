@@ -36,6 +36,10 @@ pub struct Admitted {
 
 /// Proof that records are on stable storage; a success answer needs one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "no other room of this crate may write one either"
+)]
 pub struct Receipt {
     /// How many records.
     pub accepted: u32,
@@ -43,7 +47,6 @@ pub struct Receipt {
     pub first: Option<RecordId>,
     /// Id of the last.
     pub last: Option<RecordId>,
-    // Keeps everybody else from writing one.
     _durable: (),
 }
 

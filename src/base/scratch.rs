@@ -8,6 +8,7 @@ use super::random;
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
+#[expect(clippy::new_without_default, reason = "it makes a folder, which a default should not")]
 impl Scratch {
     /// Makes the folder.
     pub fn new() -> Self {

@@ -10,7 +10,8 @@ async fn only_a_known_caller_is_told_that_a_stream_does_not_exist() {
 
     assert_eq!(knock(&admission, Some(&secret), "access").unwrap().caller(), "device-1");
     assert_eq!(knock(&admission, Some(&secret), "none").unwrap_err(), Refusal::UnknownStream);
-    for stranger in [None, Some(""), Some("weir_guess"), Some(&secret[1..]), Some("é")] {
+    let cut = secret.strip_prefix("w");
+    for stranger in [None, Some(""), Some("weir_guess"), cut, Some("é")] {
         assert_eq!(knock(&admission, stranger, "access").unwrap_err(), Refusal::UnknownCaller);
         assert_eq!(knock(&admission, stranger, "none").unwrap_err(), Refusal::UnknownCaller);
     }

@@ -30,9 +30,9 @@ async fn a_new_key_is_listed_as_it_was_asked_for_and_its_secret_stands_nowhere()
     assert_eq!(only.expires, new.expires);
     assert_eq!(only.created.as_deref(), Some("2026-11-22T06:05:19.123Z"));
     assert!(!only.is_expired && only.id.starts_with("sha256:") && only.id.len() == 19);
-    assert!(secret.starts_with("weir_") && secret.len() == 48, "{secret}");
-    assert!(secret[5..].chars().all(|c| c.is_ascii_alphanumeric()), "{secret}");
-    assert!(!text.contains(&secret[5..]));
+    let letters = secret.strip_prefix("weir_").unwrap();
+    assert!(letters.len() == 43 && letters.chars().all(|c| c.is_ascii_alphanumeric()), "{secret}");
+    assert!(!text.contains(letters));
     assert_eq!(mode & 0o777, 0o640);
 }
 
@@ -66,7 +66,7 @@ async fn comments_and_other_keys_stay_when_keys_come_and_go() {
     let ids = revoke(door.disk.as_ref(), &door.keys_path(), "yard").unwrap();
 
     let text = std::fs::read_to_string(door.keys_path()).unwrap();
-    assert_eq!(ids, [format!("sha256:{}", &b[..12])]);
+    assert_eq!(ids, [format!("sha256:{}", "b".repeat(12))]);
     assert_eq!(text, format!("{head}{first}\n{rest}"));
     door.add_key(&key("attic"));
     assert!(std::fs::read_to_string(door.keys_path()).unwrap().starts_with(&text));
@@ -84,7 +84,7 @@ async fn a_file_in_another_shape_is_written_anew_with_the_same_keys() {
 
     door.add_key(&key("attic"));
     assert_eq!(names(&door), ["hall", "yard", "attic"]);
-    revoke(door.disk.as_ref(), &door.keys_path(), &format!("sha256:{}", &a[..12])).unwrap();
+    revoke(door.disk.as_ref(), &door.keys_path(), &format!("sha256:{}", "a".repeat(12))).unwrap();
     assert_eq!(names(&door), ["yard", "attic"]);
 }
 

@@ -39,7 +39,7 @@ pub struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener, SocketAddr),
-    Unix(UnixListener, SocketFile),
+    Unix { listener: UnixListener, _file: SocketFile },
 }
 
 pub(super) enum Stream {
@@ -65,7 +65,7 @@ pub async fn bind(address: &Address) -> Result<Listener, String> {
             let (listener, file) = bind_unix(path).await?;
             Ok(Listener {
                 address: address.to_string().into(),
-                socket: Socket::Unix(listener, file),
+                socket: Socket::Unix { listener, _file: file },
             })
         }
     }
@@ -81,7 +81,7 @@ impl Listener {
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Tcp(_, address) => Some(*address),
-            Socket::Unix(..) => None,
+            Socket::Unix { .. } => None,
         }
     }
 
@@ -95,7 +95,7 @@ impl Listener {
                 stream.set_nodelay(true).ok();
                 Ok((Stream::Tcp(stream), Peer { local, remote: Some(remote) }))
             }
-            Socket::Unix(listener, _) => {
+            Socket::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), Peer { local, remote: None }))
             }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Answer;
@@ -23,6 +24,19 @@ pub struct Problem {
     pub members: Map<String, Value>,
     /// Further headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The members in the order in which people read them.
+#[derive(Serialize)]
+struct Words<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: String,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 /// The id that stands in the answer and in the log.
@@ -56,15 +70,16 @@ impl Problem {
 
     /// The answer to the request with this id.
     pub fn answer(self, request_id: &str) -> Answer {
-        let mut members = Map::new();
-        members.insert("type".into(), format!("urn:weir:problem:{}", self.slug).into());
-        members.insert("title".into(), self.title.into());
-        members.insert("status".into(), self.status.as_u16().into());
-        members.insert("detail".into(), self.detail.into());
-        members.insert("instance".into(), format!("urn:request:{request_id}").into());
-        members.extend(self.members);
-
-        let mut answer = Response::new(Full::new(Bytes::from(Value::Object(members).to_string())));
+        let words = Words {
+            kind: format!("urn:weir:problem:{}", self.slug),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance: format!("urn:request:{request_id}"),
+            members: &self.members,
+        };
+        let text = serde_json::to_vec(&words).expect("texts and numbers can be written as JSON");
+        let mut answer = Response::new(Full::new(Bytes::from(text)));
         *answer.status_mut() = self.status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -20,24 +20,18 @@ struct Echo {
 }
 
 impl Answers for Echo {
-    fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-        _peer: Peer,
-    ) -> impl Future<Output = Answer> + Send + 'static {
-        async move {
-            if request.uri().path() == "/refuse" {
-                let mut answer = Response::new(Full::new(Bytes::from_static(b"refused")));
-                answer.extensions_mut().insert(LeftUnread);
-                return answer;
-            }
-            if request.uri().path() == "/slow" {
-                tokio::time::sleep(Duration::from_secs(60)).await;
-            }
-            let body = request.into_body().collect().await;
-            let words = body.map_or("cut".into(), |body| body.to_bytes().len().to_string());
-            Response::new(Full::new(words.into()))
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Answer {
+        if request.uri().path() == "/refuse" {
+            let mut answer = Response::new(Full::new(Bytes::from_static(b"refused")));
+            answer.extensions_mut().insert(LeftUnread);
+            return answer;
         }
+        if request.uri().path() == "/slow" {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let body = request.into_body().collect().await;
+        let words = body.map_or("cut".into(), |body| body.to_bytes().len().to_string());
+        Response::new(Full::new(words.into()))
     }
 
     fn count_connection(&self, change: i64) {
