@@ -61,8 +61,8 @@ pub(super) enum Place {
 pub(super) struct Leaving {
     /// Since when.
     pub(super) since: Instant,
-    /// The path it left, whose next file waits until this one is read to its end.
-    pub(super) holds: Option<PathBuf>,
+    /// The path it left.
+    pub(super) left: PathBuf,
 }
 
 /// What one turn brought.
@@ -212,7 +212,10 @@ impl Followed {
             restarted = Some("it is shorter than what was read of it");
             self.restart();
         }
-        let (mut room, mut lines) = (share.bytes, share.lines);
+        // One byte more than there is: if it does not come, this was the end.
+        let there = look.bytes.saturating_sub(self.progress.position).saturating_add(1);
+        let there = usize::try_from(there).unwrap_or(usize::MAX);
+        let (mut room, mut lines) = (share.bytes.min(there), share.lines);
         loop {
             let Some(chunk) = self.behind_the_marker(room)? else {
                 restarted = Some("other bytes stand where it was read last");

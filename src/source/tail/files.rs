@@ -44,6 +44,11 @@ pub(super) struct Files {
     pub(super) turn: Turn<ForeignId>,
     /// Those that left their path and may still bring something.
     pub(super) leaving: BTreeSet<ForeignId>,
+    /// Paths whose next file waits until these, which left it, are read to their end.
+    pub(super) holds: BTreeMap<PathBuf, BTreeSet<ForeignId>>,
+    pub(super) settled_at: Option<Instant>,
+    /// Whether marks may have changed without lines.
+    pub(super) may_be_unsaved: bool,
     /// Marks of files that are gone, to be forgotten with the next group.
     pub(super) forgets: Vec<String>,
     pub(super) round_bytes: usize,
@@ -87,6 +92,9 @@ impl Files {
             by_path: HashMap::new(),
             turn: Turn::new(),
             leaving: BTreeSet::new(),
+            holds: BTreeMap::new(),
+            settled_at: None,
+            may_be_unsaved: true,
             forgets: Vec::new(),
             round_bytes: ROUND_BYTES,
             wants_scan: false,
@@ -172,28 +180,57 @@ impl Files {
 
     /// Closes the file that is open longest, but none that could not be opened again.
     fn close_oldest(&mut self, but: ForeignId) -> bool {
-        let again = |id: &ForeignId| *id != but && !self.leaving.contains(id);
+        let is_gone = |file: &Followed| matches!(file.place, Place::Gone { .. });
+        let again = |id: &ForeignId| *id != but && !self.all.get(id).is_some_and(is_gone);
         let oldest = self.opened.iter().find(|id| again(id)).copied();
         oldest.inspect(|id| self.close(*id)).is_some()
     }
 
     /// Begins to expect the end of a file that left `path`.
     pub(super) fn leave(&mut self, id: ForeignId, path: PathBuf, now: Instant) {
+        self.release(id);
         if let Some(file) = self.all.get_mut(&id) {
-            file.leaving = Some(Leaving { since: now, holds: Some(path) });
+            file.leaving = Some(Leaving { since: now, left: path.clone() });
             self.leaving.insert(id);
+            self.holds.entry(path).or_default().insert(id);
             self.turn.wake(id);
         }
     }
 
-    /// Expects nothing more from a file and lets its handle go.
-    pub(super) fn let_go(&mut self, id: ForeignId) {
+    /// It did not leave after all.
+    pub(super) fn stay(&mut self, id: ForeignId) {
+        self.release(id);
         self.leaving.remove(&id);
-        self.close(id);
         if let Some(file) = self.all.get_mut(&id) {
             file.leaving = None;
-            self.wants_scan |= matches!(file.place, Place::Gone { .. });
         }
+    }
+
+    /// The next file at the path it left waits no longer.
+    pub(super) fn release(&mut self, id: ForeignId) {
+        let left = self.all.get(&id).and_then(|file| file.leaving.as_ref());
+        if let Some(left) = left.map(|leaving| &leaving.left)
+            && let Some(holding) = self.holds.get_mut(left)
+        {
+            holding.remove(&id);
+            if holding.is_empty() {
+                self.holds.remove(left);
+            }
+        }
+    }
+
+    /// Whether the file that stood at the same path before is still to be read first.
+    pub(super) fn is_held(&self, id: ForeignId) -> bool {
+        let holding = self.all.get(&id).and_then(|file| self.holds.get(&file.path));
+        holding.is_some_and(|holding| holding.iter().any(|before| *before != id))
+    }
+
+    /// Expects nothing more from a file and lets its handle go.
+    pub(super) fn let_go(&mut self, id: ForeignId) {
+        self.stay(id);
+        self.close(id);
+        let place = self.all.get(&id).map(|file| file.place);
+        self.wants_scan |= matches!(place, Some(Place::Gone { .. }));
     }
 
     /// Forgets a file that is gone, and its mark.
@@ -208,10 +245,8 @@ impl Files {
 
     /// Reports a failed read, once per file, and leaves the file alone until the next scan.
     pub(super) fn complain(&mut self, id: ForeignId, error: &io::Error) {
+        self.release(id);
         let Some(file) = self.all.get_mut(&id) else { return };
-        if let Some(leaving) = &mut file.leaving {
-            leaving.holds = None;
-        }
         if error.kind() == io::ErrorKind::NotFound {
             self.wants_scan = true;
         } else {

@@ -79,7 +79,7 @@ impl Globs {
 
     /// Whether a path is one of those to follow, existing or not.
     pub(super) fn matches(&self, path: &Path) -> bool {
-        let included = |include: &Include| include.whole.matches_path_with(path, SHELL);
+        let included = |include: &Include| matches(&include.whole, path);
         self.include.iter().any(included) && !self.excludes(path)
     }
 
@@ -88,7 +88,7 @@ impl Globs {
         let name = Path::new(path.file_name().unwrap_or_default());
         self.exclude.iter().any(|pattern| {
             let subject = if pattern.as_str().contains('/') { path } else { name };
-            pattern.matches_path_with(subject, SHELL)
+            matches(pattern, subject)
         })
     }
 
@@ -97,18 +97,18 @@ impl Globs {
         match part {
             Part::Literal(name) if rest.is_empty() => {
                 found.watch(at);
-                self.take(at.join(name), found);
+                self.take(at.join(name), ForeignKind::Link, found);
             }
             Part::Literal(name) => self.walk(&at.join(name), rest, depth + 1, found),
             Part::Any(pattern) => {
                 for (path, kind) in found.list(at) {
                     let name = Path::new(path.file_name().unwrap_or_default());
-                    if !pattern.matches_path_with(name, SHELL) {
+                    if !matches(pattern, name) {
                         continue;
                     }
                     let may_be = |wanted| kind == wanted || kind == ForeignKind::Link;
                     if rest.is_empty() && may_be(ForeignKind::File) {
-                        self.take(path, found);
+                        self.take(path, kind, found);
                     } else if !rest.is_empty() && may_be(ForeignKind::Folder) {
                         self.walk(&path, rest, depth + 1, found);
                     }
@@ -125,13 +125,15 @@ impl Globs {
         }
     }
 
-    fn take(&self, path: PathBuf, found: &mut Found) {
+    /// Adds a regular file; `kind` says whether the name may be a link to it.
+    fn take(&self, path: PathBuf, kind: ForeignKind, found: &mut Found) {
         if found.files.contains_key(&path) || self.excludes(&path) {
             return;
         }
         match foreign::look(&path) {
             Ok(look) if look.kind == ForeignKind::File => {
-                let target = foreign::resolve(&path).ok().filter(|target| *target != path);
+                let may_lead = (kind != ForeignKind::File).then(|| foreign::resolve(&path).ok());
+                let target = may_lead.flatten().filter(|target| *target != path);
                 if let Some(folder) = target.as_deref().and_then(Path::parent) {
                     found.watch(folder);
                 }
@@ -147,6 +149,11 @@ impl Include {
     fn new(text: &str) -> Result<Self, String> {
         // `**` at the end stands for all files below.
         let text = if text.ends_with("**") { format!("{text}/*") } else { text.to_owned() };
+        // Events come with absolute paths.
+        let text = match std::path::absolute(&text) {
+            Ok(path) => path.to_string_lossy().into_owned(),
+            Err(error) => return Err(format!("`{text}` is no path: {error}")),
+        };
         let whole = pattern(&text)?;
         let mut parts = Vec::new();
         for component in Path::new(&text).components() {
@@ -215,6 +222,11 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     })
 }
 
+/// A name that is not UTF-8 is compared as it would be shown.
+fn matches(pattern: &Pattern, path: &Path) -> bool {
+    pattern.matches_with(&path.to_string_lossy(), SHELL)
+}
+
 fn or_here(folder: &Path) -> &Path {
     if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
@@ -280,6 +292,22 @@ mod tests {
             found.folders.contains_key(&scratch.path("real")),
             "the target's folder is watched"
         );
+    }
+
+    #[test]
+    fn names_that_are_not_utf_8_are_found_and_relative_globs_become_absolute() {
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let scratch = Scratch::new();
+        let odd = std::ffi::OsStr::from_bytes(b"a\xff.log");
+        std::fs::write(scratch.path("").join(odd), "").unwrap();
+        let globs = Globs::new(&[scratch.text("*.log"), "src/lib.*".into()], &[]).unwrap();
+
+        let found: Vec<_> = globs.find().files.into_keys().collect();
+
+        assert_eq!(found.len(), 2);
+        assert!(found.contains(&scratch.path("").join(odd)));
+        assert!(found.iter().all(|path| path.is_absolute() && globs.matches(path)));
     }
 
     #[test]

@@ -13,14 +13,14 @@ use super::files::Files;
 use super::find::Globs;
 use super::metrics::BlockNumbers;
 use super::round::Batch;
-use super::{Settings, mark};
+use super::{Settings, letter, mark};
 use crate::admission::{Receipt, Refusal, Rejection};
 use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::disk::foreign::ForeignId;
 use crate::base::tasks::blocking;
 use crate::dead_letter::Letter;
-use crate::record::{RawRecord, Record, RecordId};
+use crate::record::RawRecord;
 
 /// Waits after a refusal grow between these, and are never shorter than what the refusal asks for.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -269,25 +269,7 @@ impl<D: Door> Follower<D> {
 
     fn letter(&self, rejection: Rejection) -> Letter {
         self.numbers.rejected.inc();
-        let now = self.clock.unix_ms();
-        let source = format!("tail.{}", self.settings.name);
-        Letter {
-            record: Record {
-                id: RecordId::new(now),
-                partition_key: rejection.raw.partition_key,
-                source: source.clone(),
-                caller: String::new(),
-                only_for: None,
-                payload: rejection.raw.payload,
-            },
-            stream: self.settings.stream.clone(),
-            destination: source,
-            died_unix_ms: now,
-            attempts: 0,
-            class: "rejected".into(),
-            code: if rejection.too_large { "record-too-large" } else { "record-rejected" }.into(),
-            message: rejection.reason,
-        }
+        letter::about(rejection, &self.settings, self.clock.unix_ms())
     }
 
     async fn with_files<T: Send + 'static>(

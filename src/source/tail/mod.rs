@@ -11,17 +11,21 @@ mod follower;
 mod door;
 mod watch;
 
+mod aside;
 mod census;
 mod round;
 
-mod file;
 mod files;
+
+mod file;
+
 mod find;
 
 mod lines;
 mod progress;
 mod turn;
 
+mod letter;
 mod mark;
 
 mod board;

@@ -1,6 +1,7 @@
 //! One round: everybody who has something gets a turn, and what they bring becomes one batch.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -16,6 +17,9 @@ use crate::base::disk::foreign::ForeignId;
 const ROUND_LINES: usize = 10_000;
 /// Most marks without lines in one round; with the longest paths they take less than 1 MiB.
 const ROUND_MARKS: usize = 200;
+
+/// How often files that left their path are looked at, however busy others are.
+const SETTLE_EVERY: Duration = Duration::from_millis(200);
 
 /// Lines and the marks that become durable with them.
 #[derive(Debug, Default)]
@@ -91,6 +95,7 @@ impl Files {
     /// Takes back a batch that was too large for the queue; the same lines come again in smaller ones.
     pub(super) fn take_back(&mut self, batch: Batch) {
         self.round_bytes = (batch.bytes.min(self.round_bytes) / 2).max(1);
+        self.may_be_unsaved = true;
         for step in &batch.steps {
             self.turn.wake(step.id);
         }
@@ -100,6 +105,9 @@ impl Files {
 
     /// Adds marks that have changed without lines. `true` if no other is left.
     fn add_unsaved(&mut self, batch: &mut Batch) -> bool {
+        if !self.may_be_unsaved {
+            return true;
+        }
         let mut unsaved = self.all.values().filter(|file| file.is_unsaved());
         for file in unsaved.by_ref().take(ROUND_MARKS) {
             let value = mark::encode(file.id, &file.progress, &file.home);
@@ -113,7 +121,8 @@ impl Files {
                 has_more: false,
             });
         }
-        unsaved.next().is_none()
+        self.may_be_unsaved = unsaved.next().is_some();
+        !self.may_be_unsaved
     }
 
     fn read_round(&mut self, batch: &mut Batch, now: Instant) {
@@ -128,7 +137,7 @@ impl Files {
                 break;
             }
             let Some(id) = self.turn.next() else { break };
-            if self.is_held(id, batch) {
+            if self.is_held(id) {
                 self.turn.wake(id);
             } else {
                 had_turn = true;
@@ -136,41 +145,31 @@ impl Files {
             }
         }
         if !had_turn {
-            self.release();
+            // They wait for each other in a circle, as when an inode is used again for a new file
+            // under an old name.
+            self.holds.clear();
         }
     }
 
-    /// Files that wait for each other in a circle, as when an inode is used again for a new file
-    /// under an old name, wait no longer.
-    fn release(&mut self) {
-        for leaving in self.all.values_mut().filter_map(|file| file.leaving.as_mut()) {
-            leaving.holds = None;
-        }
-    }
-
-    /// Whether the file that stood at the same path before is still to be read first.
-    fn is_held(&self, id: ForeignId, batch: &Batch) -> bool {
-        let Some(path) = self.all.get(&id).map(|file| &file.path) else { return false };
-        self.leaving.iter().filter(|before| **before != id).any(|before| {
-            let leaving = self.all.get(before).and_then(|file| file.leaving.as_ref());
-            let holds = leaving.and_then(|leaving| leaving.holds.as_ref()) == Some(path);
-            let has_more = |step: &Step| step.id == *before && step.has_more;
-            holds && (self.turn.is_waiting(*before) || batch.steps.iter().any(has_more))
-        })
-    }
-
-    fn read_one(&mut self, id: ForeignId, share: Share, batch: &mut Batch, now: Instant) {
+    /// `true` if it brought anything.
+    fn read_one(&mut self, id: ForeignId, share: Share, batch: &mut Batch, now: Instant) -> bool {
         let opened = self.open(id);
         let framing = self.framing;
-        let Some(file) = self.all.get_mut(&id) else { return };
+        let Some(file) = self.all.get_mut(&id) else { return false };
         match opened.and_then(|()| file.read(framing, share, now)) {
-            Err(error) => self.complain(id, &error),
             Ok(taken) => self.add(id, taken, batch),
+            Err(error) => {
+                self.complain(id, &error);
+                false
+            }
         }
     }
 
-    fn add(&mut self, id: ForeignId, taken: Taken, batch: &mut Batch) {
-        let Some(file) = self.all.get_mut(&id) else { return };
+    fn add(&mut self, id: ForeignId, taken: Taken, batch: &mut Batch) -> bool {
+        if !taken.has_more {
+            self.release(id);
+        }
+        let Some(file) = self.all.get_mut(&id) else { return false };
         if file.is_in_trouble {
             file.is_in_trouble = false;
             tracing::info!(tail = self.name, path = %file.path.display(), "the file can be read again");
@@ -184,12 +183,9 @@ impl Files {
                 "a followed file holds other content; it is read from the beginning"
             );
         }
-        if let Some(leaving) = file.leaving.as_mut().filter(|_| !taken.has_more) {
-            leaving.holds = None;
-        }
         self.board.show(file);
         if taken.next.position == file.progress.position && !file.is_unsaved() {
-            return;
+            return false;
         }
         batch.bytes += taken.lines.iter().map(Bytes::len).sum::<usize>();
         batch.lines.extend(taken.lines);
@@ -202,11 +198,16 @@ impl Files {
             pieces: taken.pieces,
             has_more: taken.has_more,
         });
+        true
     }
 
     /// Brings the files that left their path to their end: what grew is read, what was quiet long
     /// enough gives its unfinished last line and is let go.
     fn settle(&mut self, batch: &mut Batch, now: Instant) {
+        if self.settled_at.is_some_and(|at| now.duration_since(at) < SETTLE_EVERY) {
+            return;
+        }
+        self.settled_at = Some(now);
         for id in self.leaving.clone() {
             let Some(file) = self.all.get_mut(&id) else { continue };
             let Ok(look) = file.look().and_then(|look| same(look.id == id, look)) else {
@@ -222,13 +223,9 @@ impl Files {
             if self.turn.is_waiting(id) || !is_quiet {
                 continue;
             }
-            let before = file.progress.position;
-            if look.bytes > before {
-                let share = Share { bytes: self.round_bytes, lines: ROUND_LINES, last: true };
-                self.read_one(id, share, batch, now);
-            }
-            let has_step = batch.steps.iter().any(|step| step.id == id && step.next.is_some());
-            if !has_step {
+            let share = Share { bytes: self.round_bytes, lines: ROUND_LINES, last: true };
+            let has_rest = look.bytes > file.progress.position;
+            if !(has_rest && self.read_one(id, share, batch, now)) {
                 self.let_go(id);
             }
         }

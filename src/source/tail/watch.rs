@@ -22,6 +22,7 @@ pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeMap<PathBuf, ForeignId>,
     is_blind: bool,
+    has_said_so: bool,
 }
 
 /// What happened since one last asked.
@@ -50,6 +51,7 @@ impl Watch {
             watcher: None,
             watched: BTreeMap::new(),
             is_blind: false,
+            has_said_so: false,
         };
         match watcher {
             Ok(watcher) => watch.watcher = Some(watcher),
@@ -74,6 +76,7 @@ impl Watch {
             }
             stays
         });
+        self.is_blind = false;
         for (folder, id) in folders {
             if self.watched.contains_key(folder) {
                 continue;
@@ -102,7 +105,8 @@ impl Watch {
     }
 
     fn go_blind(&mut self, error: &notify::Error, sysctl: &str) {
-        if !std::mem::replace(&mut self.is_blind, true) {
+        self.is_blind = true;
+        if !std::mem::replace(&mut self.has_said_so, true) {
             tracing::warn!(
                 tail = self.block,
                 %error,

@@ -152,8 +152,8 @@ impl StandIn {
         for (name, value) in marks {
             assert!(name.len() <= 255);
             match value {
-                Some(value) => _ = store.marks.insert(name, value),
-                None => _ = store.marks.remove(&name),
+                Some(value) => drop(store.marks.insert(name, value)),
+                None => drop(store.marks.remove(&name)),
             }
         }
         if death.is_some() {

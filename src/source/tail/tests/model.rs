@@ -1,8 +1,6 @@
 //! A writer that rotates and a follower that dies, against a model: every line exactly once, and
 //! those of one file in their order. `SEED=7` plays that seed again, `SEEDS=5000` plays so many.
 
-use std::collections::BTreeMap;
-
 use super::*;
 
 /// What was written into one file, and where it lies now.
