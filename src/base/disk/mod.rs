@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 #[cfg(any(test, feature = "testing"))]
-pub use faulty::{Faults, FaultyDisk};
+pub use faulty::{Call, FaultyDisk};
 pub use real::RealDisk;
 
 /// A disk shared by every room that keeps files.
