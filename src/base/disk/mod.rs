@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(any(test, feature = "testing"))]
-pub use faulty::{Faults, FaultyDisk};
+pub use faulty::{Call, FaultyDisk};
 pub use real::RealDisk;
 
 /// A disk shared by every room that keeps files.
