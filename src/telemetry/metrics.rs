@@ -2,7 +2,6 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::text::encode;
@@ -12,47 +11,42 @@ use prometheus_client::registry::Registry;
 pub const OPENMETRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All numbers of one agent, each named `weir_…`.
-#[derive(Clone)]
-pub struct Metrics(Arc<Mutex<Registry>>, Arc<Mutex<Shared>>);
-
-/// What [`Metrics::shared`] made, by type.
-type Shared = HashMap<TypeId, Box<dyn Any + Send>>;
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    shared: Arc<Mutex<HashMap<TypeId, Box<dyn Any + Send>>>>,
+}
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Registry::with_prefix("weir"))), Arc::default())
-    }
-}
-
-impl fmt::Debug for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Metrics")
+        let registry = Arc::new(Mutex::new(Registry::with_prefix("weir")));
+        Self { registry, shared: Arc::default() }
     }
 }
 
 impl Metrics {
     /// Lets a room add its numbers.
     pub fn register<T>(&self, add: impl FnOnce(&mut Registry) -> T) -> T {
-        add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        add(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets the first of several equal parts add the numbers that all of them share, told apart
-    /// by label: a name that is registered twice is written twice, which readers refuse.
+    /// Numbers of which an agent has one set, however many streams or destinations use it: added by
+    /// the first who asks, handed to all others. A name must not stand twice in the registry.
     pub fn shared<T: Clone + Send + 'static>(&self, add: impl FnOnce(&mut Registry) -> T) -> T {
-        let mut shared = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = shared.get(&TypeId::of::<T>()).and_then(|known| known.downcast_ref::<T>());
-        if let Some(known) = known {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shared.get(&TypeId::of::<T>()).and_then(|one| one.downcast_ref::<T>())
+        {
             return known.clone();
         }
-        let made = self.register(add);
-        shared.insert(TypeId::of::<T>(), Box::new(made.clone()));
-        made
+        let one = self.register(add);
+        shared.insert(TypeId::of::<T>(), Box::new(one.clone()));
+        one
     }
 
     /// Everything as text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        let registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         encode(&mut text, &registry).expect("writing to a String cannot fail");
         text
     }
