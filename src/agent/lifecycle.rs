@@ -142,7 +142,7 @@ impl Running {
         self.admin.finish("admin", Instant::now() + REQUESTS_GRACE).await;
 
         let (waiting, queues) = self.picture.waiting();
-        info!(waiting, "stopped; {waiting} records wait in {queues} queues");
+        info!(waiting, queues, "stopped; {waiting} records wait on disk");
         waiting
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say, tell};
-use super::table::{age, count, lay_out};
+use super::table::{age, count, counted, lay_out};
 use crate::base::clock::Clock;
 use crate::base::disk::RealDisk;
 use crate::base::units::ByteSize;
@@ -188,14 +188,12 @@ fn put_back(replay: &Replay) -> Answer {
     let left = number("left");
     let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten();
     notes.filter_map(Value::as_str).for_each(|note| tell(format!("warning: {note}")));
+    let back =
+        counted(number("records"), "dead letter is back in its queue", "dead letters are back in their queues");
     say(match (replay.json, left) {
         (true, _) => format!("{answer:#}"),
-        (false, 0) => format!("{} dead letters are back in their queue", count(number("records"))),
-        (false, _) => format!(
-            "{} dead letters are back in their queue; {} cannot be put back and stay",
-            count(number("records")),
-            count(left)
-        ),
+        (false, 0) => back,
+        (false, _) => format!("{back}; {} cannot be put back and stay", count(left)),
     });
     Ok(ExitCode::SUCCESS)
 }

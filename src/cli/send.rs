@@ -1,7 +1,7 @@
 //! `weir send`: each line of standard input or of files becomes one record of an agent.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say};
-use super::table::count;
+use super::table::{count, counted};
 use crate::base::backoff::Backoff;
 use crate::base::http_call::{self, Call, CallError, Reply};
 use crate::base::secret::Secret;
@@ -73,7 +73,7 @@ pub(super) fn send(send: &Send) -> Answer {
     say(if send.json {
         json!({ "accepted": accepted, "requests": requests }).to_string()
     } else {
-        format!("{} records are on the agent's disk", count(accepted))
+        format!("{} on the agent's disk", counted(accepted, "record is", "records are"))
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -116,8 +116,7 @@ impl Sender {
         let mut line = Vec::new();
         for number in 1_u64.. {
             line.clear();
-            let limited = io::Read::take(&mut lines, LINE_BYTES_MAX + 2);
-            let read = BufReader::new(limited).read_until(b'\n', &mut line)?;
+            let read = lines.by_ref().take(LINE_BYTES_MAX + 2).read_until(b'\n', &mut line)?;
             if read == 0 {
                 break;
             }

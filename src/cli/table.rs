@@ -45,6 +45,11 @@ pub(super) fn count(number: u64) -> String {
     out
 }
 
+/// `1 record is`, `18 204 records are`.
+pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
 /// `42 s`, `3 min`, `2 h`, `5 d`: one unit, rounded down.
 pub(super) fn age(seconds: u64) -> String {
     match seconds {

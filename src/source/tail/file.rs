@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::lines::Framing;
 use super::progress::{Digest, HEAD_BYTES, MARKER_BYTES, Progress, Resume, Seen};
-use crate::base::disk::foreign::{ForeignFile, ForeignId, Look};
+use crate::base::disk::foreign::{self, ForeignFile, ForeignId, Look};
 
 /// A file and all that is known of it.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Followed {
     pub(super) fn look(&self) -> io::Result<Look> {
         match &self.handle {
             Some(file) => file.look(),
-            None => crate::base::disk::foreign::look(&self.path),
+            None => foreign::look(&self.path),
         }
     }
 

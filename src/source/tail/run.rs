@@ -30,23 +30,31 @@ pub(super) async fn run<D: Door>(
     while !stopping.is_asked() {
         let news = watch.take();
         follower.wake(&news.written);
-        if news.names_changed || follower.wants_scan() {
-            scan_at = scan_at.min(scan_not_before.max(Instant::now()));
+        if news.names_changed {
+            scan_at = scan_at.min(scan_not_before);
         }
         if Instant::now() >= scan_at {
             let begun = Instant::now();
             let folders = follower.scan().await;
-            watch = blocking(move || {
-                watch.cover(&folders);
-                watch
+            let is_wider;
+            (watch, is_wider) = blocking(move || {
+                let is_wider = watch.cover(&folders);
+                (watch, is_wider)
             })
             .await;
             scan_not_before = Instant::now() + begun.elapsed() * SCAN_TIME_PART;
-            let every =
-                if watch.is_blind() { rescan_every.min(BLIND_SCAN_EVERY) } else { rescan_every };
-            scan_at = scan_not_before.max(Instant::now() + every);
+            scan_at = match (is_wider, watch.is_blind()) {
+                (true, _) => scan_not_before,
+                (false, true) => Instant::now() + rescan_every.min(BLIND_SCAN_EVERY),
+                (false, false) => Instant::now() + rescan_every,
+            };
+            scan_at = scan_at.max(scan_not_before);
         }
-        let rest_until = match follower.step().await {
+        let pace = follower.step().await;
+        if follower.wants_scan() {
+            scan_at = scan_at.min(scan_not_before);
+        }
+        let rest_until = match pace {
             Ok(Pace::Now) => continue,
             Ok(Pace::AtNews) => scan_at,
             Ok(Pace::At(moment)) => moment.min(scan_at),

@@ -65,9 +65,11 @@ impl Watch {
         self.is_blind
     }
 
-    /// Watches these folders and no others. Blocks.
-    pub(super) fn cover(&mut self, folders: &BTreeMap<PathBuf, ForeignId>) {
-        let Some(mut watcher) = self.watcher.take() else { return };
+    /// Watches these folders and no others. `true` if some are watched from now on only: what
+    /// happened in them since they were looked through brought no event. Blocks.
+    pub(super) fn cover(&mut self, folders: &BTreeMap<PathBuf, ForeignId>) -> bool {
+        let Some(mut watcher) = self.watcher.take() else { return false };
+        let mut is_wider = false;
         self.watched.retain(|folder, id| {
             let stays = folders.get(folder) == Some(id);
             if !stays {
@@ -82,7 +84,10 @@ impl Watch {
                 continue;
             }
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => _ = self.watched.insert(folder.clone(), *id),
+                Ok(()) => {
+                    is_wider = true;
+                    self.watched.insert(folder.clone(), *id);
+                }
                 // It went away again; the next scan knows.
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
                 Err(error) => {
@@ -92,6 +97,7 @@ impl Watch {
             }
         }
         self.watcher = Some(watcher);
+        is_wider
     }
 
     /// Returns when there is news.
