@@ -12,7 +12,6 @@ pub const OPENMETRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0;
 
 /// All numbers of one agent, each named `weir_…`.
 #[derive(Clone, Debug)]
-<<<<<<< HEAD
 pub struct Metrics(Arc<Mutex<Book>>);
 
 /// The registry, and the sets of numbers that several parts of one kind share.
@@ -20,29 +19,18 @@ pub struct Metrics(Arc<Mutex<Book>>);
 struct Book {
     registry: Registry,
     shared: HashMap<TypeId, Box<dyn Any + Send>>,
-=======
-pub struct Metrics {
-    registry: Arc<Mutex<Registry>>,
-    shared: Arc<Mutex<HashMap<TypeId, Box<dyn Any + Send>>>>,
->>>>>>> 8b3cf060bf8fd4b7bd13d61f32b6ea8ce3ec50ad
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-<<<<<<< HEAD
         let registry = Registry::with_prefix("weir");
         Self(Arc::new(Mutex::new(Book { registry, shared: HashMap::new() })))
-=======
-        let registry = Arc::new(Mutex::new(Registry::with_prefix("weir")));
-        Self { registry, shared: Arc::default() }
->>>>>>> 8b3cf060bf8fd4b7bd13d61f32b6ea8ce3ec50ad
     }
 }
 
 impl Metrics {
     /// Lets a room add its numbers.
     pub fn register<T>(&self, add: impl FnOnce(&mut Registry) -> T) -> T {
-<<<<<<< HEAD
         add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).registry)
     }
 
@@ -60,34 +48,13 @@ impl Metrics {
         let numbers = add(&mut book.registry);
         book.shared.insert(TypeId::of::<T>(), Box::new(numbers.clone()));
         numbers
-=======
-        add(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Numbers of which an agent has one set, however many streams or destinations use it: added by
-    /// the first who asks, handed to all others. A name must not stand twice in the registry.
-    pub fn shared<T: Clone + Send + 'static>(&self, add: impl FnOnce(&mut Registry) -> T) -> T {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = shared.get(&TypeId::of::<T>()).and_then(|one| one.downcast_ref::<T>())
-        {
-            return known.clone();
-        }
-        let one = self.register(add);
-        shared.insert(TypeId::of::<T>(), Box::new(one.clone()));
-        one
->>>>>>> 8b3cf060bf8fd4b7bd13d61f32b6ea8ce3ec50ad
     }
 
     /// Everything as text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
-<<<<<<< HEAD
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         encode(&mut text, &book.registry).expect("writing to a String cannot fail");
-=======
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        encode(&mut text, &registry).expect("writing to a String cannot fail");
->>>>>>> 8b3cf060bf8fd4b7bd13d61f32b6ea8ce3ec50ad
         text
     }
 }
