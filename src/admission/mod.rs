@@ -97,7 +97,7 @@ impl Admission {
         let known_plans = settings.plans.into_keys().collect();
         let authenticator = Authenticator::open(&disk, &clock, settings.auth, &known_plans)?;
         let streams = store::streams(settings.streams, queues)?;
-        let numbers = metrics.register_once(Numbers::register);
+        let numbers = metrics.shared(Numbers::register);
         Ok(Arc::new(Self { clock, authenticator, plans, streams, numbers }))
     }
 

@@ -1,5 +1,6 @@
 //! Accepting connections while there is room, and closing them in order.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,12 +59,16 @@ impl<A: Answers> Door<A> {
     async fn keep(self, stopping: Stopping) -> Result<(), String> {
         let mut connections = Tasks::new();
         let mut leaving = stopping.clone();
-        loop {
-            let came = tokio::select! {
-                biased;
-                () = leaving.asked() => break,
-                Some(ended) = connections.next_end() => { report(ended); None }
-                came = self.next() => came,
+        'open: loop {
+            // Pinned across the turns of the inner loop: whoever was accepted is not forgotten.
+            let mut next = pin!(self.next());
+            let came = loop {
+                tokio::select! {
+                    biased;
+                    () = leaving.asked() => break 'open,
+                    Some(ended) = connections.next_end() => report(ended),
+                    came = &mut next => break came,
+                }
             };
             if let Some((seat, stream, peer)) = came {
                 let limits = self.limits.clone();
@@ -86,27 +91,28 @@ impl<A: Answers> Door<A> {
         Ok(())
     }
 
-    /// Waits for room, then for a connection; `None` after a fault.
+    /// Waits for a connection, then for room for it; `None` after a fault. In this order, because
+    /// a listener that held a seat while nobody comes would keep it from the other listeners.
     async fn next(&self) -> Option<(OwnedSemaphorePermit, Stream, Peer)> {
-        if self.seats.available_permits() == 0
-            && let Some(unsaid) = self.crowded.turn()
-        {
-            let local = self.listener.address();
-            let max = self.limits.max_connections;
-            tracing::warn!(local, max, unsaid, "all connections are taken; new ones have to wait");
-        }
-        let seat = self.seats.clone().acquire_owned().await.ok()?;
-        match self.listener.accept().await {
-            Ok((stream, peer)) => Some((seat, stream, peer)),
+        let (stream, peer) = match self.listener.accept().await {
+            Ok(came) => came,
             Err(error) => {
                 if let Some(unsaid) = self.faults.turn() {
                     let local = self.listener.address();
                     tracing::warn!(local, %error, unsaid, "a connection could not be accepted");
                 }
                 tokio::time::sleep(REST_AFTER_FAULT).await;
-                None
+                return None;
             }
+        };
+        if self.seats.available_permits() == 0
+            && let Some(unsaid) = self.crowded.turn()
+        {
+            let (local, max) = (self.listener.address(), self.limits.max_connections);
+            tracing::warn!(local, max, unsaid, "all connections are taken; new ones have to wait");
         }
+        let seat = self.seats.clone().acquire_owned().await.ok()?;
+        Some((seat, stream, peer))
     }
 }
 

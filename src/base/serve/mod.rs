@@ -29,8 +29,8 @@ pub use problem::{Problem, REQUEST_ID};
 /// The bounds on connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at once, over all listeners together. Beyond, new ones wait in the
-    /// system's backlog until one ends.
+    /// Most connections at once, over all listeners together. Beyond, new ones wait until one
+    /// ends: one per listener accepted and not yet read, the others in the system's backlog.
     pub max_connections: usize,
     /// Longest time from the first byte of a request's head to its last.
     pub head_timeout: Duration,

@@ -76,7 +76,7 @@ impl Families {
 
 impl Numbers {
     pub(super) fn new(metrics: &Metrics, listener: &str) -> Self {
-        let families = metrics.register_once(Families::register);
+        let families = metrics.shared(Families::register);
         let label = ByListener { listener: listener.to_owned() };
         Self {
             body_bytes: families.body_bytes.get_or_create_owned(&label),

@@ -110,6 +110,19 @@ async fn one_connection_more_waits_until_another_ends() {
 }
 
 #[tokio::test]
+async fn a_listener_where_nobody_comes_takes_no_seat_from_the_others() {
+    let listeners = vec![tcp().await, tcp().await, tcp().await];
+    let addresses: Vec<_> = listeners.iter().filter_map(Listener::tcp_address).collect();
+    let (_stop, _, _served) = start(listeners, Limits { max_connections: 1, ..limits() });
+
+    for address in addresses {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        assert!(read_all(&mut stream).await.ends_with("0"));
+    }
+}
+
+#[tokio::test]
 async fn who_sends_on_after_a_refusal_still_reads_it() {
     let listener = tcp().await;
     let address = listener.tcp_address().unwrap();
