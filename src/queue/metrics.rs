@@ -77,7 +77,7 @@ const SYNC_SECONDS: [f64; 11] =
 
 impl StreamMetrics {
     pub(super) fn new(metrics: &Metrics, stream: &str) -> Self {
-        let all = metrics.register_once(QueueMetrics::register);
+        let all = metrics.shared(QueueMetrics::register);
         let of = OfStream { stream: stream.to_owned() };
         Self {
             committed_records: all.committed_records.get_or_create_owned(&of),

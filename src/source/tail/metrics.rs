@@ -55,7 +55,7 @@ pub(super) struct BlockNumbers {
 
 impl BlockNumbers {
     pub(super) fn register(metrics: &Metrics, tail: &str) -> Self {
-        let all = metrics.register_once(Numbers::register);
+        let all = metrics.shared(Numbers::register);
         let block = Block { tail: tail.to_owned() };
         let counter = |family: &Family<Block, Counter>| family.get_or_create_owned(&block);
         let gauge = |family: &Family<Block, Gauge>| family.get_or_create_owned(&block);
