@@ -67,6 +67,46 @@ impl Tasks {
     }
 }
 
+/// Work under way that ends with a value. Dropping it aborts what still runs.
+#[derive(Debug)]
+pub struct Jobs<T>(JoinSet<T>);
+
+impl<T: Send + 'static> Default for Jobs<T> {
+    fn default() -> Self {
+        Self(JoinSet::new())
+    }
+}
+
+impl<T: Send + 'static> Jobs<T> {
+    /// Starts one.
+    pub fn spawn(&mut self, work: impl Future<Output = T> + Send + 'static) {
+        self.0.spawn(work);
+    }
+
+    /// How many did not end yet, or were not taken note of.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value of the next one that ends; waits for ever while there are none. Dropping the
+    /// future loses nothing.
+    ///
+    /// # Errors
+    /// In words, when one panicked.
+    pub async fn next_value(&mut self) -> Result<T, String> {
+        match self.0.join_next().await {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(error)) => Err(format!("it panicked: {error}")),
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Turns a panic of the work into its complaint, so that the name is not lost with it.
 async fn guarded<F, E>(work: F) -> Result<(), String>
 where

@@ -4,16 +4,30 @@
 //! Always: a record is settled only after the upstream took it or its letter was synced; only what
 //! failed is sent again.
 //! Never: knows where a record came from; drops for a fault that is not the record's own.
+//! Start reading at `runner`; the policy is `class` (what a fault means) and `settle` (what follows).
 
-use std::sync::Arc;
+mod replay;
+mod worker;
+
+mod runner;
+
+mod batcher;
+mod retry;
+mod settle;
+mod shelving;
+
+mod bulletin;
+mod class;
+mod feed;
+mod metrics;
+mod parcel;
+mod watch;
+
 use std::time::Duration;
 
-use crate::base::clock::Clock;
-use crate::base::shutdown::Stopping;
-use crate::dead_letter::Shelf;
-use crate::queue::Reader;
-use crate::sink::Sink;
-use crate::telemetry::Metrics;
+pub use replay::{Filter, Replayed, replay};
+pub use watch::{Hold, Watch};
+pub use worker::Worker;
 
 /// How one destination is fed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,71 +38,17 @@ pub struct Settings {
     pub destination: String,
     /// Most requests under way at once.
     pub in_flight: usize,
-    /// Most bytes read from the queue and not settled.
+    /// Most bytes read from the queue and not settled; each record counts 256 more than its
+    /// payload.
     pub in_flight_bytes: usize,
     /// Longest time a record waits for others to fill a batch.
     pub linger: Duration,
     /// First wait after a fault; doubled each time.
     pub retry_first: Duration,
-    /// Longest wait between two tries.
+    /// Longest wait between two tries, and the wait between two looks at a destination that is
+    /// held.
     pub retry_max: Duration,
 }
 
-/// Feeds one destination until `stopping` is asked, then until nothing is under way.
-#[derive(Debug)]
-pub struct Worker<S> {
-    _sink: Arc<S>,
-}
-
-impl<S: Sink> Worker<S> {
-    /// A worker that has not started.
-    pub fn new(
-        settings: Settings,
-        clock: Clock,
-        reader: Reader,
-        shelf: Shelf,
-        sink: Arc<S>,
-        metrics: &Metrics,
-    ) -> Self {
-        let _ = (settings, clock, reader, shelf, metrics);
-        Self { _sink: sink }
-    }
-
-    /// What the operator should know about this destination now.
-    pub fn watch(&self) -> Watch {
-        todo!()
-    }
-
-    /// Works until asked to stop.
-    ///
-    /// # Errors
-    /// In words, when it cannot go on: the queue or the shelf fails for good.
-    pub async fn run(self, stopping: Stopping) -> Result<(), String> {
-        let _ = stopping;
-        todo!()
-    }
-}
-
-/// A window onto a worker, for status and readiness; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Watch {}
-
-/// Why a destination is not taking anything at the moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// `throttled`, `transient`, `auth`, `clock`, `config`.
-    pub class: String,
-    /// The upstream's code.
-    pub code: String,
-    /// The upstream's words.
-    pub message: String,
-    /// Since when, in milliseconds since 1970.
-    pub since_unix_ms: u64,
-}
-
-impl Watch {
-    /// The present hold, if any.
-    pub fn hold(&self) -> Option<Hold> {
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

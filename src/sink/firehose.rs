@@ -39,7 +39,7 @@ impl Firehose {
     }
 
     /// The same with credentials of the caller's choosing.
-    pub(super) async fn connect_with(
+    pub(crate) async fn connect_with(
         settings: &FirehoseSettings,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {

@@ -33,7 +33,7 @@ impl Kinesis {
     }
 
     /// The same with credentials of the caller's choosing.
-    pub(super) async fn connect_with(
+    pub(crate) async fn connect_with(
         settings: &KinesisSettings,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {

@@ -116,7 +116,7 @@ pub(crate) enum Answer {
     /// The other answer, after this time.
     After(Duration, Box<Answer>),
     /// All records are taken, but this many results are answered.
-    TakeButAnswer(usize),
+    TakeAndMiscount(usize),
 }
 
 impl Answer {
@@ -310,7 +310,7 @@ async fn carry_out(
             drop(take(request, &[], state));
             never().await
         }
-        Answer::TakeButAnswer(count) => {
+        Answer::TakeAndMiscount(count) => {
             drop(take(request, &[], state));
             let results = vec![success(request.service, request.number, 0); count];
             Ok(results_reply(request.service, results, 0))

@@ -26,7 +26,7 @@ fn aws(url: &str) -> AwsSettings {
             session_token: None,
         }),
         connect_timeout: Duration::from_millis(500),
-        request_timeout: Duration::from_millis(300),
+        request_timeout: Duration::from_secs(5),
     }
 }
 
@@ -159,7 +159,7 @@ async fn answers_in_other_languages_than_json_are_understood_as_far_as_they_go()
 async fn an_answer_with_too_few_or_too_many_results_says_nothing_about_any_entry() {
     let fake = FakeUpstream::start().await;
     for count in [0, 1, 3] {
-        fake.next(2, Answer::TakeButAnswer(count));
+        fake.next(2, Answer::TakeAndMiscount(count));
         let message = format!("{count} results came for 2 entries");
         let expected = Err(fault(At::Transport, "wrong-result-count", &message));
 
@@ -171,7 +171,9 @@ async fn an_answer_with_too_few_or_too_many_results_says_nothing_about_any_entry
 #[tokio::test]
 async fn no_answer_is_told_from_an_answer_that_came_too_late() {
     let fake = FakeUpstream::start().await;
-    let sink = kinesis(&fake.url()).await;
+    let mut settings = kinesis_settings(&fake.url());
+    settings.aws.request_timeout = Duration::from_millis(200);
+    let sink = Kinesis::connect(&settings).await.unwrap();
 
     for lost in [Answer::Reset, Answer::TakeAndReset] {
         fake.next(1, lost);

@@ -1,0 +1,79 @@
+//! What the log says of a destination in trouble: once when it begins, once when it ends.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Settings;
+use super::class::Class;
+use super::retry::Trouble;
+use super::watch::Hold;
+use crate::base::units::Span;
+
+/// A fault that passes is told only if it is met as often in a row: a single lost request is no
+/// news, and the metrics count it.
+const TELL_AFTER_TRIES: u32 = 3;
+
+/// What was told last.
+#[derive(Debug)]
+pub(super) struct Bulletin {
+    stream: String,
+    destination: String,
+    told: Option<Class>,
+}
+
+impl Bulletin {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (stream, destination) = (settings.stream.clone(), settings.destination.clone());
+        Self { stream, destination, told: None }
+    }
+
+    /// The trouble was met, for the first time or again.
+    pub(super) fn met(&mut self, trouble: &Trouble, waiting: u64) {
+        let is_news = trouble.class.is_hold() || trouble.tries >= TELL_AFTER_TRIES;
+        if !is_news || self.told == Some(trouble.class) {
+            return;
+        }
+        self.told = Some(trouble.class);
+        warn!(
+            stream = self.stream,
+            destination = self.destination,
+            class = trouble.class.as_str(),
+            code = trouble.fault.code,
+            message = trouble.fault.message,
+            waiting,
+            "the destination takes nothing; its records wait, and it is tried now and then"
+        );
+    }
+
+    /// The trouble is over.
+    pub(super) fn ended(&mut self, trouble: &Trouble, now: Instant, waiting: u64) {
+        if self.told.take().is_none() {
+            return;
+        }
+        let whole_seconds = now.duration_since(trouble.since).as_secs();
+        info!(
+            stream = self.stream,
+            destination = self.destination,
+            class = trouble.class.as_str(),
+            code = trouble.fault.code,
+            lasted = %Span(Duration::from_secs(whole_seconds)),
+            waiting,
+            "the destination takes records again"
+        );
+    }
+}
+
+impl Trouble {
+    /// As status and readiness show it.
+    pub(super) fn hold(&self, now: Instant, now_unix_ms: u64) -> Hold {
+        let lasted = now.duration_since(self.since).as_millis();
+        Hold {
+            class: self.class.as_str().to_owned(),
+            code: self.fault.code.clone(),
+            message: self.fault.message.clone(),
+            since_unix_ms: now_unix_ms.saturating_sub(u64::try_from(lasted).unwrap_or(u64::MAX)),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Numbers of delivery.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::class::Class;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    stream: String,
+    destination: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteAndClass {
+    stream: String,
+    destination: String,
+    class: String,
+}
+
+/// From a local disk to a satellite link, in seconds.
+const DURATION_BOUNDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+#[derive(Clone, Debug)]
+struct Durations;
+
+impl MetricConstructor<Histogram> for Durations {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(DURATION_BOUNDS)
+    }
+}
+
+/// The families all workers share.
+#[derive(Clone, Debug)]
+struct DeliveryMetrics {
+    records: Family<Route, Counter>,
+    requests: Family<Route, Counter>,
+    retried: Family<Route, Counter>,
+    dead: Family<RouteAndClass, Counter>,
+    faults: Family<RouteAndClass, Counter>,
+    in_flight: Family<Route, Gauge>,
+    owed_bytes: Family<Route, Gauge>,
+    holding: Family<Route, Gauge>,
+    durations: Family<Route, Histogram, Durations>,
+}
+
+impl DeliveryMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let all = Self {
+            records: Family::default(),
+            requests: Family::default(),
+            retried: Family::default(),
+            dead: Family::default(),
+            faults: Family::default(),
+            in_flight: Family::default(),
+            owed_bytes: Family::default(),
+            holding: Family::default(),
+            durations: Family::new_with_constructor(Durations),
+        };
+        let registry = registry.sub_registry_with_prefix("delivery");
+        registry.register("records", "Records the destination took", all.records.clone());
+        registry.register("requests", "Requests sent", all.requests.clone());
+        registry.register("retried_records", "Records sent once more", all.retried.clone());
+        registry.register("dead_letters", "Records given up, by class", all.dead.clone());
+        registry.register("faults", "Entries that met a fault, by class", all.faults.clone());
+        registry.register("in_flight", "Requests under way", all.in_flight.clone());
+        registry.register_with_unit(
+            "owed",
+            "Memory held by records read from the queue and not settled",
+            Unit::Bytes,
+            all.owed_bytes.clone(),
+        );
+        registry.register(
+            "holding",
+            "1 while the destination takes nothing, else 0",
+            all.holding.clone(),
+        );
+        registry.register_with_unit(
+            "request",
+            "From sending a request to its answer or its loss",
+            Unit::Seconds,
+            all.durations.clone(),
+        );
+        all
+    }
+}
+
+/// The numbers of one worker.
+#[derive(Clone, Debug)]
+pub(super) struct WorkerMetrics {
+    pub(super) records: Counter,
+    pub(super) requests: Counter,
+    pub(super) retried: Counter,
+    pub(super) in_flight: Gauge,
+    pub(super) owed_bytes: Gauge,
+    pub(super) holding: Gauge,
+    durations: Histogram,
+    by_class: DeliveryMetrics,
+    route: Route,
+}
+
+impl WorkerMetrics {
+    pub(super) fn register(
+        metrics: &crate::telemetry::Metrics,
+        stream: &str,
+        destination: &str,
+    ) -> Self {
+        let all = metrics.register_once(DeliveryMetrics::register);
+        let route = Route { stream: stream.to_owned(), destination: destination.to_owned() };
+        Self {
+            records: all.records.get_or_create_owned(&route),
+            requests: all.requests.get_or_create_owned(&route),
+            retried: all.retried.get_or_create_owned(&route),
+            in_flight: all.in_flight.get_or_create_owned(&route),
+            owed_bytes: all.owed_bytes.get_or_create_owned(&route),
+            holding: all.holding.get_or_create_owned(&route),
+            durations: all.durations.get_or_create_owned(&route),
+            by_class: all,
+            route,
+        }
+    }
+
+    pub(super) fn faults(&self, class: Class, entries: u64) {
+        self.by_class.faults.get_or_create(&self.with(class.as_str())).inc_by(entries);
+    }
+
+    pub(super) fn dead(&self, class: &str, letters: u64) {
+        self.by_class.dead.get_or_create(&self.with(class)).inc_by(letters);
+    }
+
+    pub(super) fn took(&self, duration: Duration) {
+        self.durations.observe(duration.as_secs_f64());
+    }
+
+    fn with(&self, class: &str) -> RouteAndClass {
+        let Route { stream, destination } = self.route.clone();
+        RouteAndClass { stream, destination, class: class.to_owned() }
+    }
+}

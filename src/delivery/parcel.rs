@@ -1,0 +1,114 @@
+//! A record on its way.
+
+use crate::dead_letter::{Letter, bare};
+use crate::queue::{Position, Stored};
+use crate::record::{BadCode, Record, decode};
+use crate::sink::{At, Entry, Fault, Sink};
+
+/// What a parcel costs in memory beside its payload, in bytes; counted so that many tiny records
+/// stay within the same bound as few large ones.
+pub(super) const OVERHEAD_BYTES: usize = 256;
+
+/// A record, its place in the queue, and how often it was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parcel {
+    pub(super) position: Position,
+    pub(super) record: Record,
+    /// What its entry counts against the sink's limits.
+    pub(super) weight: usize,
+    /// How often it was sent.
+    pub(super) tries: u32,
+}
+
+/// What a stored payload turns out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wrapped {
+    /// For this destination.
+    Parcel(Parcel),
+    /// For another destination only.
+    Elsewhere(Position),
+    /// Can never be sent.
+    Dead(Parcel, Fault),
+}
+
+/// Reads what the queue gave.
+pub(super) fn wrap<S: Sink>(sink: &S, destination: &str, stored: Stored) -> Wrapped {
+    let position = stored.position;
+    let record = match decode(stored.payload.clone()) {
+        Ok(record) => record,
+        Err(error) => {
+            let parcel = Parcel { position, record: bare(stored.payload), weight: 0, tries: 0 };
+            return Wrapped::Dead(parcel, undecodable(error));
+        }
+    };
+    if record.only_for.as_deref().is_some_and(|only| only != destination) {
+        return Wrapped::Elsewhere(position);
+    }
+    let mut parcel = Parcel { position, record, weight: 0, tries: 0 };
+    parcel.weight = sink.weigh(&parcel.entry(sink));
+    let most = sink.limits().entry_bytes;
+    if parcel.weight > most {
+        let fault = too_large(parcel.weight, most);
+        return Wrapped::Dead(parcel, fault);
+    }
+    Wrapped::Parcel(parcel)
+}
+
+impl Parcel {
+    /// What the sink sends for it; made anew for each try, so that framing takes no memory while
+    /// the record waits.
+    pub(super) fn entry<S: Sink>(&self, sink: &S) -> Entry {
+        sink.entry(self.record.routing_key(), self.record.payload.clone())
+    }
+
+    /// Bytes of memory it counts as.
+    pub(super) fn cost(&self) -> usize {
+        self.record.payload.len() + OVERHEAD_BYTES
+    }
+
+    /// The letter that tells why it was given up.
+    pub(super) fn into_letter(self, route: Route<'_>, class: &str, fault: Fault) -> Letter {
+        Letter {
+            record: self.record,
+            stream: route.stream.to_owned(),
+            destination: route.destination.to_owned(),
+            died_unix_ms: route.now_unix_ms,
+            attempts: self.tries,
+            class: class.to_owned(),
+            code: fault.code,
+            message: fault.message,
+        }
+    }
+}
+
+/// From where to where, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route<'a> {
+    pub(super) stream: &'a str,
+    pub(super) destination: &'a str,
+    pub(super) now_unix_ms: u64,
+}
+
+/// The code of a payload that is no record.
+pub(super) const UNDECODABLE: &str = "undecodable-record";
+
+fn undecodable(error: BadCode) -> Fault {
+    own(UNDECODABLE, format!("{error}; it was not sent"))
+}
+
+fn too_large(weight: usize, most: usize) -> Fault {
+    let words = format!(
+        "the record takes {weight} bytes there, but the destination takes at most {most}; it was \
+         not sent"
+    );
+    own("record-too-large", words)
+}
+
+/// A sink that breaks its promise of one fate per entry has said nothing about any of them.
+pub(super) fn miscounted() -> Fault {
+    Fault { at: At::Transport, ..own("wrong-result-count", String::new()) }
+}
+
+fn own(code: &str, message: String) -> Fault {
+    Fault { at: At::Entry, code: code.to_owned(), message, retry_after: None }
+}

@@ -1,0 +1,308 @@
+//! Puts dead letters back into their queues, each exactly once.
+//!
+//! A file is taken from the shelf, its letters go to the queue in groups, and each group carries a
+//! mark `replay/<destination>/<file>` with how many bytes of the file are done. A replay that was
+//! cut off goes on behind that mark; the file goes first, the mark after it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::base::disk::SharedDisk;
+use crate::base::tasks::blocking;
+use crate::dead_letter::{self, Letter, Letters, Lying, NO_ID, TakenBack, shelves, take};
+use crate::queue::{AppendError, Group, Mark, Writer};
+use crate::record::encode;
+
+/// Most letters of one group.
+const GROUP_COUNT_MAX: usize = 500;
+
+/// A group is closed when it has this many bytes.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// What stands before the name of every mark.
+const MARKS: &str = "replay/";
+
+/// A letter of a line that never got into the stream: it is put back for all destinations.
+const NEVER_ADMITTED: &str = "tail.";
+
+/// Which letters are put back; `None` stands for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this stream.
+    pub stream: Option<String>,
+    /// Of this destination.
+    pub destination: Option<String>,
+}
+
+/// What a replay did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Records put back into their queues.
+    pub records: u64,
+    /// Files that were worked off.
+    pub files: u64,
+    /// Letters that are still there, because no record can be made of them.
+    pub left: u64,
+    /// What the operator should know beside that, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Puts letters back, file by file. It may be cut off at any moment and repeated, and a worker may
+/// put new letters on the same shelf meanwhile.
+///
+/// # Errors
+/// In words, why it could not go on; what was put back until then is not put back again by the
+/// next replay.
+pub async fn replay(
+    disk: SharedDisk,
+    settings: &dead_letter::Settings,
+    filter: &Filter,
+    writers: &BTreeMap<String, Writer>,
+) -> Result<Replayed, String> {
+    replay_into(disk, &settings.folder, filter, writers).await
+}
+
+/// What a replay needs of a queue.
+pub(super) trait Back {
+    /// Commits a group as a whole.
+    fn append(&self, group: Group) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// The marks whose names begin with this.
+    fn marks(&self, prefix: &str) -> Vec<(String, Bytes)>;
+}
+
+impl Back for Writer {
+    async fn append(&self, group: Group) -> Result<(), AppendError> {
+        Self::append(self, group).await.map(drop)
+    }
+
+    fn marks(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        Self::marks(self, prefix)
+    }
+}
+
+pub(super) async fn replay_into<W: Back>(
+    disk: SharedDisk,
+    folder: &Path,
+    filter: &Filter,
+    writers: &BTreeMap<String, W>,
+) -> Result<Replayed, String> {
+    let mut replayed = Replayed::default();
+    let lying = {
+        let (disk, folder) = (disk.clone(), folder.to_path_buf());
+        blocking(move || shelves(&*disk, &folder)).await
+    };
+    let lying = lying.map_err(|error| {
+        format!("the dead letters in {} cannot be listed: {error}", folder.display())
+    })?;
+    for shelf in lying.into_iter().filter(|shelf| filter.matches(shelf)) {
+        let Some(writer) = writers.get(&shelf.stream) else {
+            if !shelf.files.is_empty() {
+                let stream = &shelf.stream;
+                replayed.notes.push(format!(
+                    "there is no stream `{stream}` any more; its letters stay where they are"
+                ));
+            }
+            continue;
+        };
+        forget_finished(writer, &shelf).await?;
+        for file in &shelf.files {
+            let one = OneFile { disk: disk.clone(), writer, shelf: &shelf };
+            one.replay(file.path.clone(), &mut replayed).await?;
+        }
+    }
+    Ok(replayed)
+}
+
+impl Filter {
+    fn matches(&self, shelf: &Lying) -> bool {
+        let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
+        fits(&self.stream, &shelf.stream) && fits(&self.destination, &shelf.destination)
+    }
+}
+
+/// Marks of files that are gone: the replay was cut off between removing the file and this.
+async fn forget_finished<W: Back>(writer: &W, shelf: &Lying) -> Result<(), String> {
+    let prefix = format!("{MARKS}{}/", shelf.destination);
+    let is_there = |name: &str| {
+        shelf.files.iter().any(|file| {
+            let listed = file.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // While it is taken, something stands behind its name.
+            listed.starts_with(name)
+        })
+    };
+    let marks = writer.marks(&prefix).into_iter().map(|(name, _)| name);
+    let gone: Vec<_> = marks
+        .filter(|name| name.strip_prefix(&prefix).is_some_and(|file| !is_there(file)))
+        .map(|name| Mark { name, value: None })
+        .collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let group = Group { payloads: Vec::new(), marks: gone };
+    writer.append(group).await.map_err(|error| format!("old marks cannot be forgotten: {error}"))
+}
+
+/// A file on its way back.
+struct OneFile<'a, W> {
+    disk: SharedDisk,
+    writer: &'a W,
+    shelf: &'a Lying,
+}
+
+/// What one step of reading a file gave.
+#[derive(Default)]
+struct Step {
+    payloads: Vec<Bytes>,
+    /// Where the lines begin that no record can be made of.
+    left: Vec<u64>,
+    /// How far the file is read now.
+    end: u64,
+    is_last: bool,
+}
+
+impl<W: Back> OneFile<'_, W> {
+    async fn replay(&self, path: PathBuf, replayed: &mut Replayed) -> Result<(), String> {
+        let shown = path.display().to_string();
+        let disk = self.disk.clone();
+        let taken = blocking(move || take(&*disk, &path)).await;
+        let Some(taken) = taken.map_err(|error| unreadable(&shown, &error))? else {
+            replayed.notes.push(format!("{shown} is in use just now; replay once more for it"));
+            return Ok(());
+        };
+        let mark = format!("{MARKS}{}/{}", self.shelf.destination, taken.name());
+        let before = replayed.records;
+        match self.put_back_all(&taken, &mark, replayed).await {
+            Ok(left) => self.finish(taken, mark, &left, replayed).await,
+            Err(why) => {
+                let disk = self.disk.clone();
+                // If this fails too, the next replay finds the file by its other name.
+                drop(blocking(move || taken.put_back(&*disk)).await);
+                let records = replayed.records - before;
+                Err(format!(
+                    "{shown}: {why}; {records} of its records were put back, and the \
+                             next replay goes on behind them"
+                ))
+            }
+        }
+    }
+
+    /// Every letter behind the mark goes to the queue; where the lines are that stay.
+    async fn put_back_all(
+        &self,
+        taken: &TakenBack,
+        mark: &str,
+        replayed: &mut Replayed,
+    ) -> Result<Vec<u64>, String> {
+        let done = self.writer.marks(mark).into_iter().find(|(name, _)| name == mark);
+        let done = done.map_or(Ok(0), |(_, value)| offset(&value))?;
+        let only_for = self.only_for();
+        let mut letters = taken.letters(&*self.disk).map_err(|error| error.to_string())?;
+        let mut left = Vec::new();
+        loop {
+            let only_for = only_for.clone();
+            let (step, rest) = blocking(move || {
+                let step = read_step(&mut letters, done, only_for.as_deref());
+                (step, letters)
+            })
+            .await;
+            letters = rest;
+            let step = step.map_err(|error| error.to_string())?;
+            left.extend(step.left);
+            let records = step.payloads.len() as u64;
+            if records > 0 {
+                let value = Some(Bytes::from(step.end.to_string()));
+                let marks = vec![Mark { name: mark.to_owned(), value }];
+                let group = Group { payloads: step.payloads, marks };
+                self.writer.append(group).await.map_err(|error| error.to_string())?;
+                replayed.records += records;
+            }
+            if step.is_last {
+                return Ok(left);
+            }
+        }
+    }
+
+    async fn finish(
+        &self,
+        taken: TakenBack,
+        mark: String,
+        left: &[u64],
+        replayed: &mut Replayed,
+    ) -> Result<(), String> {
+        replayed.left += left.len() as u64;
+        let has_mark = self.writer.marks(&mark).iter().any(|(name, _)| *name == mark);
+        let (disk, left, name) = (self.disk.clone(), left.to_vec(), taken.name().to_owned());
+        // Without a mark nothing of it was ever put back, so there is nothing to take out of it.
+        let keeps_all = !has_mark && !left.is_empty();
+        let ended =
+            blocking(
+                move || {
+                    if keeps_all { taken.put_back(&*disk) } else { taken.finish(&*disk, &left) }
+                },
+            )
+            .await;
+        ended.map_err(|error| format!("`{name}` was put back, but cannot be removed: {error}"))?;
+        if keeps_all {
+            return Ok(());
+        }
+        replayed.files += 1;
+        if !has_mark {
+            return Ok(());
+        }
+        let marks = vec![Mark { name: mark, value: None }];
+        let forgotten = self.writer.append(Group { payloads: Vec::new(), marks }).await;
+        forgotten.map_err(|error| format!("`{name}` was put back, but its mark stays: {error}"))
+    }
+
+    fn only_for(&self) -> Option<String> {
+        let destination = &self.shelf.destination;
+        (!destination.starts_with(NEVER_ADMITTED)).then(|| destination.clone())
+    }
+}
+
+/// Reads letters until a group is full. Lines that end before `done` are in the queue already;
+/// they are read all the same, for some may have stayed behind.
+fn read_step(letters: &mut Letters, done: u64, only_for: Option<&str>) -> std::io::Result<Step> {
+    let mut step = Step::default();
+    let mut bytes = 0;
+    while step.payloads.len() < GROUP_COUNT_MAX && bytes < GROUP_BYTES {
+        let at = letters.offset();
+        let Some(read) = letters.next() else {
+            step.is_last = true;
+            break;
+        };
+        match read? {
+            Ok(letter) if letter.record.id != NO_ID() => {
+                if at >= done {
+                    let payload = payload(letter, only_for);
+                    bytes += payload.len();
+                    step.payloads.push(payload);
+                }
+            }
+            _ => step.left.push(at),
+        }
+    }
+    step.end = letters.offset();
+    Ok(step)
+}
+
+/// The record as it was, with its id and key.
+fn payload(letter: Letter, only_for: Option<&str>) -> Bytes {
+    let mut record = letter.record;
+    record.only_for = only_for.map(str::to_owned);
+    encode(&record)
+}
+
+fn offset(value: &[u8]) -> Result<u64, String> {
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| "its mark in the queue is no number; nothing was put back".into())
+}
+
+fn unreadable(path: &str, error: &std::io::Error) -> String {
+    format!("{path} cannot be taken from the shelf: {error}; nothing of it was put back")
+}

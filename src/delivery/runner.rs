@@ -1,0 +1,371 @@
+//! The loop: next, wrap, cut, put, settle, shelve, acknowledge.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, warn};
+
+use super::batcher::Batcher;
+use super::bulletin::Bulletin;
+use super::feed::Feed;
+use super::metrics::WorkerMetrics;
+use super::parcel::{OVERHEAD_BYTES, Parcel, Route, UNDECODABLE, Wrapped, wrap};
+use super::retry::{Gate, Pause, Waiting};
+use super::settle::settle;
+use super::shelving::{Grave, Shelved, Shelving};
+use super::watch::Watch;
+use super::{Settings, class::Class};
+use crate::base::backoff::Backoff;
+use crate::base::clock::Clock;
+use crate::base::shutdown::Stopping;
+use crate::base::tasks::{Jobs, blocking};
+use crate::dead_letter::Shelf;
+use crate::queue::{AppendError, Budget, Position, Settled, Stored};
+use crate::sink::{Outcome, Sink};
+
+/// Most payloads taken from the queue in one step.
+const READ_COUNT_MAX: usize = 2_000;
+
+/// A worker at work.
+pub(super) struct Runner<S, F> {
+    settings: Settings,
+    clock: Clock,
+    sink: Arc<S>,
+    feed: F,
+    /// Fresh parcels, and those that waited, until a batch of them is cut.
+    batcher: Batcher,
+    /// Batches that go as they stand, before any other.
+    alone: VecDeque<Vec<Parcel>>,
+    /// Parcels that failed among others, until their time comes.
+    waiting: Waiting,
+    pause: Pause,
+    shelving: Shelving,
+    jobs: Jobs<Ended>,
+    requests: usize,
+    reading: Reading,
+    owed: Owed,
+    bulletin: Bulletin,
+    watch: Watch,
+    metrics: WorkerMetrics,
+}
+
+/// What a runner is made of.
+pub(super) struct Parts<S, F> {
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) sink: Arc<S>,
+    pub(super) feed: F,
+    pub(super) shelf: Shelf,
+    pub(super) watch: Watch,
+    pub(super) metrics: WorkerMetrics,
+}
+
+/// What was read and is not settled.
+#[derive(Debug, Default)]
+struct Owed {
+    count: usize,
+    bytes: usize,
+}
+
+/// Whether the queue is asked for more.
+#[derive(Debug)]
+enum Reading {
+    On,
+    /// The disk failed; asked again then.
+    After(Instant),
+    /// The queue is closed and empty.
+    Ended,
+}
+
+/// The end of a job.
+enum Ended {
+    Answered(Answered),
+    Shelved(Shelved),
+}
+
+struct Answered {
+    parcels: Vec<Parcel>,
+    outcome: Outcome,
+    was_probe: bool,
+    took: Duration,
+}
+
+impl<S: Sink, F: Feed> Runner<S, F> {
+    pub(super) fn new(parts: Parts<S, F>) -> Self {
+        let Parts { settings, clock, sink, feed, shelf, watch, metrics } = parts;
+        let backoff = Backoff::new(settings.retry_first, settings.retry_max);
+        Self {
+            batcher: Batcher::new(sink.limits(), settings.linger),
+            alone: VecDeque::new(),
+            waiting: Waiting::default(),
+            pause: Pause::new(settings.retry_first, settings.retry_max),
+            shelving: Shelving::new(shelf, backoff, Instant::now()),
+            jobs: Jobs::default(),
+            requests: 0,
+            reading: Reading::On,
+            owed: Owed::default(),
+            bulletin: Bulletin::new(&settings),
+            settings,
+            clock,
+            sink,
+            feed,
+            watch,
+            metrics,
+        }
+    }
+
+    /// Works until asked to stop, or until the queue is closed and everything is settled.
+    pub(super) async fn run(mut self, mut stopping: Stopping) -> Result<(), String> {
+        while !self.is_finished() {
+            let wake = self.start_what_is_due();
+            self.tell_counts();
+            let budget = self.budget();
+            tokio::select! {
+                biased;
+                () = stopping.asked() => break,
+                ended = self.jobs.next_value() => self.on_ended(ended?),
+                given = self.feed.next(budget.unwrap_or(NOTHING)), if budget.is_some() => {
+                    self.on_given(given);
+                }
+                () = sleep_until(wake) => {}
+            }
+        }
+        self.finish().await
+    }
+
+    /// Ends what is under way; what waits stays in the queue, unsettled.
+    async fn finish(mut self) -> Result<(), String> {
+        loop {
+            if let Some(work) = self.shelving.work(Instant::now(), self.clock.unix_ms()) {
+                self.jobs.spawn(async { Ended::Shelved(blocking(work).await) });
+            }
+            if self.jobs.is_empty() {
+                break;
+            }
+            let ended = self.jobs.next_value().await?;
+            self.on_ended(ended);
+            self.tell_counts();
+        }
+        self.sink.close().await;
+        Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(self.reading, Reading::Ended) && self.owed.count == 0
+    }
+
+    /// Starts every job whose time has come; when to look again at the latest.
+    fn start_what_is_due(&mut self) -> Instant {
+        let now = Instant::now();
+        if matches!(self.reading, Reading::After(at) if at <= now) {
+            self.reading = Reading::On;
+        }
+        let due = self.waiting.take_due(now);
+        self.batcher.push_due(due, now);
+        if let Some(work) = self.shelving.work(now, self.clock.unix_ms()) {
+            self.jobs.spawn(async { Ended::Shelved(blocking(work).await) });
+        }
+        while let Some((batch, is_probe)) = self.next_to_send(now) {
+            self.send(batch, is_probe);
+        }
+
+        let gate = match self.pause.gate(now) {
+            Gate::Closed(until) => Some(until),
+            Gate::Open | Gate::Probe if self.has_room() => self.batcher.due(),
+            // A job that ends will wake the loop.
+            _ => None,
+        };
+        let reading = match self.reading {
+            Reading::After(at) => Some(at),
+            _ => None,
+        };
+        let all = [gate, reading, self.waiting.due(), self.shelving.due()];
+        // The shelf is looked through every hour, so there is always something to wake for.
+        all.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(3_600))
+    }
+
+    fn has_room(&self) -> bool {
+        self.requests < self.settings.in_flight.max(1)
+    }
+
+    fn next_to_send(&mut self, now: Instant) -> Option<(Vec<Parcel>, bool)> {
+        let is_probe = match self.pause.gate(now) {
+            Gate::Open => false,
+            Gate::Probe => true,
+            Gate::Closed(_) | Gate::Probing => return None,
+        };
+        if !self.has_room() {
+            return None;
+        }
+        let batch = self.alone.pop_front().or_else(|| self.batcher.cut(now))?;
+        Some((batch, is_probe))
+    }
+
+    fn send(&mut self, mut parcels: Vec<Parcel>, was_probe: bool) {
+        if was_probe {
+            self.pause.probe_sent();
+        }
+        let again = parcels.iter().filter(|parcel| parcel.tries > 0).count() as u64;
+        self.metrics.retried.inc_by(again);
+        self.metrics.requests.inc();
+        for parcel in &mut parcels {
+            parcel.tries = parcel.tries.saturating_add(1);
+        }
+        self.requests += 1;
+        let sink = Arc::clone(&self.sink);
+        self.jobs.spawn(async move {
+            let entries = parcels.iter().map(|parcel| parcel.entry(&*sink)).collect();
+            let begun = Instant::now();
+            let outcome = sink.put(entries).await;
+            Ended::Answered(Answered { parcels, outcome, was_probe, took: begun.elapsed() })
+        });
+    }
+
+    fn on_ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Answered(answered) => self.on_answered(answered),
+            Ended::Shelved(shelved) => {
+                let graves = self.shelving.ended(shelved, Instant::now(), &self.metrics);
+                self.owed.less(graves.iter().map(|grave| grave.cost));
+                let positions: Vec<_> =
+                    graves.iter().map(|Grave { position, .. }| *position).collect();
+                self.acknowledge(&positions, Settled::Dead);
+            }
+        }
+    }
+
+    fn on_answered(&mut self, answered: Answered) {
+        let now = Instant::now();
+        let Answered { parcels, outcome, was_probe, took } = answered;
+        self.requests -= 1;
+        self.metrics.took(took);
+        let sent = parcels.len();
+        let settlement = settle(parcels, outcome);
+        for (class, entries) in &settlement.faults {
+            debug!(class = class.as_str(), failed = entries, of = sent, "entries met a fault");
+            self.metrics.faults(*class, *entries);
+        }
+
+        match settlement.trouble {
+            Some((class, fault)) => self.pause.met(now, class, fault, was_probe),
+            None => {
+                if let Some(trouble) = self.pause.answered(was_probe) {
+                    self.bulletin.ended(&trouble, now, self.feed.waiting());
+                }
+            }
+        }
+        self.show_trouble(now);
+
+        let tries = settlement.again.iter().map(|parcel| parcel.tries).max().unwrap_or_default();
+        if !settlement.again.is_empty() {
+            let wait = self.pause.wait_of_entry(tries, settlement.again_after);
+            self.waiting.push(now + wait, settlement.again);
+        }
+        // Halves and held batches come before everything younger.
+        for batch in settlement.alone.into_iter().rev() {
+            self.alone.push_front(batch);
+        }
+        for (parcel, fault) in settlement.dead {
+            let class = Class::Poison.as_str();
+            self.shelving.push(parcel, self.settings.route(&self.clock), class, fault);
+        }
+        self.metrics.records.inc_by(settlement.done.len() as u64);
+        self.owed.less(settlement.done.iter().map(Parcel::cost));
+        let positions: Vec<_> = settlement.done.iter().map(|parcel| parcel.position).collect();
+        self.acknowledge(&positions, Settled::Delivered);
+    }
+
+    fn show_trouble(&mut self, now: Instant) {
+        let trouble = self.pause.trouble();
+        self.metrics.holding.set(i64::from(trouble.is_some()));
+        if let Some(trouble) = trouble {
+            self.bulletin.met(trouble, self.feed.waiting());
+        }
+        let hold = trouble.map(|trouble| trouble.hold(now, self.clock.unix_ms()));
+        self.watch.set_hold(hold);
+    }
+
+    fn acknowledge(&self, positions: &[Position], how: Settled) {
+        if !positions.is_empty() {
+            self.feed.settle(positions, how);
+        }
+    }
+
+    /// How much may be read now; `None` when nothing.
+    fn budget(&self) -> Option<Budget> {
+        let may_read = matches!(self.reading, Reading::On);
+        let bytes = self.settings.in_flight_bytes.saturating_sub(self.owed.bytes);
+        let count = (bytes / OVERHEAD_BYTES).min(READ_COUNT_MAX);
+        // The first record is read however small the bound is, else nothing ever moved.
+        let is_first = self.owed.count == 0;
+        (may_read && (count > 0 || is_first)).then(|| Budget { count: count.max(1), bytes })
+    }
+
+    fn on_given(&mut self, given: Result<Vec<Stored>, AppendError>) {
+        let now = Instant::now();
+        match given {
+            Ok(given) => {
+                self.reading = Reading::On;
+                let elsewhere: Vec<_> =
+                    given.into_iter().filter_map(|stored| self.take_in(stored, now)).collect();
+                self.acknowledge(&elsewhere, Settled::Elsewhere);
+            }
+            Err(AppendError::Closed) => self.reading = Reading::Ended,
+            Err(error) => {
+                let (stream, destination) = (&self.settings.stream, &self.settings.destination);
+                warn!(stream, destination, %error, "the queue cannot be read now; trying again");
+                self.reading = Reading::After(now + self.settings.retry_max);
+            }
+        }
+    }
+
+    /// Takes a payload on; gives it back if it is none of this destination's business.
+    fn take_in(&mut self, stored: Stored, now: Instant) -> Option<Position> {
+        match wrap(&*self.sink, &self.settings.destination, stored) {
+            Wrapped::Elsewhere(position) => return Some(position),
+            Wrapped::Parcel(parcel) => {
+                self.owed.more(parcel.cost());
+                self.batcher.push(parcel, now);
+            }
+            Wrapped::Dead(parcel, fault) => {
+                self.owed.more(parcel.cost());
+                let is_record = fault.code != UNDECODABLE;
+                let class = if is_record { Class::Poison.as_str() } else { "undecodable" };
+                self.shelving.push(parcel, self.settings.route(&self.clock), class, fault);
+            }
+        }
+        None
+    }
+
+    fn tell_counts(&self) {
+        self.watch.set_counts(self.requests, self.owed.count);
+        self.metrics.in_flight.set(i64::try_from(self.requests).unwrap_or(i64::MAX));
+        self.metrics.owed_bytes.set(i64::try_from(self.owed.bytes).unwrap_or(i64::MAX));
+    }
+}
+
+/// What is asked for while nothing may be read: the branch it stands in is switched off.
+const NOTHING: Budget = Budget { count: 0, bytes: 0 };
+
+impl Owed {
+    fn more(&mut self, cost: usize) {
+        self.count += 1;
+        self.bytes += cost;
+    }
+
+    fn less(&mut self, costs: impl Iterator<Item = usize>) {
+        for cost in costs {
+            self.count -= 1;
+            self.bytes -= cost;
+        }
+    }
+}
+
+impl Settings {
+    fn route(&self, clock: &Clock) -> Route<'_> {
+        let now_unix_ms = clock.unix_ms();
+        Route { stream: &self.stream, destination: &self.destination, now_unix_ms }
+    }
+}

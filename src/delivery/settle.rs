@@ -1,0 +1,95 @@
+//! What becomes of each parcel of a request: the whole policy, pure.
+
+use std::time::Duration;
+
+use super::class::{Class, classify};
+use super::parcel::Parcel;
+use crate::sink::{Fate, Fault, Outcome};
+
+/// What is to be done after a request.
+#[derive(Debug, Default)]
+pub(super) struct Settlement {
+    /// The upstream has these.
+    pub(super) done: Vec<Parcel>,
+    /// These failed while others passed; they wait, and go again with whatever is due then.
+    pub(super) again: Vec<Parcel>,
+    /// How long the upstream asked these to wait.
+    pub(super) again_after: Option<Duration>,
+    /// These go again as they stand: halves of a request that holds a poisonous record, or a whole
+    /// request that met a fault of the destination.
+    pub(super) alone: Vec<Vec<Parcel>>,
+    /// These are given up.
+    pub(super) dead: Vec<(Parcel, Fault)>,
+    /// The destination as a whole takes nothing now.
+    pub(super) trouble: Option<(Class, Fault)>,
+    /// Each kind of fault that was met, for the numbers, and how many entries it met.
+    pub(super) faults: Vec<(Class, u64)>,
+}
+
+/// Settles a request by its outcome.
+pub(super) fn settle(sent: Vec<Parcel>, outcome: Outcome) -> Settlement {
+    match outcome {
+        Ok(fates) if fates.len() == sent.len() => settle_entries(sent, fates),
+        Ok(_) => settle_whole(sent, crate::delivery::parcel::miscounted()),
+        Err(fault) => settle_whole(sent, fault),
+    }
+}
+
+/// The request was answered entry by entry.
+fn settle_entries(sent: Vec<Parcel>, fates: Vec<Fate>) -> Settlement {
+    let mut settlement = Settlement::default();
+    let mut worst: Option<(Class, Fault)> = None;
+    for (parcel, fate) in sent.into_iter().zip(fates) {
+        let Fate::Failed(fault) = fate else {
+            settlement.done.push(parcel);
+            continue;
+        };
+        let class = classify(&fault);
+        settlement.count(class, 1);
+        if class == Class::Poison {
+            settlement.dead.push((parcel, fault));
+            continue;
+        }
+        settlement.again.push(parcel);
+        settlement.again_after = settlement.again_after.max(fault.retry_after);
+        if worst.as_ref().is_none_or(|(known, _)| *known < class) {
+            worst = Some((class, fault));
+        }
+    }
+    // Where nothing passes any more, it is the destination that is in trouble; a lone entry may
+    // just have a busy shard.
+    let nothing_passed = settlement.done.is_empty() && settlement.dead.is_empty();
+    let is_general = |class: Class| class.is_hold() || settlement.again.len() > 1;
+    if nothing_passed && worst.as_ref().is_some_and(|(class, _)| is_general(*class)) {
+        settlement.trouble = worst;
+        let all = std::mem::take(&mut settlement.again);
+        settlement.alone.push(all);
+    }
+    settlement
+}
+
+/// The request was refused as a whole, or nobody knows.
+fn settle_whole(mut sent: Vec<Parcel>, fault: Fault) -> Settlement {
+    let mut settlement = Settlement::default();
+    let class = classify(&fault);
+    settlement.count(class, sent.len() as u64);
+    if class != Class::Poison {
+        settlement.alone.push(sent);
+        settlement.trouble = Some((class, fault));
+    } else if sent.len() > 1 {
+        let second = sent.split_off(sent.len() / 2);
+        settlement.alone.extend([sent, second]);
+    } else {
+        settlement.dead.extend(sent.into_iter().map(|parcel| (parcel, fault.clone())));
+    }
+    settlement
+}
+
+impl Settlement {
+    fn count(&mut self, class: Class, entries: u64) {
+        match self.faults.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, count)) => *count += entries,
+            None => self.faults.push((class, entries)),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The pure parts, driven by loops.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::a_record;
+use crate::delivery::batcher::Batcher;
+use crate::delivery::class::Class;
+use crate::delivery::parcel::Parcel;
+use crate::delivery::retry::{Gate, Pause, Waiting};
+use crate::delivery::settle::settle;
+use crate::queue::Position;
+use crate::sink::{At, Fate, Fault, Limits};
+
+const LINGER: Duration = Duration::from_millis(100);
+
+fn parcel(number: u64, weight: usize) -> Parcel {
+    Parcel { position: Position(number), record: a_record("x"), weight, tries: 1 }
+}
+
+fn parcels(count: u64) -> Vec<Parcel> {
+    (0..count).map(|number| parcel(number, 1)).collect()
+}
+
+fn numbers(parcels: &[Parcel]) -> Vec<u64> {
+    parcels.iter().map(|parcel| parcel.position.0).collect()
+}
+
+fn fault(at: At, code: &str) -> Fault {
+    Fault { at, code: code.into(), message: "words".into(), retry_after: None }
+}
+
+fn batcher(entries: usize, request_bytes: usize) -> Batcher {
+    Batcher::new(Limits { entries, request_bytes, entry_bytes: request_bytes }, LINGER)
+}
+
+#[test]
+fn a_batch_is_cut_when_it_is_full_or_its_first_parcel_has_waited() {
+    let now = Instant::now();
+    let mut batcher = batcher(3, 100);
+    batcher.push(parcel(1, 10), now);
+    batcher.push(parcel(2, 10), now + LINGER / 2);
+
+    assert_eq!(batcher.cut(now + LINGER / 2), None);
+    assert_eq!(batcher.due(), Some(now + LINGER));
+    assert_eq!(numbers(&batcher.cut(now + LINGER).unwrap()), [1, 2]);
+    assert_eq!((batcher.due(), batcher.cut(now + LINGER * 9)), (None, None));
+
+    (1..=4).for_each(|number| batcher.push(parcel(number, 10), now));
+    assert_eq!(numbers(&batcher.cut(now).unwrap()), [1, 2, 3], "full by count");
+    assert_eq!(batcher.cut(now), None);
+
+    (5..=6).for_each(|number| batcher.push(parcel(number, 50), now));
+    assert_eq!(numbers(&batcher.cut(now).unwrap()), [4, 5], "full by bytes: 10 + 50 + 50");
+    assert_eq!(batcher.cut(now), None);
+}
+
+#[test]
+fn parcels_that_waited_already_go_first_and_at_once() {
+    let now = Instant::now();
+    let mut batcher = batcher(3, 100);
+    batcher.push(parcel(5, 1), now);
+    batcher.push_due(vec![parcel(1, 1), parcel(2, 1)], now);
+    assert_eq!(numbers(&batcher.cut(now).unwrap()), [1, 2, 5]);
+}
+
+proptest! {
+    #[test]
+    fn every_parcel_is_cut_once_in_order_and_within_the_limits(
+        weights in proptest::collection::vec(0_usize..150, 0..60),
+    ) {
+        let now = Instant::now();
+        let mut batcher = batcher(7, 100);
+        let mut seen = Vec::new();
+        for (number, weight) in weights.iter().enumerate() {
+            batcher.push(parcel(number as u64, *weight), now);
+        }
+        while let Some(batch) = batcher.cut(now + LINGER) {
+            let bytes: usize = batch.iter().map(|parcel| parcel.weight).sum();
+            prop_assert!(!batch.is_empty() && batch.len() <= 7);
+            prop_assert!(bytes <= 100 || batch.len() == 1);
+            seen.extend(numbers(&batch));
+        }
+        prop_assert_eq!(seen, (0..weights.len() as u64).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn of_an_answered_request_only_the_failed_entries_go_again_whatever_failed_them() {
+    for code in [
+        "ProvisionedThroughputExceededException",
+        "InternalFailure",
+        "AccessDenied",
+        "KMSDisabledException",
+        "RequestExpired",
+        "SomethingNew",
+    ] {
+        for failed in [vec![0], vec![4], vec![9], vec![0, 5, 9]] {
+            let fates = (0..10)
+                .map(|place| match failed.contains(&place) {
+                    true => Fate::Failed(fault(At::Entry, code)),
+                    false => Fate::Taken,
+                })
+                .collect();
+
+            let settlement = settle(parcels(10), Ok(fates));
+
+            let done: Vec<_> = (0..10).filter(|place| !failed.contains(place)).collect();
+            assert_eq!(numbers(&settlement.done), done, "{code}");
+            assert_eq!(numbers(&settlement.again), failed, "{code}");
+            assert!(settlement.dead.is_empty() && settlement.alone.is_empty());
+            assert_eq!(settlement.trouble, None);
+        }
+    }
+}
+
+#[test]
+fn where_no_entry_passes_the_destination_is_in_trouble_but_one_alone_may_have_a_busy_shard() {
+    let all_fail = |count: u64, code: &str| {
+        let fates = vec![Fate::Failed(fault(At::Entry, code)); usize::try_from(count).unwrap()];
+        settle(parcels(count), Ok(fates))
+    };
+
+    let settlement = all_fail(3, "ProvisionedThroughputExceededException");
+    assert_eq!(settlement.trouble.map(|(class, _)| class), Some(Class::Throttled));
+    assert_eq!(
+        settlement.alone.iter().map(|batch| numbers(batch)).collect::<Vec<_>>(),
+        [[0, 1, 2]]
+    );
+
+    let settlement = all_fail(1, "ProvisionedThroughputExceededException");
+    assert_eq!((settlement.trouble, numbers(&settlement.again)), (None, vec![0]));
+
+    let settlement = all_fail(1, "AccessDeniedException");
+    assert_eq!(settlement.trouble.map(|(class, _)| class), Some(Class::Auth));
+}
+
+#[test]
+fn a_poisonous_request_is_halved_until_one_record_is_left_and_only_that_dies() {
+    for poison in [0, 1, 249, 250, 499] {
+        let mut requests = 0;
+        let mut to_send = vec![parcels(500)];
+        let (mut done, mut dead) = (Vec::new(), Vec::new());
+        while let Some(batch) = to_send.pop() {
+            requests += 1;
+            let outcome = match numbers(&batch).contains(&poison) {
+                true => Err(fault(At::Answer(400), "ValidationException")),
+                false => Ok(vec![Fate::Taken; batch.len()]),
+            };
+            let settlement = settle(batch, outcome);
+            done.extend(numbers(&settlement.done));
+            dead.extend(settlement.dead.iter().map(|(parcel, _)| parcel.position.0));
+            to_send.extend(settlement.alone);
+            assert!(settlement.again.is_empty() && settlement.trouble.is_none());
+        }
+        done.sort_unstable();
+        assert_eq!(dead, [poison]);
+        assert_eq!(done, (0..500).filter(|number| *number != poison).collect::<Vec<_>>());
+        assert!(requests <= 19, "{requests}: one and two for each halving of 500");
+    }
+}
+
+#[test]
+fn a_request_that_met_a_fault_of_the_destination_goes_again_as_it_stands() {
+    for (at, code, class) in [
+        (At::Answer(400), "ProvisionedThroughputExceededException", Class::Throttled),
+        (At::Answer(503), "ServiceUnavailableException", Class::Throttled),
+        (At::Answer(500), "InternalFailure", Class::Transient),
+        (At::Transport, "connection-refused", Class::Transient),
+        (At::Timeout, "timeout", Class::Transient),
+        (At::Disk, "disk-full", Class::Transient),
+        (At::Credentials, "no-credentials", Class::Auth),
+        (At::Answer(400), "ExpiredTokenException", Class::Auth),
+        (At::Answer(400), "RequestTimeTooSkewed", Class::Clock),
+        (At::Answer(400), "ResourceNotFoundException", Class::Config),
+        (At::Settings, "unusable-settings", Class::Config),
+    ] {
+        for count in [1, 2, 500] {
+            let settlement = settle(parcels(count), Err(fault(at, code)));
+            assert_eq!(settlement.trouble.map(|(class, _)| class), Some(class), "{code}");
+            let alone: Vec<_> = settlement.alone.iter().map(|batch| numbers(batch)).collect();
+            assert_eq!(alone, [(0..count).collect::<Vec<_>>()], "{code}");
+            assert!(settlement.done.is_empty() && settlement.dead.is_empty());
+            assert_eq!(settlement.faults, [(class, count)]);
+        }
+    }
+}
+
+#[test]
+fn a_sink_that_miscounts_its_fates_settles_nothing() {
+    let settlement = settle(parcels(2), Ok(vec![Fate::Taken]));
+    assert_eq!(numbers(&settlement.alone[0]), [0, 1]);
+    assert_eq!(settlement.trouble.map(|(class, _)| class), Some(Class::Transient));
+}
+
+fn pause() -> Pause {
+    Pause::new(Duration::from_secs(1), Duration::from_secs(60))
+}
+
+fn closed_for(pause: &Pause, now: Instant) -> Duration {
+    match pause.gate(now) {
+        Gate::Closed(until) => until - now,
+        gate => panic!("the gate is {gate:?}"),
+    }
+}
+
+#[test]
+fn in_trouble_one_request_looks_and_each_that_fails_doubles_the_wait() {
+    let mut now = Instant::now();
+    let mut pause = pause();
+    assert_eq!(pause.gate(now), Gate::Open);
+    pause.met(now, Class::Transient, fault(At::Timeout, "timeout"), false);
+
+    for whole in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let wait = closed_for(&pause, now);
+        let whole = Duration::from_secs(whole);
+        assert!(wait >= whole / 2 && wait <= whole, "{wait:?} of {whole:?}");
+        pause.met(now, Class::Transient, fault(At::Timeout, "timeout"), false);
+        assert_eq!(closed_for(&pause, now), wait, "a straggler tells nothing new");
+        now += wait;
+        assert_eq!(pause.gate(now), Gate::Probe);
+        pause.probe_sent();
+        assert_eq!(pause.gate(now + whole), Gate::Probing);
+        assert_eq!(pause.answered(false), None, "neither does one that got through before");
+        pause.met(now, Class::Transient, fault(At::Timeout, "timeout"), true);
+    }
+
+    now += closed_for(&pause, now);
+    pause.probe_sent();
+    let ended = pause.answered(true).unwrap();
+    assert_eq!((ended.tries, pause.gate(now)), (9, Gate::Open));
+    pause.met(now, Class::Transient, fault(At::Timeout, "timeout"), false);
+    assert!(closed_for(&pause, now) <= Duration::from_secs(1), "a new trouble starts small");
+}
+
+#[test]
+fn a_hold_is_looked_at_slowly_from_the_start_and_the_upstreams_wish_is_kept_within_reason() {
+    let now = Instant::now();
+    for class in [Class::Auth, Class::Clock, Class::Config] {
+        let mut pause = pause();
+        pause.met(now, class, fault(At::Answer(400), "code"), false);
+        assert!(closed_for(&pause, now) >= Duration::from_secs(30));
+    }
+    for (asked, kept) in [(7, 7), (100_000, 300)] {
+        let mut pause = pause();
+        let retry_after = Some(Duration::from_secs(asked));
+        let fault = Fault { retry_after, ..fault(At::Answer(503), "SlowDown") };
+        pause.met(now, Class::Throttled, fault, false);
+        assert_eq!(closed_for(&pause, now), Duration::from_secs(kept));
+    }
+}
+
+#[test]
+fn waiting_parcels_come_back_when_they_are_due_and_not_before() {
+    let now = Instant::now();
+    let second = Duration::from_secs(1);
+    let mut waiting = Waiting::default();
+    waiting.push(now + second * 2, vec![parcel(3, 1)]);
+    waiting.push(now + second, vec![parcel(1, 1)]);
+    waiting.push(now + second, vec![parcel(2, 1)]);
+
+    assert_eq!((waiting.take_due(now), waiting.due()), (Vec::new(), Some(now + second)));
+    assert_eq!(numbers(&waiting.take_due(now + second)), [1, 2]);
+    assert_eq!(numbers(&waiting.take_due(now + second * 5)), [3]);
+    assert_eq!(waiting.due(), None);
+}

@@ -1,0 +1,394 @@
+//! The loop around the machines, with a sink in memory and a clock that stands still.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
+
+use super::{Bench, TestQueue, a_record, settings};
+use crate::delivery::Settings;
+use crate::queue::Settled;
+use crate::record::encode;
+use crate::sink::{At, Entry, Fate, Fault, Limits, Outcome, Sink};
+
+type Script = Box<dyn FnMut(usize, &[Entry]) -> Outcome + Send>;
+
+/// A sink that keeps what it takes and answers by a script, after a while.
+struct ScriptSink {
+    script: Mutex<Script>,
+    takes: Duration,
+    requests: AtomicUsize,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+    taken: Mutex<BTreeMap<String, usize>>,
+    times: Mutex<Vec<Instant>>,
+    is_closed: AtomicBool,
+}
+
+impl ScriptSink {
+    fn new(
+        takes: Duration,
+        script: impl FnMut(usize, &[Entry]) -> Outcome + Send + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            script: Mutex::new(Box::new(script)),
+            takes,
+            requests: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            most_under_way: AtomicUsize::new(0),
+            taken: Mutex::default(),
+            times: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+        })
+    }
+
+    fn taking_all() -> Arc<Self> {
+        Self::new(Duration::ZERO, |_, entries| all_taken(entries))
+    }
+
+    /// Fails the first requests as a whole, then takes everything.
+    fn failing_first(count: usize, fault: Fault) -> Arc<Self> {
+        Self::new(Duration::ZERO, move |number, entries| {
+            if number < count { Err(fault.clone()) } else { all_taken(entries) }
+        })
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    fn taken(&self) -> Vec<(String, usize)> {
+        self.taken.lock().unwrap().clone().into_iter().collect()
+    }
+
+    fn taken_count(&self) -> usize {
+        self.taken.lock().unwrap().values().sum()
+    }
+}
+
+fn all_taken(entries: &[Entry]) -> Outcome {
+    Ok(vec![Fate::Taken; entries.len()])
+}
+
+fn fault(at: At, code: &str) -> Fault {
+    Fault { at, code: code.into(), message: "words".into(), retry_after: None }
+}
+
+impl Sink for ScriptSink {
+    fn kind(&self) -> &'static str {
+        "script"
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { entries: 10, request_bytes: 1_000, entry_bytes: 500 }
+    }
+
+    fn weigh(&self, entry: &Entry) -> usize {
+        entry.data.len()
+    }
+
+    fn entry(&self, key: String, payload: Bytes) -> Entry {
+        Entry { key, data: payload }
+    }
+
+    async fn put(&self, entries: Vec<Entry>) -> Outcome {
+        let now = 1 + self.under_way.fetch_add(1, Ordering::SeqCst);
+        self.most_under_way.fetch_max(now, Ordering::SeqCst);
+        self.times.lock().unwrap().push(Instant::now());
+        sleep(self.takes).await;
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        let outcome = (self.script.lock().unwrap())(number, &entries);
+        if let Ok(fates) = &outcome {
+            let taken = entries.iter().zip(fates).filter(|(_, fate)| **fate == Fate::Taken);
+            for (entry, _) in taken {
+                let text = String::from_utf8(entry.data.to_vec()).unwrap();
+                *self.taken.lock().unwrap().entry(text).or_default() += 1;
+            }
+        }
+        outcome
+    }
+
+    async fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_are_batched_taken_and_settled_and_the_sink_is_closed_at_the_end() {
+    let queue = TestQueue::default();
+    queue.push_records(25);
+    let sink = ScriptSink::taking_all();
+    let mut bench = Bench::start(queue, Arc::clone(&sink));
+
+    bench.queue.settled_all().await;
+
+    assert_eq!((sink.requests(), sink.taken_count()), (3, 25), "10, 10 and 5");
+    assert_eq!(bench.queue.settled(Settled::Delivered), 25);
+    assert_eq!(bench.number("weir_delivery_records_total{"), 25.0);
+    assert_eq!((bench.watch.hold(), bench.watch.owed(), bench.watch.in_flight()), (None, 0, 0));
+    bench.stop().await;
+    assert!(sink.is_closed.load(Ordering::SeqCst));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_queue_is_worked_off_to_the_end() {
+    let queue = TestQueue::default();
+    queue.push_records(25);
+    queue.close();
+    let sink = ScriptSink::failing_first(3, fault(At::Timeout, "timeout"));
+    let mut bench = Bench::start(queue, Arc::clone(&sink));
+
+    bench.tasks.finish().await.unwrap();
+
+    assert_eq!((bench.queue.owed(), sink.taken_count()), (0, 25));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_waits_for_others_no_longer_than_the_linger() {
+    let sink = ScriptSink::taking_all();
+    let settings = Settings { linger: Duration::from_millis(500), ..settings() };
+    let bench = Bench::start_with(TestQueue::default(), Arc::clone(&sink), settings);
+    bench.queue.push_record("early");
+    sleep(Duration::from_millis(400)).await;
+    bench.queue.push_record("late");
+    sleep(Duration::from_millis(99)).await;
+    assert_eq!(sink.requests(), 0);
+    sleep(Duration::from_millis(2)).await;
+    assert_eq!((sink.requests(), sink.taken_count()), (1, 2));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_and_bytes_under_way_stay_within_their_bounds() {
+    let queue = TestQueue::default();
+    queue.push_records(2_000);
+    let sink = ScriptSink::new(Duration::from_millis(50), |_, entries| all_taken(entries));
+    let settings = Settings { in_flight: 3, in_flight_bytes: 20_000, ..settings() };
+    let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+
+    let mut most_owed = 0;
+    while bench.queue.owed() > 0 {
+        most_owed = most_owed.max(bench.watch.owed());
+        assert!(bench.watch.in_flight() <= 3);
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    assert_eq!(sink.most_under_way.load(Ordering::SeqCst), 3);
+    assert!((30..=20_000 / 256).contains(&most_owed), "{most_owed}");
+    assert_eq!(bench.queue.inner.lock().unwrap().largest_budget, 20_000);
+    assert!(sink.taken().iter().all(|(_, times)| *times == 1));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_larger_than_the_bound_on_memory_moves_all_the_same() {
+    let queue = TestQueue::default();
+    queue.push_record(&"x".repeat(400));
+    queue.push_record("y");
+    let settings = Settings { in_flight_bytes: 10, ..settings() };
+    let sink = ScriptSink::taking_all();
+    let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+    bench.queue.settled_all().await;
+    assert_eq!(sink.taken_count(), 2);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_destination_is_held_one_probe_at_a_time_is_sent_and_the_hold_is_seen() {
+    for (held, class) in [
+        (fault(At::Answer(400), "AccessDeniedException"), "auth"),
+        (fault(At::Credentials, "no-credentials"), "auth"),
+        (fault(At::Answer(400), "RequestTimeTooSkewed"), "clock"),
+        (fault(At::Answer(400), "ResourceNotFoundException"), "config"),
+    ] {
+        let queue = TestQueue::default();
+        queue.push_records(100);
+        let sink = ScriptSink::new(Duration::from_secs(1), {
+            let held = held.clone();
+            move |number, entries| if number < 9 { Err(held.clone()) } else { all_taken(entries) }
+        });
+        let settings = Settings { retry_max: Duration::from_secs(60), ..settings() };
+        let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+        sleep(Duration::from_secs(2)).await;
+
+        let hold = bench.watch.hold().unwrap();
+        assert_eq!((hold.class.as_str(), &hold.code), (class, &held.code));
+        assert_eq!(hold.since_unix_ms, super::NOW + 1_000, "when the first answer came");
+        assert_eq!(bench.number("weir_delivery_holding{"), 1.0);
+        bench.queue.settled_all().await;
+
+        let times = sink.times.lock().unwrap().clone();
+        assert_eq!(times[3] - times[0], Duration::ZERO, "four were under way when it began");
+        for pair in times[3..=9].windows(2) {
+            assert!(pair[1] - pair[0] >= Duration::from_secs(30), "{times:?}");
+        }
+        assert_eq!((sink.requests(), sink.taken_count()), (19, 100));
+        assert!(bench.dead().is_empty());
+        assert_eq!((bench.watch.hold(), bench.number("weir_delivery_holding{")), (None, 0.0));
+        bench.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_a_day_costs_no_record_and_few_requests() {
+    let queue = TestQueue::default();
+    queue.push_records(50);
+    let until = Instant::now() + Duration::from_secs(86_400);
+    let sink = ScriptSink::new(Duration::ZERO, move |_, entries| {
+        let is_down = Instant::now() < until;
+        if is_down { Err(fault(At::Transport, "no-connection")) } else { all_taken(entries) }
+    });
+    let settings = Settings {
+        retry_first: Duration::from_millis(200),
+        retry_max: Duration::from_secs(60),
+        ..settings()
+    };
+    let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+
+    while bench.queue.owed() > 0 {
+        sleep(Duration::from_secs(10)).await;
+    }
+
+    assert!(Instant::now() < until + Duration::from_secs(120));
+    assert_eq!(sink.taken_count(), 50);
+    assert!(sink.requests() < 86_400 / 30 + 20, "{}", sink.requests());
+    assert!(bench.dead().is_empty());
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_entries_wait_longer_each_time_and_never_die() {
+    let queue = TestQueue::default();
+    queue.push_records(10);
+    let sink = ScriptSink::new(Duration::ZERO, |number, entries| {
+        let fails = |entry: &Entry| entry.data.ends_with(b"7") && number < 40;
+        let busy = fault(At::Entry, "ProvisionedThroughputExceededException");
+        let fate = |entry| if fails(entry) { Fate::Failed(busy.clone()) } else { Fate::Taken };
+        Ok(entries.iter().map(fate).collect())
+    });
+    let settings = Settings {
+        retry_first: Duration::from_millis(100),
+        retry_max: Duration::from_secs(10),
+        ..settings()
+    };
+    let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!((bench.queue.owed(), bench.watch.hold()), (1, None));
+
+    bench.queue.settled_all().await;
+
+    assert!(sink.taken().iter().all(|(_, times)| *times == 1));
+    assert_eq!((sink.requests(), bench.number("weir_delivery_retried_records_total{")), (41, 40.0));
+    let times = sink.times.lock().unwrap().clone();
+    let last = times[40] - times[39];
+    assert!(last >= Duration::from_secs(5) && last <= Duration::from_secs(11), "{last:?}");
+    assert!(bench.dead().is_empty());
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_sent_at_all_goes_to_the_shelf_before_it_is_settled() {
+    let queue = TestQueue::default();
+    queue.push(Bytes::from_static(b"\x09no record"));
+    queue.push_record(&"x".repeat(501));
+    queue.push_record(&"y".repeat(500));
+    let elsewhere = crate::record::Record { only_for: Some("other".into()), ..a_record("z") };
+    queue.push(encode(&elsewhere));
+    let here = crate::record::Record { only_for: Some("archive".into()), ..a_record("here") };
+    queue.push(encode(&here));
+    let sink = ScriptSink::taking_all();
+    let bench = Bench::start(queue, Arc::clone(&sink));
+
+    bench.queue.settled_all().await;
+
+    let taken: Vec<_> = sink.taken().into_iter().map(|(text, _)| text).collect();
+    assert_eq!(taken, ["here".to_owned(), "y".repeat(500)]);
+    let dead = bench.dead();
+    let told: Vec<_> = dead
+        .iter()
+        .map(|letter| (letter.class.as_str(), letter.code.as_str(), letter.attempts))
+        .collect();
+    assert_eq!(told, [("undecodable", "undecodable-record", 0), ("poison", "record-too-large", 0)]);
+    assert_eq!(dead[0].record.payload, Bytes::from_static(b"\x09no record"));
+    assert_eq!(dead[1].record.payload.len(), 501);
+    assert_eq!(dead[1].record.source, "http.local");
+    assert_eq!(dead[1].died_unix_ms, super::NOW);
+    let settled =
+        [Settled::Delivered, Settled::Dead, Settled::Elsewhere].map(|how| bench.queue.settled(how));
+    assert_eq!(settled, [2, 2, 1]);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_shelf_fails_nothing_is_skipped_and_the_others_are_delivered() {
+    let queue = TestQueue::default();
+    let sink = ScriptSink::taking_all();
+    let bench = Bench::start(queue, Arc::clone(&sink));
+    let (shelf, aside) = (bench.folder.join("access"), bench.folder.join("aside"));
+    sleep(Duration::from_millis(1)).await;
+    std::fs::rename(&shelf, &aside).unwrap();
+    bench.queue.push_record(&"x".repeat(501));
+    bench.queue.push_records(20);
+
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((bench.queue.owed(), sink.taken_count()), (1, 20));
+
+    std::fs::rename(&aside, &shelf).unwrap();
+    bench.queue.settled_all().await;
+    assert_eq!((bench.queue.settled(Settled::Dead), bench.dead().len()), (1, 1));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_ends_what_is_under_way_and_gives_up_every_wait() {
+    let queue = TestQueue::default();
+    queue.push_records(60);
+    let sink = ScriptSink::new(Duration::from_secs(3), |number, entries| {
+        if number < 2 { all_taken(entries) } else { Err(fault(At::Timeout, "timeout")) }
+    });
+    let settings = Settings { retry_first: Duration::from_secs(900), ..settings() };
+    let settings = Settings { retry_max: Duration::from_secs(900), ..settings };
+    let mut bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bench.watch.in_flight(), 4);
+
+    let asked = Instant::now();
+    bench.stop().await;
+
+    assert!(asked.elapsed() <= Duration::from_secs(3));
+    assert_eq!((sink.requests(), bench.queue.settled(Settled::Delivered)), (4, 20));
+    assert_eq!(bench.queue.owed(), 40);
+    assert!(sink.is_closed.load(Ordering::SeqCst));
+    bench.end().await;
+
+    let queue = TestQueue::default();
+    queue.push_records(1);
+    let sink = ScriptSink::failing_first(99, fault(At::Transport, "no-connection"));
+    let settings = Settings { retry_first: Duration::from_secs(900), ..super::settings() };
+    let settings = Settings { retry_max: Duration::from_secs(900), ..settings };
+    let mut bench = Bench::start_with(queue, sink, settings);
+    sleep(Duration::from_secs(1)).await;
+    let asked = Instant::now();
+    bench.stop().await;
+    assert_eq!(asked.elapsed(), Duration::ZERO, "a wait is given up at once");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_ends_the_worker_with_words() {
+    let queue = TestQueue::default();
+    queue.push_records(1);
+    let sink = ScriptSink::new(Duration::ZERO, |_, _| panic!("a broken invariant"));
+    let mut bench = Bench::start(queue, sink);
+    let failed = bench.tasks.finish().await.unwrap_err();
+    assert!(failed.why.contains("a broken invariant"), "{failed}");
+    assert_eq!(bench.queue.owed(), 1);
+    bench.stop = Some(crate::base::shutdown::channel().0);
+    bench.end().await;
+}

@@ -1,0 +1,55 @@
+//! What the operator, and the agent on its way out, see of a worker.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A window onto a worker, for status and readiness; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    hold: Mutex<Option<Hold>>,
+    in_flight: AtomicUsize,
+    owed: AtomicUsize,
+}
+
+/// Why a destination is not taking anything at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// `throttled`, `transient`, `auth`, `clock`, `config`.
+    pub class: String,
+    /// The upstream's code.
+    pub code: String,
+    /// The upstream's words.
+    pub message: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_unix_ms: u64,
+}
+
+impl Watch {
+    /// The present hold, if any.
+    pub fn hold(&self) -> Option<Hold> {
+        self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many requests are under way.
+    pub fn in_flight(&self) -> usize {
+        self.0.in_flight.load(Ordering::Acquire)
+    }
+
+    /// How many records were read from the queue and are not settled yet; 0 means that nothing is
+    /// under way, though more may wait in the queue.
+    pub fn owed(&self) -> usize {
+        self.0.owed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_hold(&self, hold: Option<Hold>) {
+        *self.0.hold.lock().unwrap_or_else(PoisonError::into_inner) = hold;
+    }
+
+    pub(super) fn set_counts(&self, in_flight: usize, owed: usize) {
+        self.0.in_flight.store(in_flight, Ordering::Release);
+        self.0.owed.store(owed, Ordering::Release);
+    }
+}
