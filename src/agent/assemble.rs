@@ -43,10 +43,7 @@ pub(super) struct Parts {
 }
 
 /// A worker whose kind of sink no longer matters.
-pub(super) struct Feeder {
-    pub(super) name: String,
-    pub(super) start: Box<dyn FnOnce(&mut Tasks, Stopping) + Send>,
-}
+pub(super) type Feeder = Box<dyn FnOnce(&mut Tasks, Stopping) + Send>;
 
 /// Builds every part, from the ground up. Nothing is accepted yet.
 ///
@@ -106,7 +103,8 @@ async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Queue, StartErro
     let destinations: Vec<String> =
         stream.delivery.iter().map(|delivery| delivery.destination.clone()).collect();
     let (settings, ground) = (stream.queue.clone(), ground.clone());
-    let opened = blocking(move || queue::open(ground.disk, settings, &destinations, &ground.metrics));
+    let opened =
+        blocking(move || queue::open(ground.disk, settings, &destinations, &ground.metrics));
     Ok(opened.await?)
 }
 
@@ -167,15 +165,12 @@ struct Bench {
 impl Bench {
     fn employ<S: Sink>(self, sink: S) -> (Feeder, Watch) {
         let Self { settings, reader, shelf, ground } = self;
-        let name = format!("deliver {} to {}", settings.stream, settings.destination);
+        let task = format!("delivery of {} to {}", settings.stream, settings.destination);
         let worker =
             Worker::new(settings, ground.clock, reader, shelf, Arc::new(sink), &ground.metrics);
         let watch = worker.watch();
-        let task = name.clone();
-        let start = Box::new(move |tasks: &mut Tasks, stopping: Stopping| {
-            tasks.spawn(task, worker.run(stopping));
-        });
-        (Feeder { name, start }, watch)
+        let start = |tasks: &mut Tasks, stopping| tasks.spawn(task, worker.run(stopping));
+        (Box::new(start), watch)
     }
 }
 
@@ -188,6 +183,9 @@ async fn open_shelf(
     let (stream, destination) = (settings.stream.clone(), settings.destination.clone());
     let folder = letters.folder.clone();
     blocking(move || Shelf::open(disk, &letters, &stream, &destination)).await.map_err(|error| {
-        StartError::Disk(format!("the dead letters in {} cannot be opened: {error}", folder.display()))
+        StartError::Disk(format!(
+            "the dead letters in {} cannot be opened: {error}",
+            folder.display()
+        ))
     })
 }

@@ -166,7 +166,9 @@ impl Group {
         self.stop.ask();
         match timeout_at(until, self.tasks.finish()).await {
             Ok(Ok(())) => {}
-            Ok(Err(failed)) => error!(task = failed.task, why = failed.why, "failed while stopping"),
+            Ok(Err(failed)) => {
+                error!(task = failed.task, why = failed.why, "failed while stopping")
+            }
             Err(_) => warn!(what, "did not stop in time and were cut off"),
         }
         self.tasks = Tasks::new();
@@ -176,7 +178,7 @@ impl Group {
 fn start_delivery(workers: Vec<Feeder>) -> Group {
     let (mut delivery, stopping) = Group::new();
     for feeder in workers {
-        (feeder.start)(&mut delivery.tasks, stopping.clone());
+        feeder(&mut delivery.tasks, stopping.clone());
     }
     delivery
 }

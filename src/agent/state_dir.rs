@@ -98,6 +98,7 @@ impl Addresses {
     /// `NotFound` when none runs, `InvalidData` when it is none of ours, and what the disk says.
     pub fn read(disk: &dyn Disk, state_dir: &Path) -> io::Result<Self> {
         let bytes = read_file(disk, &state_dir.join("addresses.json"), ADDRESSES_BYTES_MAX)?;
-        serde_json::from_slice(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }

@@ -74,7 +74,8 @@ struct Which {
 
 impl Which {
     fn shelves(&self, state_dir: &Path) -> Result<Vec<Lying>, Report> {
-        let fits = |asked: &Option<String>, name: &str| asked.as_deref().is_none_or(|one| one == name);
+        let fits =
+            |asked: &Option<String>, name: &str| asked.as_deref().is_none_or(|one| one == name);
         let mut found = dead_letter::shelves(&RealDisk, &state_dir.join("dead"))?;
         found.retain(|lying| {
             fits(&self.stream, &lying.stream) && fits(&self.destination, &lying.destination)
@@ -188,8 +189,11 @@ fn put_back(replay: &Replay) -> Answer {
     let left = number("left");
     let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten();
     notes.filter_map(Value::as_str).for_each(|note| tell(format!("warning: {note}")));
-    let back =
-        counted(number("records"), "dead letter is back in its queue", "dead letters are back in their queues");
+    let back = counted(
+        number("records"),
+        "dead letter is back in its queue",
+        "dead letters are back in their queues",
+    );
     say(match (replay.json, left) {
         (true, _) => format!("{answer:#}"),
         (false, 0) => back,

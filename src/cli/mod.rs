@@ -23,7 +23,12 @@ use report::Report;
 
 /// What the process was started with.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, about = "Edge ingestion agent: takes records over HTTP and from files, makes them durable, ships them to Kinesis and Firehose", max_term_width = 100)]
+#[command(
+    name = "weir",
+    version,
+    about = "Edge ingestion agent: takes records over HTTP and from files, makes them durable, ships them to Kinesis and Firehose",
+    max_term_width = 100
+)]
 struct Line {
     #[command(subcommand)]
     command: Command,

@@ -91,7 +91,12 @@ impl Reach {
     }
 
     /// Asks the running agent; a refusal comes back in its own words.
-    pub(super) fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Report> {
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Report> {
         let door = self.admin()?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut call = Call::new(method, path, body);

@@ -1,8 +1,10 @@
 //! Faults on standard error, and the exit code that goes with each; `docs/ERRORS.md` lists them.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+
+use clap::error::ErrorKind;
 
 use crate::agent::{StartError, StateDirError};
 use crate::config::Findings;
@@ -67,8 +69,8 @@ impl Report {
     }
 }
 
-impl From<std::io::Error> for Report {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Report {
+    fn from(error: io::Error) -> Self {
         Self::new(exit_of(&error), error)
     }
 }
@@ -93,15 +95,19 @@ impl From<StartError> for Report {
 }
 
 /// What a person can mend by rights is told apart from what the disk does.
-fn exit_of(error: &std::io::Error) -> Exit {
+fn exit_of(error: &io::Error) -> Exit {
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::NoPermission,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Exit::NoPermission,
         _ => Exit::Disk,
     }
 }
 
 /// Help goes to standard output and is no fault; anything else is wrong usage.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        tell(format!("error: which one? a command is missing\n\n{error}"));
+        return Exit::Usage.code();
+    }
     // A closed terminal cannot be told anything.
     drop(error.print());
     if error.use_stderr() { Exit::Usage.code() } else { ExitCode::SUCCESS }
@@ -109,11 +115,11 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints to standard output. A reader that went away (`| head`) is no fault of ours.
 pub(super) fn say(text: impl Display) {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     drop(writeln!(out, "{text}").and_then(|()| out.flush()));
 }
 
 /// Prints to standard error. Where that is closed, the exit code still tells.
 pub(super) fn tell(text: impl Display) {
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    drop(writeln!(io::stderr().lock(), "{text}"));
 }

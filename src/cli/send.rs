@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::Method;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::reach::Reach;
@@ -64,8 +64,9 @@ pub(super) fn send(send: &Send) -> Answer {
     }
     for path in &send.files {
         let name = path.display().to_string();
-        let file = File::open(path)
-            .map_err(|error| Report::new(Exit::Data, format!("`{name}` cannot be read: {error}")))?;
+        let file = File::open(path).map_err(|error| {
+            Report::new(Exit::Data, format!("`{name}` cannot be read: {error}"))
+        })?;
         sender.read(&name, BufReader::new(file))?;
     }
     sender.flush()?;
@@ -197,7 +198,10 @@ impl Sender {
             return Ok(value.get("accepted").and_then(Value::as_u64).unwrap_or(0));
         }
         let detail = value.get("detail").and_then(Value::as_str).unwrap_or("without a word");
-        let words = format!("the agent refused ({}): {detail} {sent} records were sent before", answer.status);
+        let words = format!(
+            "the agent refused ({}): {detail} {sent} records were sent before",
+            answer.status
+        );
         Err(match answer.status {
             429 | 503 => Refused::Later(Report::new(Exit::TryLater, words), retry_after(&answer)),
             401 | 403 => Refused::ForGood(Report::new(Exit::NoPermission, words)),
@@ -220,7 +224,10 @@ fn key(send: &Send) -> Result<Option<Secret>, Report> {
         return Ok(std::env::var("WEIR_API_KEY").ok().map(Secret::new));
     };
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Report::new(Exit::Usage, format!("the key file `{}` cannot be read: {error}", path.display()))
+        Report::new(
+            Exit::Usage,
+            format!("the key file `{}` cannot be read: {error}", path.display()),
+        )
     })?;
     Ok(Some(Secret::new(text.trim())))
 }

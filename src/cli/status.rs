@@ -39,7 +39,14 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
         }
     }
     const HEAD: [&str; 9] = [
-        "STREAM", "DESTINATION", "ACCEPTED", "DELIVERED", "DEAD", "DROPPED", "DAMAGED", "WAITING",
+        "STREAM",
+        "DESTINATION",
+        "ACCEPTED",
+        "DELIVERED",
+        "DEAD",
+        "DROPPED",
+        "DAMAGED",
+        "WAITING",
         "OLDEST",
     ];
     parts.push(lay_out(&HEAD, &rows));
@@ -56,10 +63,15 @@ fn headline(status: &Value) -> String {
         .and_then(Value::as_array)
         .map(|reasons| reasons.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
-    let state = if unready.is_empty() { "ready".into() } else { format!("not ready: {}", unready.join("; ")) };
+    let state = if unready.is_empty() {
+        "ready".into()
+    } else {
+        format!("not ready: {}", unready.join("; "))
+    };
     let used: Vec<String> = table(status, "streams")
         .map(|(stream, queue)| {
-            let [used, max] = ["used_bytes", "max_bytes"].map(|key| ByteSize(number(queue, key)).rounded());
+            let [used, max] =
+                ["used_bytes", "max_bytes"].map(|key| ByteSize(number(queue, key)).rounded());
             format!("\nqueue {stream}: {used} of {max}")
         })
         .collect();

@@ -73,7 +73,13 @@ mod tests {
 
     #[test]
     fn counts_are_grouped_and_ages_have_one_unit() {
-        assert_eq!(["0", "999", "1 000", "18 204", "1 000 000"], [0, 999, 1_000, 18_204, 1_000_000].map(count).each_ref().map(String::as_str));
-        assert_eq!(["0 s", "119 s", "2 min", "2 h", "2 d"], [0, 119, 120, 7_200, 172_800].map(age).each_ref().map(String::as_str));
+        assert_eq!(
+            ["0", "999", "1 000", "18 204", "1 000 000"],
+            [0, 999, 1_000, 18_204, 1_000_000].map(count).each_ref().map(String::as_str)
+        );
+        assert_eq!(
+            ["0 s", "119 s", "2 min", "2 h", "2 d"],
+            [0, 119, 120, 7_200, 172_800].map(age).each_ref().map(String::as_str)
+        );
     }
 }

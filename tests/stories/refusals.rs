@@ -82,7 +82,7 @@ fn a_malformed_configuration_is_told_whole_and_starts_nothing() {
 #[test]
 fn an_unknown_stream_is_not_found() {
     let answer = check(404, |agent| agent.client("local").post("nobody", b"x").unwrap());
-    assert_eq!(answer.problem().as_deref(), Some("unknown-stream"));
+    assert_eq!(answer.problem().as_deref(), Some("urn:weir:problem:unknown-stream"));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_full_queue_says_so_and_heals_when_the_upstream_returns() {
     };
 
     assert_eq!(full.status, 503, "{full:?}");
-    assert_eq!(full.problem().as_deref(), Some("queue-full"));
+    assert_eq!(full.problem().as_deref(), Some("urn:weir:problem:queue-full"));
     assert!(seconds_to_wait(&full) >= 1, "{full:?}");
     assert!(stored >= 8, "only {stored} records of 64 KiB were stored");
     let hold = wait_for("the destination to hold", || {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::identity::IdentityCache;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 
 use crate::sink::AwsSettings;
@@ -21,8 +23,13 @@ pub(super) fn cache() -> SharedIdentityCache {
     IdentityCache::lazy().load_timeout(FETCH_MAX).build()
 }
 
-/// What the settings say, without asking anybody yet.
-pub(super) async fn provider(settings: &AwsSettings, region: Region) -> SharedCredentialsProvider {
+/// What the settings say, without asking anybody yet. The chain asks container and instance
+/// services by the same HTTP client as the upstream.
+pub(super) async fn provider(
+    settings: &AwsSettings,
+    region: Region,
+    http: SharedHttpClient,
+) -> SharedCredentialsProvider {
     if let Some(fixed) = &settings.credentials {
         return SharedCredentialsProvider::new(Credentials::new(
             fixed.access_key_id.reveal(),
@@ -32,7 +39,8 @@ pub(super) async fn provider(settings: &AwsSettings, region: Region) -> SharedCr
             "weir configuration",
         ));
     }
-    let mut chain = DefaultCredentialsChain::builder().region(region);
+    let means = ProviderConfig::without_region().with_http_client(http);
+    let mut chain = DefaultCredentialsChain::builder().configure(means).region(region);
     if let Some(profile) = &settings.profile {
         chain = chain.profile_name(profile);
     }

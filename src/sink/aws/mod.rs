@@ -43,7 +43,7 @@ pub(super) async fn config(
         .build_https();
     let mut loader = aws_config::defaults(behavior())
         .region(region.clone())
-        .http_client(http)
+        .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         // A whole request has one time limit of its own; a second clock would only add a fault.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -57,7 +57,7 @@ pub(super) async fn config(
     }
     let provider = match credentials {
         Some(provider) => provider,
-        None => credentials::provider(settings, region).await,
+        None => credentials::provider(settings, region, http).await,
     };
     Ok(loader.credentials_provider(provider).load().await)
 }
