@@ -2,13 +2,22 @@
 //!
 //! Uses: base, telemetry.
 //! Always: answers from what it is handed; every answer is a snapshot.
-//! Never: changes anything but through the actions it is handed.
+//! Never: changes anything but through the actions it is handed; obeys a page in a browser.
 
-use std::future::Future;
+mod desk;
+
+mod local;
+mod problem;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use self::desk::Desk;
+use crate::base::serve::{self, Address, Limits, Listener};
 use crate::base::shutdown::Stopping;
 use crate::telemetry::Metrics;
 
@@ -35,21 +44,33 @@ pub struct Views {
 
 /// A bound listener that is not yet serving.
 #[derive(Debug)]
-pub struct Bound {}
+pub struct Bound {
+    listener: Listener,
+    address: SocketAddr,
+}
+
+/// One operator, a few probes and a collector of metrics need no more.
+const LIMITS: Limits = Limits {
+    max_connections: 64,
+    head_timeout: Duration::from_secs(10),
+    idle_timeout: Duration::from_secs(60),
+    close_within: Duration::from_secs(5),
+};
 
 /// Binds the address.
 ///
 /// # Errors
 /// In words, which address and why.
 pub async fn bind(settings: Settings) -> Result<Bound, String> {
-    let _ = settings;
-    todo!()
+    let listener = serve::bind(&Address::Tcp(settings.listen)).await?;
+    let address = listener.tcp_address().unwrap_or(settings.listen);
+    Ok(Bound { listener, address })
 }
 
 impl Bound {
     /// The address as bound.
     pub fn address(&self) -> SocketAddr {
-        todo!()
+        self.address
     }
 
     /// Serves until asked to stop.
@@ -62,7 +83,7 @@ impl Bound {
         metrics: Metrics,
         stopping: Stopping,
     ) -> Result<(), String> {
-        let _ = (views, metrics, stopping);
-        todo!()
+        let desk = Arc::new(Desk { views, metrics });
+        serve::serve(vec![self.listener], LIMITS, desk, stopping).await
     }
 }

@@ -1,63 +1,42 @@
 //! Who may hand in what: knock, get a pass; admit records; store them and get a receipt.
 //!
 //! Uses: base, record, queue, telemetry.
-//! Always: a [`Receipt`] needs a `Durable`, an [`Admitted`] needs a [`Pass`].
-//! Never: knows HTTP or files.
+//! Always: a [`Receipt`] needs a `Durable`, an [`Admitted`] needs a [`Pass`]; a caller is known
+//! before a stream is looked up.
+//! Never: knows HTTP or files that are tailed.
+
+mod settings;
+
+mod authenticate;
+mod rate_limit;
+mod store;
+mod validate;
+
+pub mod keys;
+mod metrics;
+mod refusal;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::authenticate::Authenticator;
+use self::metrics::Numbers;
+use self::rate_limit::{Buckets, Plans};
+use self::store::Stream;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
-use crate::base::units::{ByteRate, CountRate};
 use crate::queue;
-use crate::record::{RawRecord, RecordId};
+use crate::record::RawRecord;
 use crate::telemetry::Metrics;
 
-/// Everything admission needs to know.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// By the name of the stream.
-    pub streams: BTreeMap<String, StreamSettings>,
-    /// By the name of the auth block.
-    pub auth: BTreeMap<String, AuthSettings>,
-    /// By the name of the plan.
-    pub plans: BTreeMap<String, PlanSettings>,
-}
-
-/// What a stream takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamSettings {
-    /// Largest payload of one record, in bytes.
-    pub max_record_bytes: u64,
-}
-
-/// One way to recognise a caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuthSettings {
-    /// Keys, hashed, in a TOML file that `weir keys` writes.
-    ApiKey {
-        /// The file.
-        file: PathBuf,
-        /// The plan of keys that name none.
-        plan: Option<String>,
-    },
-}
-
-/// Token buckets of each caller that has this plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PlanSettings {
-    /// Records in a time.
-    pub rate: Option<CountRate>,
-    /// Most records at once; one second of `rate` by default.
-    pub burst: Option<u64>,
-    /// Bytes of body in a time; a burst of the same size.
-    pub bytes: Option<ByteRate>,
-}
+pub use refusal::{Refusal, Rejection};
+pub use settings::{AuthSettings, PlanSettings, Settings, StreamSettings};
+pub use store::{Admitted, Receipt};
+pub use validate::check_partition_key;
 
 /// What somebody who wants to hand in records shows at the door.
 #[derive(Clone, Debug)]
@@ -79,94 +58,34 @@ pub struct Knock<'a> {
 pub struct Pass {
     source: String,
     caller: String,
-    plan: Option<String>,
-    stream: String,
+    buckets: Option<Arc<Buckets>>,
+    stream: Arc<Stream>,
 }
 
-/// Records that are valid and keyed, with the marks that belong to them.
-#[derive(Debug)]
-pub struct Admitted {
-    stream: String,
-    group: queue::Group,
-    first: Option<RecordId>,
-    last: Option<RecordId>,
-}
-
-/// Proof that records are on stable storage; a success answer needs one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// How many records.
-    pub accepted: u32,
-    /// Id of the first; `None` when there was none.
-    pub first: Option<RecordId>,
-    /// Id of the last.
-    pub last: Option<RecordId>,
-}
-
-/// Why nothing of a hand-in was stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No auth block of this door knows the caller.
-    UnknownCaller,
-    /// The caller is known, but not for this stream, or its key expired.
-    NotAllowed,
-    /// There is no such stream.
-    UnknownStream,
-    /// The caller's plan says: later.
-    TooFast {
-        /// How long to wait.
-        retry_after: Duration,
-    },
-    /// More records or bytes at once than the caller's plan ever lets through.
-    OverBurst {
-        /// What would be right.
-        limit: u64,
-        /// `records` or `bytes`.
-        unit: &'static str,
-    },
-    /// The queue is full.
-    Full {
-        /// How long to wait.
-        retry_after: Duration,
-    },
-    /// The disk fails.
-    Broken {
-        /// How long to wait.
-        retry_after: Duration,
-    },
-    /// More bytes than the queue can ever hold at once.
-    TooLarge {
-        /// What would be right.
-        limit: u64,
-    },
-    /// The agent is stopping.
-    Stopping,
-}
-
-/// One record that is not as it should be, with its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// Its place in the hand-in, from 0.
-    pub index: usize,
-    /// JSON pointer to the fault, where there is one.
-    pub pointer: Option<String>,
-    /// In words.
-    pub reason: String,
-    /// `true` if it is too large, which has its own answer.
-    pub too_large: bool,
-    /// The record, given back.
-    pub raw: RawRecord,
+impl Pass {
+    /// Who it is; empty at an open door.
+    pub fn caller(&self) -> &str {
+        &self.caller
+    }
 }
 
 /// The door.
 #[derive(Debug)]
-pub struct Admission {}
+pub struct Admission {
+    clock: Clock,
+    authenticator: Authenticator,
+    plans: Plans,
+    streams: BTreeMap<String, Arc<Stream>>,
+    numbers: Numbers,
+}
 
 impl Admission {
-    /// Opens the door to these queues, by stream name.
+    /// Opens the door to these queues, by stream name. Reads the keys files; one that is missing
+    /// holds no keys yet.
     ///
     /// # Errors
-    /// In words: a keys file that cannot be read.
+    /// In words: a keys file that is malformed or cannot be read, a plan that makes no sense, a
+    /// stream without a queue.
     pub fn open(
         disk: SharedDisk,
         clock: Clock,
@@ -174,17 +93,32 @@ impl Admission {
         queues: BTreeMap<String, queue::Writer>,
         metrics: &Metrics,
     ) -> Result<Arc<Self>, String> {
-        let _ = (disk, clock, settings, queues, metrics);
-        todo!()
+        let plans = Plans::new(&settings.plans)?;
+        let known_plans = settings.plans.into_keys().collect();
+        let authenticator = Authenticator::open(&disk, &clock, settings.auth, &known_plans)?;
+        let streams = store::streams(settings.streams, queues)?;
+        let numbers = metrics.shared(Numbers::register);
+        Ok(Arc::new(Self { clock, authenticator, plans, streams, numbers }))
     }
 
-    /// Recognises the caller and charges its plan with the declared bytes.
+    /// Recognises the caller and charges its plan with the declared bytes. An open door (no auth
+    /// blocks) lets everybody in, without a name and without a plan.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// [`Refusal`]. Only a known caller is told that a stream does not exist.
     pub fn enter(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
-        let _ = knock;
-        todo!()
+        self.recognise(knock).inspect_err(|refusal| self.numbers.refused(knock.source, refusal))
+    }
+
+    fn recognise(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
+        let caller = self.authenticator.identify(knock)?;
+        let stream = self.streams.get(knock.stream).ok_or(Refusal::UnknownStream)?;
+        let buckets = caller.plan.and_then(|plan| self.plans.buckets(&plan, &caller.name));
+        if let (Some(buckets), Some(bytes)) = (&buckets, knock.declared_bytes) {
+            buckets.take_bytes(bytes)?;
+        }
+        let source = knock.source.to_owned();
+        Ok(Pass { source, caller: caller.name, buckets, stream: stream.clone() })
     }
 
     /// Charges bytes that were not declared.
@@ -192,11 +126,12 @@ impl Admission {
     /// # Errors
     /// [`Refusal::TooFast`], [`Refusal::OverBurst`].
     pub fn charge_bytes(&self, pass: &Pass, bytes: u64) -> Result<(), Refusal> {
-        let _ = (pass, bytes);
-        todo!()
+        let Some(buckets) = &pass.buckets else { return Ok(()) };
+        buckets.take_bytes(bytes).inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))
     }
 
-    /// Checks, keys and encodes records. What is wrong comes back; the caller decides about the rest.
+    /// Checks, keys and encodes records. What is wrong comes back; the caller decides about the
+    /// rest. The plan is charged for all of them, also for those that are wrong.
     ///
     /// # Errors
     /// [`Refusal::TooFast`], [`Refusal::OverBurst`] by the plan's records.
@@ -205,36 +140,43 @@ impl Admission {
         pass: &Pass,
         raw: Vec<RawRecord>,
     ) -> Result<(Admitted, Vec<Rejection>), Refusal> {
-        let _ = (pass, raw, &pass.source, &pass.caller, &pass.plan, &pass.stream);
-        todo!()
+        if let Some(buckets) = &pass.buckets {
+            buckets
+                .take_records(raw.len() as u64)
+                .inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))?;
+        }
+        let (admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
+        self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
+        Ok((admitted, rejections))
     }
 
-    /// Makes what was admitted durable.
+    /// Makes what was admitted durable. Dropping the future does not undo it.
     ///
     /// # Errors
     /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`].
     pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
-        let _ = (&admitted.stream, &admitted.group, &admitted.first, &admitted.last);
-        todo!()
+        let (stream, source) = (admitted.stream.clone(), admitted.source.clone());
+        let bytes = admitted.payload_bytes;
+        match admitted.store().await {
+            Ok(receipt) => {
+                self.numbers.accepted(&stream.name, &source, receipt.accepted, bytes);
+                Ok(receipt)
+            }
+            Err(refusal) => {
+                self.numbers.refused(&source, &refusal);
+                Err(refusal)
+            }
+        }
     }
 
     /// The marks of a stream whose names begin with `prefix`.
     pub fn marks(&self, stream: &str, prefix: &str) -> Vec<(String, Bytes)> {
-        let _ = (stream, prefix);
-        todo!()
-    }
-}
-
-impl Admitted {
-    /// Adds a mark that becomes durable together with the records, or not at all.
-    #[must_use]
-    pub fn with_mark(mut self, name: String, value: Option<Bytes>) -> Self {
-        self.group.marks.push(queue::Mark { name, value });
-        self
+        self.streams.get(stream).map(|stream| stream.marks(prefix)).unwrap_or_default()
     }
 
-    /// Bytes of its payloads in the queue.
-    pub fn bytes(&self) -> usize {
-        self.group.payloads.iter().map(Bytes::len).sum()
+    /// Why records of some stream would be refused now, one sentence per stream; empty when all
+    /// is well. For readiness.
+    pub fn unready(&self) -> Vec<String> {
+        self.streams.values().filter_map(|stream| stream.unready()).collect()
     }
 }

@@ -2,4 +2,36 @@
 //!
 //! Uses: everything below.
 //! Always: starts from the ground up and stops in the opposite order.
-//! Never: parses or formats anything.
+//! Never: parses or formats anything but its own status.
+
+mod assemble;
+mod lifecycle;
+mod replay;
+mod signals;
+mod state_dir;
+mod status;
+
+use thiserror::Error;
+
+pub use lifecycle::{Ending, run};
+pub use state_dir::{Addresses, StateDir, StateDirError};
+
+/// Why the agent did not start. Nothing was accepted.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// A queue.
+    #[error(transparent)]
+    Queue(#[from] crate::queue::OpenError),
+    /// The dead-letter directory, or the folder of a directory destination.
+    #[error("{0}")]
+    Disk(String),
+    /// An address that cannot be listened on.
+    #[error("{0}")]
+    Listen(String),
+    /// Something the configuration names is not as it should be: a keys file, an AWS region.
+    #[error("{0}")]
+    Setting(String),
+}

@@ -52,6 +52,13 @@ pub fn rfc3339(unix_ms: u64) -> String {
         .unwrap_or_else(|| unix_ms.to_string())
 }
 
+/// Milliseconds since 1970 of a time as RFC 3339 writes it; `None` if it is none, or before 1970.
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let at =
+        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+    u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +77,15 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(1_795_327_519_123), "2026-11-22T06:05:19.123Z");
         assert_eq!(rfc3339(u64::MAX), u64::MAX.to_string());
+    }
+
+    #[test]
+    fn times_with_any_offset_are_read_and_other_texts_are_not() {
+        assert_eq!(parse_rfc3339("1970-01-01T01:00:01+01:00"), Some(1_000));
+        assert_eq!(parse_rfc3339("2026-11-22T06:05:19.123Z"), Some(1_795_327_519_123));
+        for wrong in ["", "2026-11-22", "tomorrow", "2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z"]
+        {
+            assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
+        }
     }
 }

@@ -1,15 +1,20 @@
-//! What could have been in the standard library: disk, clock, stopping, tasks, waits, units, secrets.
+//! What could have been in the standard library: disk, sockets, clock, stopping, tasks, units, secrets.
 //!
 //! Uses: nothing.
-//! Always: the only door to the file system, to wall time and to spawning.
+//! Always: the only door to the file system, to sockets, to wall time and to spawning.
 //! Never: knows our domain.
 
 pub mod disk;
+pub mod http_call;
+pub mod serve;
 pub mod tasks;
 
 pub mod backoff;
 pub mod clock;
 pub mod random;
+#[cfg(test)]
+pub mod scratch;
 pub mod secret;
+pub mod seldom;
 pub mod shutdown;
 pub mod units;

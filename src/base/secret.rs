@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, read_file};
+use super::disk::{Disk, read_named_file};
 
 /// A secret text. `Debug` and `Display` show `[secret]`.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn resolve(
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, String> {
-    let bytes = read_file(disk, path, SECRET_BYTES_MAX)
+    let bytes = read_named_file(disk, path, SECRET_BYTES_MAX)
         .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
     let text =
         String::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8 text", path.display()))?;

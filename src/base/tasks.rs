@@ -1,7 +1,6 @@
 //! Named tasks: the first failure is reported to the owner, and a panic is a failure.
 
 use std::fmt;
-use std::future::Future;
 
 use tokio::task::JoinSet;
 
@@ -139,6 +138,13 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 /// Starts blocking work nobody waits for; it must not panic, it has nobody to tell.
 pub fn blocking_detached(work: impl FnOnce() + Send + 'static) {
     drop(tokio::task::spawn_blocking(work));
+}
+
+/// Starts work nobody waits for; it must not panic. `false`, and nothing is started, where no
+/// runtime runs (a tool that looks into files without being the agent).
+pub fn detached(work: impl Future<Output = ()> + Send + 'static) -> bool {
+    let runtime = tokio::runtime::Handle::try_current();
+    runtime.map(|runtime| drop(runtime.spawn(work))).is_ok()
 }
 
 #[cfg(test)]

@@ -4,9 +4,75 @@
 //! Always: results on standard output, faults on standard error, an exit code that scripts can use.
 //! Never: lives longer than one command.
 
+mod check;
+mod dead;
+mod keys;
+mod reach;
+mod report;
+mod run;
+mod send;
+mod status;
+mod table;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use report::Report;
+
+/// What the process was started with.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, about = "Edge ingestion agent: takes records over HTTP and from files, makes them durable, ships them to Kinesis and Firehose", max_term_width = 100)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent
+    Run(ConfigFile),
+    /// Run with no configuration and no cloud: HTTP in, files in a folder out
+    Demo(run::Demo),
+    /// Check the configuration and say what would run; start nothing
+    Check(check::Check),
+    /// Show the ledger and the health of the running agent
+    Status(status::Show),
+    /// Send records to an agent: each line of standard input or of files is one
+    Send(send::Send),
+    /// List, show and replay records that could not be delivered
+    #[command(subcommand)]
+    Dead(dead::Dead),
+    /// Add, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(long, short, value_name = "FILE", env = "WEIR_CONFIG", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+}
+
+const DEFAULT_CONFIG: &str = "/etc/weir/weir.toml";
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let line = match Line::try_parse() {
+        Ok(line) => line,
+        Err(error) => return report::usage(&error),
+    };
+    let answer = match line.command {
+        Command::Run(file) => run::run(&file),
+        Command::Demo(demo) => run::demo(&demo),
+        Command::Check(check) => check::check(&check),
+        Command::Status(show) => status::status(&show),
+        Command::Send(send) => send::send(&send),
+        Command::Dead(dead) => dead::dead(&dead),
+        Command::Keys(keys) => keys::keys(&keys),
+    };
+    answer.unwrap_or_else(Report::print)
 }

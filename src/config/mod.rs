@@ -4,12 +4,39 @@
 //! Always: the file is checked as a whole; all faults come back at once, each with its place.
 //! Never: starts anything.
 
+mod load;
+
+mod assemble;
+mod doubts;
+mod rules;
+
+mod sections;
+
+mod document;
+mod setting;
+mod value;
+
+mod finding;
+mod key;
+mod masks;
+mod suggest;
+mod written;
+
+pub mod reference;
+mod summary;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::telemetry::{Format, Level};
 use crate::{admin, admission, dead_letter, delivery, queue, sink, source};
+
+pub use finding::{Finding, Findings, Severity};
+pub use load::{Loaded, demo, load, parse};
 
 /// The whole configuration, ready for use.
 #[derive(Clone, Debug, PartialEq, Eq)]

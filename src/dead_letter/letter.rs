@@ -75,6 +75,14 @@ pub(super) fn encode(letter: &Letter) -> Vec<u8> {
     bytes
 }
 
+impl Letter {
+    /// The letter as it stands in its file: one JSON object, here without its newline.
+    pub fn to_line(&self) -> String {
+        let line = String::from_utf8(encode(self)).expect("JSON is UTF-8");
+        line.trim_end().to_owned()
+    }
+}
+
 /// Reads a line, with or without its newline.
 ///
 /// # Errors

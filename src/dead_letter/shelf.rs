@@ -81,7 +81,7 @@ impl Shelf {
     /// The same shelf, counting into these metrics.
     #[must_use]
     pub fn counted_in(mut self, metrics: &Metrics) -> Self {
-        let all = metrics.register_once(ShelfMetrics::register);
+        let all = metrics.shared(ShelfMetrics::register);
         self.metrics = all.of(&self.stream, &self.destination);
         self
     }

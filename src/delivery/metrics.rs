@@ -111,7 +111,7 @@ impl WorkerMetrics {
         stream: &str,
         destination: &str,
     ) -> Self {
-        let all = metrics.register_once(DeliveryMetrics::register);
+        let all = metrics.shared(DeliveryMetrics::register);
         let route = Route { stream: stream.to_owned(), destination: destination.to_owned() };
         Self {
             records: all.records.get_or_create_owned(&route),

@@ -5,14 +5,15 @@
 
 #[cfg(any(test, feature = "testing"))]
 mod faulty;
+pub mod foreign;
 mod real;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(any(test, feature = "testing"))]
-pub use faulty::{Faults, FaultyDisk};
+pub use faulty::{Call, FaultyDisk};
 pub use real::RealDisk;
 
 /// A disk shared by every room that keeps files.
@@ -91,6 +92,24 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Gives `to` the owner and the mode of `from`, as far as this process may; a disk without
+    /// owners does nothing.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no `from`, and what the system says about the mode.
+    fn keep_owner(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Ok(())
+    }
+
+    /// The path behind all symbolic links; the path itself on a disk that has none.
+    ///
+    /// # Errors
+    /// `NotFound`, and what the system says.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_path_buf())
+    }
 
     /// Bytes an unprivileged process may still write on the file system that holds `path`.
     ///
@@ -179,8 +198,18 @@ pub fn read_file(disk: &dyn Disk, path: &Path, max: u64) -> io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
+/// Reads a file that the operator named, of at most `max` bytes. Unlike weir's own files it may be
+/// a symbolic link, as everything is that Kubernetes mounts from a `ConfigMap` or `Secret`.
+///
+/// # Errors
+/// `FileTooLarge` above `max`, and what the disk says.
+pub fn read_named_file(disk: &dyn Disk, path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    read_file(disk, &disk.resolve(path)?, max)
+}
+
 /// Replaces a file so that after a crash either the old or the new content is there, whole:
-/// writes beside it, syncs, renames, syncs the folder.
+/// writes beside it, syncs, renames, syncs the folder. Owner and mode stay as they were, so that
+/// what an administrator replaces can still be read by the agent.
 ///
 /// # Errors
 /// What the disk says; the old content is then still in place.
@@ -189,6 +218,10 @@ pub fn replace_durably(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result
     let file = disk.open(&beside, Open::Create)?;
     file.set_bytes(0)?;
     file.write_all_at(bytes, 0)?;
+    match disk.keep_owner(path, &beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     file.sync()?;
     disk.rename(&beside, path)?;
     disk.sync_folder(parent(path))

@@ -2,8 +2,8 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -80,6 +80,19 @@ impl Disk for RealDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
+    }
+
+    fn keep_owner(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let kept = std::fs::symlink_metadata(from)?;
+        // Only root may give a file away; a member of the group may at least keep the group.
+        if chown(to, Some(kept.uid()), Some(kept.gid())).is_err() {
+            drop(chown(to, None, Some(kept.gid())));
+        }
+        std::fs::set_permissions(to, kept.permissions())
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(path)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

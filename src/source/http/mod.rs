@@ -2,12 +2,30 @@
 //!
 //! Start reading at `endpoint`.
 
+mod door;
+mod routes;
+
+mod endpoint;
+
+mod body;
+mod decode;
+mod head;
+mod unpack;
+
+mod problem;
+
+mod metrics;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::door::Door;
 use crate::admission::Admission;
+use crate::base::serve::{self, Address, Limits, Listener};
 use crate::base::shutdown::Stopping;
 use crate::telemetry::Metrics;
 
@@ -43,23 +61,52 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+/// Says why the agent is not ready; nothing when it is.
+pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
+/// Longest time for requests under way once stopping was asked.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Listeners that are bound and not yet serving.
-#[derive(Debug)]
-pub struct Bound {}
+pub struct Bound {
+    settings: Settings,
+    listeners: Vec<Listener>,
+    readiness: Option<Readiness>,
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bound").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
 
 /// Binds every address of one block, so that a taken port is a fault at start.
 ///
 /// # Errors
 /// In words, which address and why.
 pub async fn bind(settings: Settings) -> Result<Bound, String> {
-    let _ = settings;
-    todo!()
+    let mut listeners = Vec::with_capacity(settings.listen.len());
+    for listen in &settings.listen {
+        let address = match listen {
+            Listen::Tcp(address) => Address::Tcp(*address),
+            Listen::Unix(path) => Address::Unix(path.clone()),
+        };
+        listeners.push(serve::bind(&address).await?);
+    }
+    Ok(Bound { settings, listeners, readiness: None })
 }
 
 impl Bound {
     /// The addresses as bound: port 0 has become a real one.
     pub fn addresses(&self) -> Vec<String> {
-        todo!()
+        self.listeners.iter().map(|listener| listener.address().to_owned()).collect()
+    }
+
+    /// Lets `/readyz` ask this instead of admission alone. Callers are told yes or no, never why.
+    #[must_use]
+    pub fn with_readiness(mut self, readiness: Readiness) -> Self {
+        self.readiness = Some(readiness);
+        self
     }
 
     /// Serves until asked to stop, then finishes the requests under way.
@@ -72,7 +119,18 @@ impl Bound {
         metrics: Metrics,
         stopping: Stopping,
     ) -> Result<(), String> {
-        let _ = (admission, metrics, stopping);
-        todo!()
+        let Self { settings, listeners, readiness } = self;
+        let limits = Limits {
+            max_connections: settings.max_connections,
+            head_timeout: settings.head_timeout,
+            idle_timeout: settings.idle_timeout,
+            close_within: CLOSE_WITHIN,
+        };
+        let readiness = readiness.unwrap_or_else(|| {
+            let admission = admission.clone();
+            Arc::new(move || admission.unready())
+        });
+        let door = Door::new(settings, admission, readiness, &metrics);
+        serve::serve(listeners, limits, Arc::new(door), stopping).await
     }
 }

@@ -1,6 +1,38 @@
 //! Follows files by glob and hands their lines over; the position is committed with the lines.
 //!
-//! Start reading at `follower`.
+//! Always: a position moves only with the receipt for its lines, and is stored in the same group;
+//! a file is never held up by a long line, a failed read or another file.
+//! Never: changes a followed file; keeps lines in memory beyond one round. Start at `follower`.
+
+mod run;
+
+mod follower;
+
+mod door;
+mod watch;
+
+mod aside;
+mod census;
+mod round;
+
+mod files;
+
+mod file;
+
+mod find;
+
+mod lines;
+mod progress;
+mod turn;
+
+mod letter;
+mod mark;
+
+mod board;
+mod metrics;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,28 +40,40 @@ use std::time::Duration;
 
 use crate::admission::Admission;
 use crate::base::clock::Clock;
+use crate::base::disk::SharedDisk;
 use crate::base::shutdown::Stopping;
+use crate::base::tasks::blocking;
+use crate::dead_letter;
 use crate::telemetry::Metrics;
+
+use board::Board;
+use door::FrontDoor;
+use find::Globs;
+use follower::Follower;
+use metrics::BlockNumbers;
+use watch::Watch;
 
 /// One `[tail.NAME]` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `NAME`.
     pub name: String,
-    /// Globs of files to follow.
+    /// Globs of files to follow, by shell rules: `*` passes over hidden names, `**` stands for any
+    /// folders below.
     pub include: Vec<String>,
-    /// Globs of files to leave out.
+    /// Globs of files to leave out; one without a slash is about the name alone: `*.gz`.
     pub exclude: Vec<String>,
     /// The stream that gets the lines.
     pub stream: String,
     /// Where a file begins that was never seen before and was there at the first start.
     pub start_at: StartAt,
-    /// Longest line in bytes; a longer one is cut into pieces of this size.
+    /// Longest line in bytes; a longer one is cut into pieces of this size, less where a UTF-8
+    /// character would be torn. Empty lines are passed over.
     pub max_line_bytes: usize,
     /// How often folders are looked through in case an event was missed.
     pub rescan_every: Duration,
-    /// A folder for letters about lines that admission rejects: `state_dir/dead`.
-    pub dead_folder: PathBuf,
+    /// Where letters about lines that admission rejects lie, under `<stream>/tail.<name>`.
+    pub dead_letters: dead_letter::Settings,
 }
 
 /// Where a file begins.
@@ -53,33 +97,62 @@ pub struct FileStatus {
     pub queued: u64,
 }
 
+/// Checks a glob of [`Settings::include`] or [`Settings::exclude`].
+///
+/// # Errors
+/// In words, where it is none and why.
+pub fn check_glob(glob: &str) -> Result<(), String> {
+    Globs::new(&[glob.to_owned()], &[]).map(drop)
+}
+
 /// Follows the files of one block.
 #[derive(Debug)]
-pub struct Tail {}
+pub struct Tail {
+    settings: Settings,
+    clock: Clock,
+    door: FrontDoor,
+    board: Board,
+    numbers: BlockNumbers,
+}
 
 impl Tail {
-    /// Prepares to follow; the marks of the queue say where.
+    /// Prepares to follow; the marks of the queue say where. The disk is for dead letters.
     pub fn new(
         settings: Settings,
+        disk: SharedDisk,
         clock: Clock,
         admission: Arc<Admission>,
         metrics: &Metrics,
     ) -> Self {
-        let _ = (settings, clock, admission, metrics);
-        todo!()
+        let numbers = BlockNumbers::register(metrics, &settings.name);
+        let door = FrontDoor {
+            admission,
+            disk,
+            dead_letters: settings.dead_letters.clone(),
+            stream: settings.stream.clone(),
+            source: format!("tail.{}", settings.name),
+            shelf: Arc::default(),
+        };
+        let board = Board::new(numbers.clone());
+        Self { settings, clock, door, board, numbers }
     }
 
     /// The files it follows now; cheap to call from anywhere.
     pub fn watch(&self) -> Arc<dyn Fn() -> Vec<FileStatus> + Send + Sync> {
-        todo!()
+        let board = self.board.clone();
+        Arc::new(move || board.read())
     }
 
     /// Follows until asked to stop.
     ///
     /// # Errors
-    /// In words, when it cannot go on.
+    /// In words, when it cannot go on: a glob that is none, a stream that does not take its lines.
     pub async fn run(self, stopping: Stopping) -> Result<(), String> {
-        let _ = stopping;
-        todo!()
+        let (name, rescan_every) = (self.settings.name.clone(), self.settings.rescan_every);
+        let follower =
+            Follower::new(self.settings, self.door, self.clock, self.board, self.numbers)?;
+        let globs = follower.globs();
+        let watch = blocking(move || Watch::new(&name, globs)).await;
+        run::run(follower, watch, rescan_every, stopping).await
     }
 }

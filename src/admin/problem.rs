@@ -1,0 +1,109 @@
+//! Every way to be refused at the operator's door; the only place here that picks a status.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::{ALLOW, HeaderValue};
+
+use crate::base::serve::Problem;
+use crate::base::units::{ByteSize, Span};
+
+/// Why a request was not answered as asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    UnknownPath,
+    WrongMethod { allow: &'static str },
+    NotFromHere,
+    NotJson(String),
+    BodyTooLarge { limit: usize },
+    BodyTooSlow { limit: Duration },
+    BodyCutShort,
+    ReplayRefused(String),
+}
+
+impl Fault {
+    pub(super) fn problem(self) -> Problem {
+        let new = |status, slug, title, detail: String| Problem::new(status, slug, title, detail);
+        match self {
+            Self::UnknownPath => new(
+                StatusCode::NOT_FOUND,
+                "unknown-path",
+                "There is nothing here",
+                "This door has /livez, /readyz, /metrics, /status and /dead/replay. Nothing was changed."
+                    .into(),
+            ),
+            Self::WrongMethod { allow } => new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "wrong-method",
+                "Another method is needed here",
+                format!("This path takes {allow}. Nothing was changed."),
+            )
+            .with_header(ALLOW, HeaderValue::from_static(allow)),
+            Self::NotFromHere => new(
+                StatusCode::FORBIDDEN,
+                "not-from-here",
+                "The request may come from a page in a browser",
+                "Ask by address or as `localhost`, without a foreign `Origin`; an order needs `Weir-Admin: 1` or the type `application/json`. Nothing was changed."
+                    .into(),
+            ),
+            Self::NotJson(why) => new(
+                StatusCode::BAD_REQUEST,
+                "not-json",
+                "The order is not JSON",
+                format!("The body cannot be read as JSON: {why}. Nothing was changed."),
+            ),
+            Self::BodyTooLarge { limit } => new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body-too-large",
+                "The body is too large",
+                format!(
+                    "An order may have at most {}. Nothing was changed.",
+                    ByteSize(limit as u64)
+                ),
+            ),
+            Self::BodyTooSlow { limit } => new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body-too-slow",
+                "The body came too slowly",
+                format!("An order has {} to arrive. Nothing was changed.", Span(limit)),
+            ),
+            Self::BodyCutShort => new(
+                StatusCode::BAD_REQUEST,
+                "body-cut-short",
+                "The body did not arrive whole",
+                "The body ended early or is not well formed. Nothing was changed; send it again."
+                    .into(),
+            ),
+            Self::ReplayRefused(why) => new(
+                StatusCode::CONFLICT,
+                "replay-refused",
+                "The dead letters cannot be replayed so",
+                why,
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slug_has_its_section_in_the_manual() {
+        let page = include_str!("../../docs/ERRORS.md");
+        let time = Duration::from_secs(1);
+        for fault in [
+            Fault::UnknownPath,
+            Fault::WrongMethod { allow: "GET" },
+            Fault::NotFromHere,
+            Fault::NotJson("it ends early".into()),
+            Fault::BodyTooLarge { limit: 1 },
+            Fault::BodyTooSlow { limit: time },
+            Fault::BodyCutShort,
+            Fault::ReplayRefused("no such letter".into()),
+        ] {
+            let heading = format!("## {}", fault.problem().slug);
+            assert!(page.lines().any(|line| line == heading), "{heading}");
+        }
+    }
+}

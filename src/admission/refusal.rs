@@ -1,0 +1,77 @@
+//! A no to a whole hand-in, and a no to one record of it.
+
+use std::time::Duration;
+
+use crate::record::RawRecord;
+
+/// Why nothing of a hand-in was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No auth block of this door knows the caller.
+    UnknownCaller,
+    /// The caller is known, but not for this stream, or its key expired.
+    NotAllowed,
+    /// There is no such stream.
+    UnknownStream,
+    /// The caller's plan says: later.
+    TooFast {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// More records or bytes at once than the caller's plan ever lets through.
+    OverBurst {
+        /// What would be right.
+        limit: u64,
+        /// `records` or `bytes`.
+        unit: &'static str,
+    },
+    /// The queue is full.
+    Full {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The disk fails.
+    Broken {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// More bytes than the queue can ever hold at once.
+    TooLarge {
+        /// What would be right.
+        limit: u64,
+    },
+    /// The agent is stopping.
+    Stopping,
+}
+
+impl Refusal {
+    /// One stable word, for metric labels and logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownCaller => "unknown-caller",
+            Self::NotAllowed => "not-allowed",
+            Self::UnknownStream => "unknown-stream",
+            Self::TooFast { .. } => "too-fast",
+            Self::OverBurst { .. } => "over-burst",
+            Self::Full { .. } => "queue-full",
+            Self::Broken { .. } => "storage-failing",
+            Self::TooLarge { .. } => "batch-too-large",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// One record that is not as it should be, with its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Its place in the hand-in, from 0.
+    pub index: usize,
+    /// JSON pointer to the fault, where there is one.
+    pub pointer: Option<String>,
+    /// In words.
+    pub reason: String,
+    /// `true` if it is too large, which has its own answer.
+    pub too_large: bool,
+    /// The record, given back.
+    pub raw: RawRecord,
+}

@@ -1,0 +1,162 @@
+//! The last step: admitted records into the queue of their stream, and a receipt back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Pass, Refusal, StreamSettings};
+use crate::queue::{self, AppendError, Group, Mark};
+use crate::record::RecordId;
+
+/// When to try again at a full queue: delivery frees whole segments, which takes seconds.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
+/// When to try again at a failing disk: the queue tries a new file by itself in that time.
+const RETRY_WHEN_BROKEN: Duration = Duration::from_secs(10);
+
+/// A stream as admission sees it.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) name: String,
+    pub(super) max_record_bytes: u64,
+    queue: queue::Writer,
+}
+
+/// Records that are valid and keyed, with the marks that belong to them.
+#[derive(Debug)]
+pub struct Admitted {
+    pub(super) stream: Arc<Stream>,
+    pub(super) source: String,
+    pub(super) payload_bytes: u64,
+    group: Group,
+    first: Option<RecordId>,
+    last: Option<RecordId>,
+}
+
+/// Proof that records are on stable storage; a success answer needs one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "no other room of this crate may write one either"
+)]
+pub struct Receipt {
+    /// How many records.
+    pub accepted: u32,
+    /// Id of the first; `None` when there was none.
+    pub first: Option<RecordId>,
+    /// Id of the last.
+    pub last: Option<RecordId>,
+    _durable: (),
+}
+
+#[cfg(test)]
+impl Receipt {
+    /// A receipt that proves nothing, for tests of what follows one.
+    pub(crate) fn pretended(accepted: u32) -> Self {
+        Self { accepted, first: None, last: None, _durable: () }
+    }
+}
+
+/// Pairs each stream with its queue.
+pub(super) fn streams(
+    settings: BTreeMap<String, StreamSettings>,
+    mut queues: BTreeMap<String, queue::Writer>,
+) -> Result<BTreeMap<String, Arc<Stream>>, String> {
+    let pair = |(name, settings): (String, StreamSettings)| {
+        let queue = queues.remove(&name).ok_or_else(|| format!("stream `{name}` has no queue"))?;
+        let max_record_bytes = settings.max_record_bytes;
+        Ok((name.clone(), Arc::new(Stream { name, max_record_bytes, queue })))
+    };
+    settings.into_iter().map(pair).collect()
+}
+
+impl Stream {
+    pub(super) fn marks(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        self.queue.marks(prefix)
+    }
+
+    pub(super) fn unready(&self) -> Option<String> {
+        let why = self.queue.health().err()?;
+        Some(format!("stream `{}` takes nothing: {why}", self.name))
+    }
+}
+
+impl Admitted {
+    pub(super) fn new(pass: &Pass) -> Self {
+        Self {
+            stream: pass.stream.clone(),
+            source: pass.source.clone(),
+            payload_bytes: 0,
+            group: Group::default(),
+            first: None,
+            last: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, id: RecordId, encoded: Bytes, payload_bytes: usize) {
+        self.first.get_or_insert(id);
+        self.last = Some(id);
+        self.payload_bytes += payload_bytes as u64;
+        self.group.payloads.push(encoded);
+    }
+
+    /// Adds a mark that becomes durable together with the records, or not at all.
+    #[must_use]
+    pub fn with_mark(mut self, name: String, value: Option<Bytes>) -> Self {
+        self.group.marks.push(Mark { name, value });
+        self
+    }
+
+    /// Bytes of its payloads in the queue.
+    pub fn bytes(&self) -> usize {
+        self.group.payloads.iter().map(Bytes::len).sum()
+    }
+
+    /// How many records it holds.
+    pub fn count(&self) -> usize {
+        self.group.payloads.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn encoded(&self) -> Vec<Bytes> {
+        self.group.payloads.clone()
+    }
+
+    pub(super) async fn store(self) -> Result<Receipt, Refusal> {
+        let durable = self.stream.queue.append(self.group).await.map_err(refusal)?;
+        let (accepted, first, last) = (durable.count(), self.first, self.last);
+        Ok(Receipt { accepted, first, last, _durable: () })
+    }
+}
+
+fn refusal(error: AppendError) -> Refusal {
+    match error {
+        AppendError::Full { .. } | AppendError::DiskFull { .. } => {
+            Refusal::Full { retry_after: RETRY_WHEN_FULL }
+        }
+        AppendError::TooLarge { max_bytes, .. } => Refusal::TooLarge { limit: max_bytes },
+        AppendError::Disk(_) => Refusal::Broken { retry_after: RETRY_WHEN_BROKEN },
+        AppendError::Closed => Refusal::Stopping,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_the_queue_has_its_refusal() {
+        let full = Refusal::Full { retry_after: RETRY_WHEN_FULL };
+        let broken = Refusal::Broken { retry_after: RETRY_WHEN_BROKEN };
+        for (fault, expected) in [
+            (AppendError::Full { used_bytes: 9, max_bytes: 9 }, full.clone()),
+            (AppendError::DiskFull { free_bytes: 0 }, full),
+            (AppendError::TooLarge { bytes: 9, max_bytes: 8 }, Refusal::TooLarge { limit: 8 }),
+            (AppendError::Disk("input/output error".into()), broken),
+            (AppendError::Closed, Refusal::Stopping),
+        ] {
+            assert_eq!(refusal(fault), expected);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Who is let in, and what strangers are told.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn only_a_known_caller_is_told_that_a_stream_does_not_exist() {
+    let door = Door::new();
+    let secret = door.add_key(&key("device-1"));
+    let admission = door.open();
+
+    assert_eq!(knock(&admission, Some(&secret), "access").unwrap().caller(), "device-1");
+    assert_eq!(knock(&admission, Some(&secret), "none").unwrap_err(), Refusal::UnknownStream);
+    let cut = secret.strip_prefix("w");
+    for stranger in [None, Some(""), Some("weir_guess"), cut, Some("é")] {
+        assert_eq!(knock(&admission, stranger, "access").unwrap_err(), Refusal::UnknownCaller);
+        assert_eq!(knock(&admission, stranger, "none").unwrap_err(), Refusal::UnknownCaller);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_with_a_scope_opens_nothing_else_and_does_not_tell_what_exists() {
+    let door = Door::new();
+    let streams = Some(vec!["access".to_owned()]);
+    let secret = door.add_key(&keys::NewKey { streams, ..key("device-1") });
+    let admission = door.open();
+
+    assert!(knock(&admission, Some(&secret), "access").is_ok());
+    for other in ["audit", "none"] {
+        assert_eq!(knock(&admission, Some(&secret), other).unwrap_err(), Refusal::NotAllowed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_ends_at_its_time() {
+    let door = Door::new();
+    let expires = Some("2026-11-22T06:05:20.123Z".to_owned());
+    let secret = door.add_key(&keys::NewKey { expires, ..key("device-1") });
+    let admission = door.open();
+
+    tokio::time::advance(Duration::from_millis(999)).await;
+    assert!(knock(&admission, Some(&secret), "access").is_ok());
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(knock(&admission, Some(&secret), "access").unwrap_err(), Refusal::NotAllowed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_keys_of_one_caller_work_side_by_side() {
+    let door = Door::new();
+    let (old, new) = (door.add_key(&key("device-1")), door.add_key(&key("device-1")));
+    let admission = door.open();
+
+    for secret in [old, new] {
+        assert_eq!(knock(&admission, Some(&secret), "access").unwrap().caller(), "device-1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_key_and_a_new_one_are_noticed_within_a_second() {
+    let door = Door::new();
+    let old = door.add_key(&key("device-1"));
+    let admission = door.open();
+    assert!(knock(&admission, Some(&old), "access").is_ok());
+
+    keys::revoke(door.disk.as_ref(), &door.keys_path(), "device-1").unwrap();
+    let new = door.add_key(&key("device-2"));
+    tokio::time::advance(Duration::from_secs(1)).await;
+
+    assert_eq!(knock(&admission, Some(&old), "access").unwrap_err(), Refusal::UnknownCaller);
+    assert_eq!(knock(&admission, Some(&new), "access").unwrap().caller(), "device-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_keys_file_keeps_the_older_keys_in_force_until_it_is_mended() {
+    let door = Door::new();
+    let secret = door.add_key(&key("device-1"));
+    let admission = door.open();
+    let good = std::fs::read(door.keys_path()).unwrap();
+
+    std::fs::write(door.keys_path(), "[[key]\n").unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(knock(&admission, Some(&secret), "access").is_ok());
+
+    std::fs::write(door.keys_path(), "").unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(knock(&admission, Some(&secret), "access").is_err());
+
+    std::fs::write(door.keys_path(), good).unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(knock(&admission, Some(&secret), "access").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_keys_file_lets_nobody_in_until_it_is_made() {
+    let door = Door::new();
+    let admission = door.open();
+    assert_eq!(knock(&admission, Some("x"), "access").unwrap_err(), Refusal::UnknownCaller);
+
+    let secret = door.add_key(&key("device-1"));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(knock(&admission, Some(&secret), "access").is_ok());
+
+    std::fs::remove_file(door.keys_path()).unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(knock(&admission, Some(&secret), "access").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_keys_file_is_a_fault_at_start_with_its_line() {
+    let door = Door::new();
+    std::fs::write(door.keys_path(), "# keys\n\n[[key]]\nname = \"a\"\n").unwrap();
+
+    let words = door.try_open().unwrap_err();
+
+    let path = door.keys_path();
+    let expected =
+        format!("the keys file `{}` of auth `keys`: line 3: missing field `hash`", path.display());
+    assert_eq!(words, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_plan_is_not_configured_opens_nothing() {
+    let door = Door::new();
+    let plan = Some("gatway".to_owned());
+    let secret = door.add_key(&keys::NewKey { plan, ..key("device-1") });
+
+    assert_eq!(knock(&door.open(), Some(&secret), "access").unwrap_err(), Refusal::NotAllowed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_door_whose_block_is_unknown_lets_nobody_in() {
+    let door = Door::new();
+    let secret = door.add_key(&key("device-1"));
+    let admission = door.open();
+    let knock = Knock {
+        source: "http.lan",
+        auth: &["other".into()],
+        api_key: Some(&secret),
+        stream: "access",
+        declared_bytes: None,
+    };
+
+    assert_eq!(admission.enter(&knock).unwrap_err(), Refusal::UnknownCaller);
+}

@@ -1,0 +1,112 @@
+//! The door from the outside: who gets in, how fast, with what, and what comes out.
+
+mod callers;
+mod keys_file;
+mod plans;
+mod records;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::base::disk::RealDisk;
+use crate::base::scratch::Scratch;
+use crate::base::units::{ByteRate, ByteSize, CountRate};
+
+/// 2026-11-22T06:05:19.123Z.
+const NOW: u64 = 1_795_327_519_123;
+
+/// A door with one keys file, two streams and the plans of a test.
+struct Door {
+    scratch: Scratch,
+    clock: Clock,
+    disk: SharedDisk,
+    plans: BTreeMap<String, PlanSettings>,
+}
+
+impl Door {
+    fn new() -> Self {
+        let (scratch, clock) = (Scratch::new(), Clock::starting_at(NOW));
+        Self { scratch, clock, disk: Arc::new(RealDisk), plans: BTreeMap::new() }
+    }
+
+    fn with_plan(mut self, name: &str, plan: PlanSettings) -> Self {
+        self.plans.insert(name.into(), plan);
+        self
+    }
+
+    fn keys_path(&self) -> std::path::PathBuf {
+        self.scratch.join("keys.toml")
+    }
+
+    fn add_key(&self, new: &keys::NewKey) -> String {
+        let path = self.keys_path();
+        let secret = keys::add(self.disk.as_ref(), &self.clock, &path, new).unwrap();
+        secret.reveal().to_owned()
+    }
+
+    fn try_open(&self) -> Result<Arc<Admission>, String> {
+        let mut settings = Settings { plans: self.plans.clone(), ..Settings::default() };
+        let file = self.keys_path();
+        settings.auth.insert("keys".into(), AuthSettings::ApiKey { file, plan: None });
+        let mut queues = BTreeMap::new();
+        let metrics = Metrics::default();
+        for name in ["access", "audit"] {
+            settings.streams.insert(name.into(), StreamSettings { max_record_bytes: 100 });
+            queues.insert(name.into(), self.queue(name, &metrics));
+        }
+        Admission::open(self.disk.clone(), self.clock.clone(), settings, queues, &metrics)
+    }
+
+    fn open(&self) -> Arc<Admission> {
+        self.try_open().unwrap()
+    }
+
+    fn queue(&self, stream: &str, metrics: &Metrics) -> queue::Writer {
+        let settings = queue::Settings {
+            folder: self.scratch.join(stream),
+            stream: stream.into(),
+            max_bytes: 4 << 20,
+            min_free_disk: 0,
+            cursor_save_after: Duration::from_secs(1),
+        };
+        queue::open(self.disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
+    }
+}
+
+fn key(name: &str) -> keys::NewKey {
+    keys::NewKey { name: name.into(), ..keys::NewKey::default() }
+}
+
+/// Knocks at the door with keys.
+fn knock(admission: &Admission, secret: Option<&str>, stream: &str) -> Result<Pass, Refusal> {
+    admission.enter(&Knock {
+        source: "http.lan",
+        auth: &["keys".into()],
+        api_key: secret,
+        stream,
+        declared_bytes: None,
+    })
+}
+
+/// Knocks at the open door.
+fn walk_in(admission: &Admission) -> Pass {
+    let knock = Knock {
+        source: "tail.nginx",
+        auth: &[],
+        api_key: None,
+        stream: "access",
+        declared_bytes: None,
+    };
+    admission.enter(&knock).unwrap()
+}
+
+fn records(count: usize) -> Vec<RawRecord> {
+    (0..count).map(|n| raw(&n.to_string(), None)).collect()
+}
+
+fn raw(payload: &str, partition_key: Option<&str>) -> RawRecord {
+    let partition_key = partition_key.map(str::to_owned);
+    RawRecord { payload: payload.to_owned().into(), partition_key }
+}

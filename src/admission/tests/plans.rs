@@ -1,0 +1,128 @@
+//! How fast, how much at once, and how exactly one is told to wait.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn rate(count: u64, per: Duration) -> Option<CountRate> {
+    Some(CountRate { count, per })
+}
+
+fn bytes(count: u64) -> Option<ByteRate> {
+    Some(ByteRate { bytes: ByteSize(count), per: SECOND })
+}
+
+/// A door with one plan and a caller that has it.
+fn planned(plan: PlanSettings) -> (Door, Arc<Admission>, String) {
+    let door = Door::new().with_plan("p", plan);
+    let secret = door.add_key(&keys::NewKey { plan: Some("p".into()), ..key("device-1") });
+    let admission = door.open();
+    (door, admission, secret)
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_beyond_the_burst_wait_exactly_as_long_as_they_are_told() {
+    let plan = PlanSettings { rate: rate(10, SECOND), burst: Some(5), bytes: None };
+    let (_door, admission, secret) = planned(plan);
+    let pass = knock(&admission, Some(&secret), "access").unwrap();
+
+    assert!(admission.admit(&pass, records(5)).is_ok());
+    let refusal = admission.admit(&pass, records(2)).unwrap_err();
+    assert_eq!(refusal, Refusal::TooFast { retry_after: Duration::from_millis(200) });
+
+    tokio::time::advance(Duration::from_millis(199)).await;
+    let refusal = admission.admit(&pass, records(2)).unwrap_err();
+    assert_eq!(refusal, Refusal::TooFast { retry_after: Duration::from_millis(1) });
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(admission.admit(&pass, records(2)).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_at_once_than_the_burst_never_gets_through_and_is_told_so() {
+    let plan = PlanSettings { rate: rate(10, SECOND), burst: Some(5), bytes: bytes(1000) };
+    let (_door, admission, secret) = planned(plan);
+    let pass = knock(&admission, Some(&secret), "access").unwrap();
+
+    let refusal = admission.admit(&pass, records(6)).unwrap_err();
+    assert_eq!(refusal, Refusal::OverBurst { limit: 5, unit: "records" });
+    let refusal = admission.charge_bytes(&pass, 1001).unwrap_err();
+    assert_eq!(refusal, Refusal::OverBurst { limit: 1000, unit: "bytes" });
+    assert!(admission.admit(&pass, records(5)).is_ok());
+    assert!(admission.charge_bytes(&pass, 1000).is_ok());
+    assert!(admission.charge_bytes(&pass, 0).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn declared_bytes_are_charged_at_the_door() {
+    let (_door, admission, secret) =
+        planned(PlanSettings { rate: None, burst: None, bytes: bytes(1000) });
+    let knock = |declared| {
+        admission.enter(&Knock {
+            source: "http.lan",
+            auth: &["keys".into()],
+            api_key: Some(&secret),
+            stream: "access",
+            declared_bytes: Some(declared),
+        })
+    };
+
+    assert!(knock(1000).is_ok());
+    let refusal = knock(500).unwrap_err();
+    assert_eq!(refusal, Refusal::TooFast { retry_after: Duration::from_millis(500) });
+    assert!(matches!(knock(1001).unwrap_err(), Refusal::OverBurst { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_is_not_set_is_one_second_of_the_rate() {
+    for (per, expected) in [(SECOND, 500), (60 * SECOND, 9), (86_400 * SECOND, 1)] {
+        let plan = PlanSettings { rate: rate(500, per), burst: None, bytes: None };
+        let (_door, admission, secret) = planned(plan);
+        let pass = knock(&admission, Some(&secret), "access").unwrap();
+
+        let refusal = admission.admit(&pass, records(expected + 1)).unwrap_err();
+        assert_eq!(refusal, Refusal::OverBurst { limit: expected as u64, unit: "records" });
+        assert!(admission.admit(&pass, records(expected)).is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_one_plan_do_not_share_their_buckets_and_keys_of_one_caller_do() {
+    let plan = PlanSettings { rate: rate(1, SECOND), burst: None, bytes: None };
+    let door = Door::new().with_plan("p", plan);
+    let new = |name: &str| keys::NewKey { plan: Some("p".into()), ..key(name) };
+    let secrets = [new("a"), new("a"), new("b")].map(|new| door.add_key(&new));
+    let admission = door.open();
+    let passes = secrets.map(|secret| knock(&admission, Some(&secret), "access").unwrap());
+
+    let fits = passes.each_ref().map(|pass| admission.admit(pass, records(1)).is_ok());
+
+    assert_eq!(fits, [true, false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_door_has_no_plan() {
+    let door = Door::new();
+    let admission = door.open();
+    let pass = walk_in(&admission);
+
+    assert_eq!(pass.caller(), "");
+    assert!(admission.charge_bytes(&pass, u64::MAX).is_ok());
+    assert!(admission.admit(&pass, records(1000)).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_lets_nothing_through_is_a_fault_at_start() {
+    let nothing = PlanSettings { rate: rate(0, SECOND), burst: None, bytes: None };
+    let no_burst = PlanSettings { rate: rate(1, SECOND), burst: Some(0), bytes: None };
+    let no_bytes = PlanSettings { rate: None, burst: None, bytes: bytes(0) };
+    let no_rate = PlanSettings { rate: None, burst: Some(5), bytes: None };
+
+    for (plan, words) in [
+        (nothing, "plan `p` lets nothing through, ever: its `rate` or `burst` is 0"),
+        (no_burst, "plan `p` lets nothing through, ever: its `rate` or `burst` is 0"),
+        (no_bytes, "plan `p` lets nothing through, ever: its `bytes` is 0"),
+        (no_rate, "plan `p` has a `burst` but no `rate`; add the rate"),
+    ] {
+        assert_eq!(Door::new().with_plan("p", plan).try_open().unwrap_err(), words);
+    }
+}

@@ -1,0 +1,193 @@
+//! Every part, in order, once: from the configuration to parts that are ready to run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::StartError;
+use super::state_dir::{Addresses, StateDir};
+use super::status::Picture;
+use crate::admin;
+use crate::admission::Admission;
+use crate::base::clock::Clock;
+use crate::base::disk::SharedDisk;
+use crate::base::shutdown::Stopping;
+use crate::base::tasks::{Tasks, blocking};
+use crate::config::{Config, Destination, Stream};
+use crate::dead_letter::{self, Shelf};
+use crate::delivery::{self, Watch, Worker};
+use crate::queue::{self, Queue, Reader, Writer};
+use crate::sink::{Directory, Firehose, Kinesis, Sink};
+use crate::source::http;
+use crate::source::tail::Tail;
+use crate::telemetry::Metrics;
+
+/// What every part is built with.
+#[derive(Clone)]
+pub(super) struct Ground {
+    pub(super) disk: SharedDisk,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+}
+
+/// The agent, every part in place, none running.
+pub(super) struct Parts {
+    pub(super) state_dir: StateDir,
+    pub(super) picture: Arc<Picture>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) listeners: Vec<http::Bound>,
+    pub(super) tails: Vec<(String, Tail)>,
+    pub(super) workers: Vec<Feeder>,
+    pub(super) admin: admin::Bound,
+    pub(super) addresses: Addresses,
+}
+
+/// A worker whose kind of sink no longer matters.
+pub(super) struct Feeder {
+    pub(super) name: String,
+    pub(super) start: Box<dyn FnOnce(&mut Tasks, Stopping) + Send>,
+}
+
+/// Builds every part, from the ground up. Nothing is accepted yet.
+///
+/// # Errors
+/// [`StartError`]; what was opened is closed again.
+pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, StartError> {
+    let state_dir = {
+        let (disk, path) = (ground.disk.clone(), config.state_dir.clone());
+        blocking(move || StateDir::open(disk, &path)).await?
+    };
+    let mut queues = BTreeMap::new();
+    let mut workers = Vec::new();
+    let mut watches = BTreeMap::new();
+    for (name, stream) in &config.streams {
+        let Queue { writer, readers } = open_queue(stream, ground).await?;
+        for (settings, reader) in stream.delivery.iter().zip(readers) {
+            let (feeder, watch) = feeder(config, settings, reader, ground).await?;
+            workers.push(feeder);
+            watches.insert((name.clone(), settings.destination.clone()), watch);
+        }
+        queues.insert(name.clone(), writer);
+    }
+    let admission = open_admission(config, &queues, ground)?;
+
+    let mut tails = Vec::new();
+    let mut tail_watches = BTreeMap::new();
+    for settings in &config.tail {
+        let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
+        let tail = Tail::new(settings.clone(), disk, clock, admission.clone(), &ground.metrics);
+        tail_watches.insert(settings.name.clone(), tail.watch());
+        tails.push((settings.name.clone(), tail));
+    }
+    let mut listeners = Vec::new();
+    let mut addresses = Addresses { pid: std::process::id(), ..Addresses::default() };
+    for settings in &config.http {
+        let bound = http::bind(settings.clone()).await.map_err(StartError::Listen)?;
+        addresses.http.insert(settings.name.clone(), bound.addresses());
+        listeners.push(bound);
+    }
+    let admin = admin::bind(config.admin.clone()).await.map_err(StartError::Listen)?;
+    addresses.admin = admin.address().to_string();
+
+    let picture = Arc::new(Picture {
+        clock: ground.clock.clone(),
+        started_unix_ms: ground.clock.unix_ms(),
+        admission: admission.clone(),
+        queues,
+        workers: watches,
+        tails: tail_watches,
+        serving: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+    });
+    Ok(Parts { state_dir, picture, admission, listeners, tails, workers, admin, addresses })
+}
+
+async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Queue, StartError> {
+    let destinations: Vec<String> =
+        stream.delivery.iter().map(|delivery| delivery.destination.clone()).collect();
+    let (settings, ground) = (stream.queue.clone(), ground.clone());
+    let opened = blocking(move || queue::open(ground.disk, settings, &destinations, &ground.metrics));
+    Ok(opened.await?)
+}
+
+fn open_admission(
+    config: &Config,
+    queues: &BTreeMap<String, Writer>,
+    ground: &Ground,
+) -> Result<Arc<Admission>, StartError> {
+    let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
+    Admission::open(disk, clock, config.admission.clone(), queues.clone(), &ground.metrics)
+        .map_err(StartError::Setting)
+}
+
+/// Connects the sink of one destination; the only place that tells the kinds apart.
+async fn feeder(
+    config: &Config,
+    settings: &delivery::Settings,
+    reader: Reader,
+    ground: &Ground,
+) -> Result<(Feeder, Watch), StartError> {
+    let destination = config
+        .destinations
+        .get(&settings.destination)
+        .expect("config checks that streams name destinations that exist");
+    let shelf = open_shelf(&config.dead_letters, settings, ground).await?;
+    let bench = Bench { settings: settings.clone(), reader, shelf, ground: ground.clone() };
+    Ok(match destination {
+        Destination::Kinesis(kinesis) => {
+            bench.employ(Kinesis::connect(kinesis).await.map_err(StartError::Setting)?)
+        }
+        Destination::Firehose(firehose) => {
+            bench.employ(Firehose::connect(firehose).await.map_err(StartError::Setting)?)
+        }
+        Destination::Directory(directory) => {
+            let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
+            let directory = directory.clone();
+            let folder = directory.path.clone();
+            let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
+            bench.employ(opened.map_err(|error| {
+                StartError::Disk(format!(
+                    "the directory {} of destination `{}` cannot be used: {error}",
+                    folder.display(),
+                    settings.destination
+                ))
+            })?)
+        }
+    })
+}
+
+/// What a worker needs beside its sink.
+struct Bench {
+    settings: delivery::Settings,
+    reader: Reader,
+    shelf: Shelf,
+    ground: Ground,
+}
+
+impl Bench {
+    fn employ<S: Sink>(self, sink: S) -> (Feeder, Watch) {
+        let Self { settings, reader, shelf, ground } = self;
+        let name = format!("deliver {} to {}", settings.stream, settings.destination);
+        let worker =
+            Worker::new(settings, ground.clock, reader, shelf, Arc::new(sink), &ground.metrics);
+        let watch = worker.watch();
+        let task = name.clone();
+        let start = Box::new(move |tasks: &mut Tasks, stopping: Stopping| {
+            tasks.spawn(task, worker.run(stopping));
+        });
+        (Feeder { name, start }, watch)
+    }
+}
+
+async fn open_shelf(
+    letters: &dead_letter::Settings,
+    settings: &delivery::Settings,
+    ground: &Ground,
+) -> Result<Shelf, StartError> {
+    let (disk, letters) = (ground.disk.clone(), letters.clone());
+    let (stream, destination) = (settings.stream.clone(), settings.destination.clone());
+    let folder = letters.folder.clone();
+    blocking(move || Shelf::open(disk, &letters, &stream, &destination)).await.map_err(|error| {
+        StartError::Disk(format!("the dead letters in {} cannot be opened: {error}", folder.display()))
+    })
+}

@@ -1,0 +1,200 @@
+//! The life of the process: start order and stop order, as lists one can read aloud.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{error, info, warn};
+
+use super::assemble::{Feeder, Ground, Parts, assemble};
+use super::signals::Signals;
+use super::state_dir::Addresses;
+use super::status::Picture;
+use super::{StartError, replay};
+use crate::admin::Views;
+use crate::base::clock::Clock;
+use crate::base::disk::SharedDisk;
+use crate::base::shutdown::{self, Stop};
+use crate::base::tasks::{Failed, Tasks};
+use crate::config::Config;
+use crate::telemetry::Metrics;
+
+/// How a run ended that had started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As asked.
+    Asked {
+        /// Records that still wait on disk.
+        waiting: u64,
+    },
+    /// A part failed that must not.
+    Failed(Failed),
+}
+
+/// Longest time for sources to finish what they are doing once they are asked to stop.
+const SOURCES_GRACE: Duration = Duration::from_secs(10);
+/// Longest time for requests to an upstream that are under way when the grace ends.
+const REQUESTS_GRACE: Duration = Duration::from_secs(5);
+/// How often the books are looked at while draining.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// Runs the agent until a signal asks it to stop. `announce` is called once it is ready.
+///
+/// # Errors
+/// [`StartError`], when it did not even start.
+pub async fn run(
+    config: Config,
+    disk: SharedDisk,
+    announce: impl FnOnce(&Addresses),
+) -> Result<Ending, StartError> {
+    let mut signals = Signals::listen().map_err(|error| StartError::Setting(error.to_string()))?;
+    let ground = Ground { disk, clock: Clock::real(), metrics: Metrics::default() };
+    let parts = assemble(&config, &ground).await?;
+    let addresses = parts.addresses.clone();
+    let mut running = Running::start(parts, &config, &ground)?;
+    announce(&addresses);
+
+    let failed = tokio::select! {
+        signal = signals.next() => {
+            info!(signal, "stopping");
+            None
+        }
+        failed = running.failure() => {
+            error!(task = failed.task, why = failed.why, "stopping, as a part of the agent failed");
+            Some(failed)
+        }
+    };
+    let waiting = running.stop(config.grace, &mut signals).await;
+    Ok(failed.map_or(Ending::Asked { waiting }, Ending::Failed))
+}
+
+/// The agent at work: three groups of tasks that stop one after the other.
+struct Running {
+    state_dir: super::StateDir,
+    picture: Arc<Picture>,
+    sources: Group,
+    delivery: Group,
+    admin: Group,
+}
+
+/// Tasks that are asked to stop together.
+struct Group {
+    tasks: Tasks,
+    stop: Stop,
+}
+
+impl Running {
+    /// Delivery first, then the operator's door, then the sources; then word of it.
+    fn start(parts: Parts, config: &Config, ground: &Ground) -> Result<Self, StartError> {
+        let delivery = start_delivery(parts.workers);
+        let views = views(&parts.picture, config, ground);
+        let (mut admin, stopping) = Group::new();
+        admin.tasks.spawn("admin", parts.admin.serve(views, ground.metrics.clone(), stopping));
+
+        let (mut sources, stopping) = Group::new();
+        for (name, tail) in parts.tails {
+            sources.tasks.spawn(format!("tail.{name}"), tail.run(stopping.clone()));
+        }
+        for listener in parts.listeners {
+            let (door, metrics) = (parts.admission.clone(), ground.metrics.clone());
+            let name = listener.addresses().join(" ");
+            sources.tasks.spawn(name, listener.serve(door, metrics, stopping.clone()));
+        }
+        parts.picture.serving.store(true, Ordering::Relaxed);
+        parts
+            .state_dir
+            .publish(&parts.addresses)
+            .map_err(|error| StartError::Disk(format!("addresses.json: {error}")))?;
+        info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
+        let (state_dir, picture) = (parts.state_dir, parts.picture);
+        Ok(Self { state_dir, picture, sources, delivery, admin })
+    }
+
+    /// Returns when a task ends that should run for ever.
+    async fn failure(&mut self) -> Failed {
+        tokio::select! {
+            failed = self.sources.failure() => failed,
+            failed = self.delivery.failure() => failed,
+            failed = self.admin.failure() => failed,
+        }
+    }
+
+    /// Unready; no more records in; deliver until the grace ends; save; close the door.
+    async fn stop(mut self, grace: Duration, signals: &mut Signals) -> u64 {
+        self.picture.stopping.store(true, Ordering::Relaxed);
+        self.state_dir.withdraw();
+        let end = Instant::now() + grace;
+
+        self.sources.finish("sources", end.min(Instant::now() + SOURCES_GRACE)).await;
+        tokio::select! {
+            () = drained(&self.picture) => {}
+            () = tokio::time::sleep_until(end) => {}
+            signal = signals.next() => warn!(signal, "stopping at once"),
+            _ = self.delivery.failure() => {}
+        }
+        self.delivery.finish("delivery", Instant::now() + REQUESTS_GRACE).await;
+        for (stream, queue) in &self.picture.queues {
+            if let Err(why) = queue.close().await {
+                warn!(stream, why, "the queue was not closed cleanly; some records may go again");
+            }
+        }
+        self.admin.finish("admin", Instant::now() + REQUESTS_GRACE).await;
+
+        let (waiting, queues) = self.picture.waiting();
+        info!(waiting, queues, "stopped; {waiting} records wait on disk");
+        waiting
+    }
+}
+
+impl Group {
+    fn new() -> (Self, shutdown::Stopping) {
+        let (stop, stopping) = shutdown::channel();
+        (Self { tasks: Tasks::new(), stop }, stopping)
+    }
+
+    /// An end of any of these tasks is a failure as long as nobody asked; none at all is not.
+    async fn failure(&mut self) -> Failed {
+        match self.tasks.next_end().await {
+            Some(Err(failed)) => failed,
+            Some(Ok(task)) => Failed { task, why: "it ended by itself".into() },
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn finish(&mut self, what: &str, until: Instant) {
+        self.stop.ask();
+        match timeout_at(until, self.tasks.finish()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failed)) => error!(task = failed.task, why = failed.why, "failed while stopping"),
+            Err(_) => warn!(what, "did not stop in time and were cut off"),
+        }
+        self.tasks = Tasks::new();
+    }
+}
+
+fn start_delivery(workers: Vec<Feeder>) -> Group {
+    let (mut delivery, stopping) = Group::new();
+    for feeder in workers {
+        (feeder.start)(&mut delivery.tasks, stopping.clone());
+    }
+    delivery
+}
+
+async fn drained(picture: &Picture) {
+    while picture.waiting().0 > 0 {
+        sleep(DRAIN_LOOK).await;
+    }
+}
+
+fn views(picture: &Arc<Picture>, config: &Config, ground: &Ground) -> Views {
+    let (drawn, judged, queues) = (picture.clone(), picture.clone(), picture.clone());
+    let (disk, letters) = (ground.disk.clone(), config.dead_letters.clone());
+    Views {
+        status: Arc::new(move || drawn.draw()),
+        unready: Arc::new(move || judged.unready()),
+        replay: Arc::new(move |filter| {
+            Box::pin(replay::answer(queues.clone(), disk.clone(), letters.clone(), filter))
+        }),
+    }
+}

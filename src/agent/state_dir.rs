@@ -1,0 +1,103 @@
+//! The state directory: its layout, its lock, and where the running agent can be reached.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::base::disk::{Disk, DiskFile, Open, SharedDisk, read_file, replace_durably};
+
+/// A state directory that this process holds the lock of, as long as the value lives.
+pub struct StateDir {
+    disk: SharedDisk,
+    path: PathBuf,
+    _lock: Box<dyn DiskFile>,
+}
+
+/// Why the state directory cannot be used.
+#[derive(Debug, Error)]
+pub enum StateDirError {
+    /// Another agent works in it.
+    #[error("the state directory {path} is in use by {holder}; nothing was started", path = path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// `process 4121`, or `another process`.
+        holder: String,
+    },
+    /// It cannot be made, or not be written to.
+    #[error("the state directory {path} cannot be written: {source}; nothing was started", path = path.display())]
+    Unusable {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Where a running agent listens, as left for the other commands in `addresses.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// By the name of the HTTP block.
+    pub http: BTreeMap<String, Vec<String>>,
+    /// The operator's door.
+    pub admin: String,
+    /// The process.
+    pub pid: u32,
+}
+
+/// A process id and a line break; anything longer is no lock file of ours.
+const LOCK_BYTES_MAX: u64 = 64;
+const ADDRESSES_BYTES_MAX: u64 = 1 << 20;
+
+impl StateDir {
+    /// Makes the directory if it is missing and takes its lock.
+    ///
+    /// # Errors
+    /// [`StateDirError`].
+    pub fn open(disk: SharedDisk, path: &Path) -> Result<Self, StateDirError> {
+        let unusable = |source| StateDirError::Unusable { path: path.to_owned(), source };
+        disk.create_folders(path).map_err(unusable)?;
+        let lock = disk.open(&path.join("lock"), Open::Create).map_err(unusable)?;
+        if !lock.try_lock().map_err(unusable)? {
+            let holder = read_file(disk.as_ref(), &path.join("lock"), LOCK_BYTES_MAX)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .and_then(|text| text.trim().parse::<u32>().ok())
+                .map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
+            return Err(StateDirError::Locked { path: path.to_owned(), holder });
+        }
+        lock.set_bytes(0).map_err(unusable)?;
+        // The pid is for the message above only: on a full disk the lock itself still holds.
+        drop(lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0));
+        Ok(Self { disk, path: path.to_owned(), _lock: lock })
+    }
+
+    /// Leaves word where the agent listens.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn publish(&self, addresses: &Addresses) -> io::Result<()> {
+        let text = serde_json::to_vec(addresses).map_err(io::Error::other)?;
+        replace_durably(self.disk.as_ref(), &self.path.join("addresses.json"), &text)
+    }
+
+    /// Takes that word back.
+    pub fn withdraw(&self) {
+        // Missing is what we want, and a leftover only points to a door that does not answer.
+        drop(self.disk.remove(&self.path.join("addresses.json")));
+    }
+}
+
+impl Addresses {
+    /// Reads the word that a running agent left.
+    ///
+    /// # Errors
+    /// `NotFound` when none runs, `InvalidData` when it is none of ours, and what the disk says.
+    pub fn read(disk: &dyn Disk, state_dir: &Path) -> io::Result<Self> {
+        let bytes = read_file(disk, &state_dir.join("addresses.json"), ADDRESSES_BYTES_MAX)?;
+        serde_json::from_slice(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}

@@ -1,0 +1,128 @@
+//! One picture of the whole agent as JSON: what `weir status` prints and `/status` answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::admission::Admission;
+use crate::base::clock::Clock;
+use crate::delivery::{Hold, Watch};
+use crate::queue::{Ledger, Writer};
+use crate::source::tail::FileStatus;
+
+/// A look at the files that one tail block follows.
+pub(super) type TailWatch = Arc<dyn Fn() -> Vec<FileStatus> + Send + Sync>;
+
+/// Windows onto every room that has something to show.
+pub(super) struct Picture {
+    pub(super) clock: Clock,
+    pub(super) started_unix_ms: u64,
+    pub(super) admission: Arc<Admission>,
+    pub(super) queues: BTreeMap<String, Writer>,
+    /// By stream and destination.
+    pub(super) workers: BTreeMap<(String, String), Watch>,
+    pub(super) tails: BTreeMap<String, TailWatch>,
+    pub(super) serving: AtomicBool,
+    pub(super) stopping: AtomicBool,
+}
+
+impl Picture {
+    /// Why no records should be sent here now; empty when they should.
+    pub(super) fn unready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.stopping.load(Ordering::Relaxed) {
+            reasons.push("stopping".to_owned());
+        } else if !self.serving.load(Ordering::Relaxed) {
+            reasons.push("starting".to_owned());
+        }
+        for (stream, queue) in &self.queues {
+            if let Err(error) = queue.health() {
+                reasons.push(format!("stream {stream}: {error}"));
+            }
+        }
+        reasons
+    }
+
+    /// Everything.
+    pub(super) fn draw(&self) -> Value {
+        let now = self.clock.unix_ms();
+        let unready = self.unready();
+        let streams: BTreeMap<_, _> =
+            self.queues.iter().map(|(name, queue)| (name, self.stream(name, queue))).collect();
+        let tails: BTreeMap<_, Value> =
+            self.tails.iter().map(|(name, files)| (name, draw_files(&files()))).collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "ready": unready.is_empty(),
+            "unready": unready,
+            "uptime_s": now.saturating_sub(self.started_unix_ms) / 1000,
+            "streams": streams,
+            "tails": tails,
+        })
+    }
+
+    /// Records still owed, over all streams and destinations, and in how many queues they wait.
+    pub(super) fn waiting(&self) -> (u64, usize) {
+        let rows: Vec<u64> = self
+            .queues
+            .values()
+            .flat_map(|queue| queue.overview().ledgers)
+            .map(|(_, ledger)| ledger.waiting)
+            .filter(|waiting| *waiting > 0)
+            .collect();
+        (rows.iter().sum(), rows.len())
+    }
+
+    fn stream(&self, name: &str, queue: &Writer) -> Value {
+        let overview = queue.overview();
+        let destinations: BTreeMap<_, _> = overview
+            .ledgers
+            .iter()
+            .map(|(destination, ledger)| {
+                let key = (name.to_owned(), destination.clone());
+                let hold = self.workers.get(&key).and_then(Watch::hold);
+                (destination, draw_ledger(ledger, hold.as_ref()))
+            })
+            .collect();
+        json!({
+            "committed": overview.committed,
+            "used_bytes": overview.used_bytes,
+            "max_bytes": overview.max_bytes,
+            "destinations": destinations,
+        })
+    }
+}
+
+fn draw_ledger(ledger: &Ledger, hold: Option<&Hold>) -> Value {
+    json!({
+        "accepted": ledger.accepted,
+        "delivered": ledger.delivered,
+        "dead": ledger.dead,
+        "dropped": ledger.dropped,
+        "damaged": ledger.damaged,
+        "waiting": ledger.waiting,
+        "waiting_bytes": ledger.waiting_bytes,
+        "oldest_unix_ms": ledger.oldest_unix_ms,
+        "hold": hold.map(|hold| json!({
+            "class": hold.class,
+            "code": hold.code,
+            "message": hold.message,
+            "since_unix_ms": hold.since_unix_ms,
+        })),
+    })
+}
+
+fn draw_files(files: &[FileStatus]) -> Value {
+    files
+        .iter()
+        .map(|file| {
+            json!({
+                "path": file.path.to_string_lossy(),
+                "bytes": file.bytes,
+                "queued": file.queued,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,197 @@
+//! Files of other programs, read only: links are followed, identity is told, nothing is changed.
+//!
+//! They are not weir's own, so they do not go through [`super::Disk`]: what matters about them is
+//! device, inode and what stands at a path right now.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirEntryExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+/// What a file is called by the system, whatever its path. Reused once the file is deleted and
+/// nobody has it open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ForeignId {
+    /// The file system; may change when the host boots.
+    pub device: u64,
+    /// The file on it.
+    pub inode: u64,
+}
+
+/// What stands at a path, or behind an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Which file.
+    pub id: ForeignId,
+    /// What it is.
+    pub kind: ForeignKind,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When its content last changed, in nanoseconds since 1970.
+    pub changed_unix_ns: i128,
+    /// How many names it has; 0 once it is deleted.
+    pub names: u64,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link; only in listings, everything else follows it.
+    Link,
+    /// A pipe, socket or device.
+    Other,
+}
+
+/// One line of a folder listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignEntry {
+    /// The name within its folder, as its bytes are.
+    pub name: OsString,
+    /// What it is, a link not followed.
+    pub kind: ForeignKind,
+    /// Its inode, a link not followed.
+    pub inode: u64,
+}
+
+/// A regular file open for reading.
+#[derive(Debug)]
+pub struct ForeignFile(File);
+
+/// Looks at what stands at `path`, following links.
+///
+/// # Errors
+/// What the system says.
+pub fn look(path: &Path) -> io::Result<Look> {
+    std::fs::metadata(path).map(|meta| Look::of(&meta))
+}
+
+/// Where a path leads when all links are followed.
+///
+/// # Errors
+/// What the system says.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    std::fs::canonicalize(path)
+}
+
+/// Lists a folder, sorted by name.
+///
+/// # Errors
+/// What the system says.
+pub fn list(folder: &Path) -> io::Result<Vec<ForeignEntry>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = match entry.file_type() {
+            Ok(kind) => ForeignKind::of(kind),
+            // Somebody removed it between the listing and the look.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        all.push(ForeignEntry { name: entry.file_name(), kind, inode: entry.ino() });
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+impl ForeignFile {
+    /// Opens a regular file, following links. Never waits for the writer of a pipe.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is no regular file, and what the system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+        if file.metadata()?.is_file() {
+            Ok(Self(file))
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+        }
+    }
+
+    /// Looks at the open file.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn look(&self) -> io::Result<Look> {
+        self.0.metadata().map(|meta| Look::of(&meta))
+    }
+
+    /// Reads as many bytes as there are at `offset`, at most `bytes`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn read_at(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; bytes];
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.0.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        buffer.truncate(done);
+        Ok(buffer)
+    }
+}
+
+impl Look {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            id: ForeignId { device: meta.dev(), inode: meta.ino() },
+            kind: ForeignKind::of(meta.file_type()),
+            bytes: meta.len(),
+            changed_unix_ns: i128::from(meta.mtime()) * 1_000_000_000
+                + i128::from(meta.mtime_nsec()),
+            names: meta.nlink(),
+        }
+    }
+}
+
+impl ForeignKind {
+    fn of(kind: std::fs::FileType) -> Self {
+        match kind {
+            kind if kind.is_file() => Self::File,
+            kind if kind.is_dir() => Self::Folder,
+            kind if kind.is_symlink() => Self::Link,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_lead_to_the_file_and_pipes_are_refused_without_waiting() {
+        let folder = std::env::temp_dir().join(format!("weir-foreign-{}", fastrand::u64(..)));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (file, link, pipe) = (folder.join("a.log"), folder.join("l"), folder.join("p"));
+        std::fs::write(&file, b"0123456789").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+
+        let open = ForeignFile::open(&link).unwrap();
+        assert_eq!(open.look().unwrap(), look(&file).unwrap());
+        assert_eq!(open.read_at(8, 100).unwrap(), b"89");
+        assert_eq!(open.read_at(99, 100).unwrap(), b"");
+        assert_eq!(ForeignFile::open(&pipe).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let kinds: Vec<_> = list(&folder).unwrap().into_iter().map(|entry| entry.kind).collect();
+        assert_eq!(kinds, [ForeignKind::File, ForeignKind::Link, ForeignKind::Other]);
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(open.look().unwrap().names, 0);
+
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,119 @@
+//! Faults on standard error, and the exit code that goes with each; `docs/ERRORS.md` lists them.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write as _};
+use std::process::ExitCode;
+
+use crate::agent::{StartError, StateDirError};
+use crate::config::Findings;
+use crate::queue::OpenError;
+
+/// What the process says of itself at its end, after sysexits.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Wrong usage.
+    Usage = 64,
+    /// Damaged or unreadable data.
+    Data = 65,
+    /// A needed service is away.
+    Unavailable = 69,
+    /// Our own bug.
+    Software = 70,
+    /// The disk failed.
+    Disk = 74,
+    /// Try later.
+    TryLater = 75,
+    /// No permission.
+    NoPermission = 77,
+    /// The configuration.
+    Config = 78,
+}
+
+impl Exit {
+    pub(super) fn code(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+/// Why a command ended without doing what it was asked, as the operator will read it.
+#[derive(Debug)]
+pub(super) struct Report {
+    exit: Exit,
+    text: String,
+}
+
+/// How a command ends.
+pub(super) type Answer = Result<ExitCode, Report>;
+
+impl Report {
+    pub(super) fn new(exit: Exit, error: impl Display) -> Self {
+        Self { exit, text: format!("error: {error}") }
+    }
+
+    /// The faults of a configuration, which bring their own words.
+    pub(super) fn findings(findings: &Findings) -> Self {
+        Self { exit: Exit::Config, text: findings.to_string() }
+    }
+
+    pub(super) fn hint(mut self, hint: &str) -> Self {
+        self.text.push_str("\nhint: ");
+        self.text.push_str(hint);
+        self
+    }
+
+    pub(super) fn print(self) -> ExitCode {
+        tell(&self.text);
+        self.exit.code()
+    }
+}
+
+impl From<std::io::Error> for Report {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(exit_of(&error), error)
+    }
+}
+
+impl From<StartError> for Report {
+    fn from(error: StartError) -> Self {
+        let words = error.to_string();
+        match error {
+            StartError::StateDir(StateDirError::Locked { .. }) => Self::new(Exit::TryLater, words)
+                .hint("stop the other agent (`systemctl stop weir`), or give this one another `state_dir`"),
+            StartError::StateDir(StateDirError::Unusable { source, .. }) => {
+                Self::new(exit_of(&source), words)
+                    .hint("choose another `state_dir`, or make this one writable for the user weir runs as")
+            }
+            StartError::Queue(OpenError::Foreign { .. }) => Self::new(Exit::Data, words),
+            StartError::Queue(OpenError::Io { source, .. }) => Self::new(exit_of(&source), words),
+            StartError::Disk(_) => Self::new(Exit::Disk, words),
+            StartError::Listen(_) => Self::new(Exit::Unavailable, words),
+            StartError::Setting(_) => Self::new(Exit::Config, words),
+        }
+    }
+}
+
+/// What a person can mend by rights is told apart from what the disk does.
+fn exit_of(error: &std::io::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Exit::NoPermission,
+        _ => Exit::Disk,
+    }
+}
+
+/// Help goes to standard output and is no fault; anything else is wrong usage.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // A closed terminal cannot be told anything.
+    drop(error.print());
+    if error.use_stderr() { Exit::Usage.code() } else { ExitCode::SUCCESS }
+}
+
+/// Prints to standard output. A reader that went away (`| head`) is no fault of ours.
+pub(super) fn say(text: impl Display) {
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+}
+
+/// Prints to standard error. Where that is closed, the exit code still tells.
+pub(super) fn tell(text: impl Display) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}

@@ -1,0 +1,242 @@
+//! `weir send`: each line of standard input or of files becomes one record of an agent.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::reach::Reach;
+use super::report::{Answer, Exit, Report, say};
+use super::table::{count, counted};
+use crate::base::backoff::Backoff;
+use crate::base::http_call::{self, Call, CallError, Reply};
+use crate::base::secret::Secret;
+use crate::base::units::Span;
+
+/// What `weir send` can be told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Send {
+    /// The stream that gets the records
+    #[arg(long, short, value_name = "STREAM")]
+    stream: String,
+    /// The agent: http://HOST:PORT or unix:/PATH; the running one of this host without
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
+    /// A file that holds the API key; else it is taken from WEIR_API_KEY
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Partition key of all these records; spread evenly without
+    #[arg(long, value_name = "KEY")]
+    partition_key: Option<String>,
+    /// How long to try again when the agent is away, full or says "later"
+    #[arg(long, value_name = "TIME", default_value = "60 s")]
+    patience: Span,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+    /// Files to send; standard input without any
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const PARTITION_KEY: HeaderName = HeaderName::from_static("weir-partition-key");
+
+/// Lines that travel in one request: few enough that a refused one is found quickly.
+const LINES_MAX: usize = 500;
+/// Bytes that travel in one request; a single longer line travels alone.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Longest line: the largest record any stream takes.
+const LINE_BYTES_MAX: u64 = 10 << 20;
+
+pub(super) fn send(send: &Send) -> Answer {
+    let mut sender = Sender::new(send)?;
+    if send.files.is_empty() {
+        sender.read("standard input", io::stdin().lock())?;
+    }
+    for path in &send.files {
+        let name = path.display().to_string();
+        let file = File::open(path)
+            .map_err(|error| Report::new(Exit::Data, format!("`{name}` cannot be read: {error}")))?;
+        sender.read(&name, BufReader::new(file))?;
+    }
+    sender.flush()?;
+    let Sender { accepted, requests, .. } = sender;
+    say(if send.json {
+        json!({ "accepted": accepted, "requests": requests }).to_string()
+    } else {
+        format!("{} on the agent's disk", counted(accepted, "record is", "records are"))
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Collects lines and sends them, in order, one request after the other.
+struct Sender {
+    target: String,
+    path: String,
+    headers: HeaderMap,
+    patience: Duration,
+    batch: Vec<u8>,
+    lines: usize,
+    accepted: u64,
+    requests: u64,
+}
+
+impl Sender {
+    fn new(send: &Send) -> Result<Self, Report> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        if let Some(key) = key(send)? {
+            headers.insert(API_KEY, header("the API key", key.reveal())?);
+        }
+        if let Some(key) = &send.partition_key {
+            headers.insert(PARTITION_KEY, header("the partition key", key)?);
+        }
+        Ok(Self {
+            target: send.to.clone().map_or_else(|| send.reach.front_door(), Ok)?,
+            path: format!("/v1/streams/{}", send.stream),
+            headers,
+            patience: send.patience.0,
+            batch: Vec::new(),
+            lines: 0,
+            accepted: 0,
+            requests: 0,
+        })
+    }
+
+    fn read(&mut self, name: &str, mut lines: impl BufRead) -> Result<(), Report> {
+        let mut line = Vec::new();
+        for number in 1_u64.. {
+            line.clear();
+            let read = lines.by_ref().take(LINE_BYTES_MAX + 2).read_until(b'\n', &mut line)?;
+            if read == 0 {
+                break;
+            }
+            while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+                line.pop();
+            }
+            self.check(name, number, &line)?;
+            self.push(&line)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, name: &str, number: u64, line: &[u8]) -> Result<(), Report> {
+        let fault = if std::str::from_utf8(line).is_err() {
+            "is not UTF-8"
+        } else if line.len() as u64 > LINE_BYTES_MAX {
+            "is longer than 10 MiB"
+        } else {
+            return Ok(());
+        };
+        let sent = count(self.accepted);
+        Err(Report::new(
+            Exit::Data,
+            format!("line {number} of {name} {fault}; {sent} records before it were sent"),
+        ))
+    }
+
+    fn push(&mut self, line: &[u8]) -> Result<(), Report> {
+        if line.is_empty() {
+            return Ok(());
+        }
+        if self.lines == LINES_MAX || self.batch.len() + line.len() > BATCH_BYTES_MAX {
+            self.flush()?;
+        }
+        self.batch.extend_from_slice(line);
+        self.batch.push(b'\n');
+        self.lines += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Report> {
+        if self.lines == 0 {
+            return Ok(());
+        }
+        let body = std::mem::take(&mut self.batch);
+        self.lines = 0;
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        let mut left = self.patience;
+        loop {
+            let (report, asked) = match self.once(body.clone()) {
+                Ok(accepted) => {
+                    self.accepted += accepted;
+                    self.requests += 1;
+                    return Ok(());
+                }
+                Err(Refused::ForGood(report)) => return Err(report),
+                Err(Refused::Later(report, asked)) => (report, asked),
+            };
+            let wait = asked.unwrap_or_else(|| backoff.next_wait());
+            left = left.checked_sub(wait).ok_or(report)?;
+            std::thread::sleep(wait);
+        }
+    }
+
+    fn once(&self, body: Vec<u8>) -> Result<u64, Refused> {
+        let mut call = Call::new(Method::POST, self.path.clone(), body);
+        call.headers = self.headers.clone();
+        let sent = count(self.accepted);
+        let answer = call_blocking(&self.target, call).map_err(|error| match error {
+            CallError::Malformed(words) => Refused::ForGood(Report::new(Exit::Usage, words)),
+            CallError::Away(words) | CallError::Broken(words) => {
+                let words = format!("{words}; {sent} records were sent");
+                Refused::Later(Report::new(Exit::Unavailable, words), None)
+            }
+        })?;
+        let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if answer.status == 202 {
+            return Ok(value.get("accepted").and_then(Value::as_u64).unwrap_or(0));
+        }
+        let detail = value.get("detail").and_then(Value::as_str).unwrap_or("without a word");
+        let words = format!("the agent refused ({}): {detail} {sent} records were sent before", answer.status);
+        Err(match answer.status {
+            429 | 503 => Refused::Later(Report::new(Exit::TryLater, words), retry_after(&answer)),
+            401 | 403 => Refused::ForGood(Report::new(Exit::NoPermission, words)),
+            _ => Refused::ForGood(Report::new(Exit::Data, words)),
+        })
+    }
+}
+
+enum Refused {
+    ForGood(Report),
+    Later(Report, Option<Duration>),
+}
+
+fn retry_after(answer: &Reply) -> Option<Duration> {
+    answer.header("retry-after")?.parse().ok().map(Duration::from_secs)
+}
+
+fn key(send: &Send) -> Result<Option<Secret>, Report> {
+    let Some(path) = &send.key_file else {
+        return Ok(std::env::var("WEIR_API_KEY").ok().map(Secret::new));
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Report::new(Exit::Usage, format!("the key file `{}` cannot be read: {error}", path.display()))
+    })?;
+    Ok(Some(Secret::new(text.trim())))
+}
+
+fn header(what: &str, value: &str) -> Result<HeaderValue, Report> {
+    let mut value = HeaderValue::from_bytes(value.as_bytes())
+        .map_err(|_| Report::new(Exit::Usage, format!("{what} has a control character in it")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// One request, from a command that has no runtime of its own.
+pub(super) fn call_blocking(target: &str, call: Call) -> Result<Reply, CallError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CallError::Away(error.to_string()))?;
+    runtime.block_on(http_call::call(target, call))
+}

@@ -1,0 +1,146 @@
+//! `weir status`: the ledger of the running agent.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use hyper::Method;
+use serde_json::{Map, Value};
+
+use super::reach::Reach;
+use super::report::{Answer, say};
+use super::table::{age, count, lay_out};
+use crate::base::clock::Clock;
+use crate::base::units::ByteSize;
+
+/// What `weir status` can be told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Show {
+    #[command(flatten)]
+    reach: Reach,
+    /// Print the agent's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn status(show: &Show) -> Answer {
+    let answer = show.reach.ask(Method::GET, "/status", None)?;
+    say(if show.json { format!("{answer:#}") } else { draw(&answer, Clock::real().unix_ms()) });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn draw(status: &Value, now_unix_ms: u64) -> String {
+    let mut parts = vec![headline(status)];
+    let mut holds = Vec::new();
+    let mut rows = Vec::new();
+    for (stream, queue) in table(status, "streams") {
+        for (destination, ledger) in table(queue, "destinations") {
+            rows.push(row(stream, destination, ledger, now_unix_ms));
+            holds.extend(held(stream, destination, ledger, now_unix_ms));
+        }
+    }
+    const HEAD: [&str; 9] = [
+        "STREAM", "DESTINATION", "ACCEPTED", "DELIVERED", "DEAD", "DROPPED", "DAMAGED", "WAITING",
+        "OLDEST",
+    ];
+    parts.push(lay_out(&HEAD, &rows));
+    parts.extend((!holds.is_empty()).then(|| holds.join("\n")));
+    let files = tails(status);
+    parts.extend((!files.is_empty()).then(|| lay_out(&["TAIL", "FILE", "SIZE", "QUEUED"], &files)));
+    parts.join("\n\n")
+}
+
+fn headline(status: &Value) -> String {
+    let version = status.get("version").and_then(Value::as_str).unwrap_or("?");
+    let unready: Vec<_> = status
+        .get("unready")
+        .and_then(Value::as_array)
+        .map(|reasons| reasons.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
+    let state = if unready.is_empty() { "ready".into() } else { format!("not ready: {}", unready.join("; ")) };
+    let used: Vec<String> = table(status, "streams")
+        .map(|(stream, queue)| {
+            let [used, max] = ["used_bytes", "max_bytes"].map(|key| ByteSize(number(queue, key)).rounded());
+            format!("\nqueue {stream}: {used} of {max}")
+        })
+        .collect();
+    format!("weir {version}, up {}, {state}{}", age(number(status, "uptime_s")), used.concat())
+}
+
+fn row(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Vec<String> {
+    let oldest = ledger
+        .get("oldest_unix_ms")
+        .and_then(Value::as_u64)
+        .map_or_else(|| "-".into(), |at| age(now_unix_ms.saturating_sub(at) / 1000));
+    let numbers = ["accepted", "delivered", "dead", "dropped", "damaged", "waiting"]
+        .map(|key| count(number(ledger, key)));
+    [stream.to_owned(), destination.to_owned()].into_iter().chain(numbers).chain([oldest]).collect()
+}
+
+fn held(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Option<String> {
+    let hold = ledger.get("hold").filter(|hold| !hold.is_null())?;
+    let word = |key| hold.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
+    let since = age(now_unix_ms.saturating_sub(number(hold, "since_unix_ms")) / 1000);
+    Some(format!(
+        "{stream} to {destination} is held for {since} ({}): {}: {}",
+        word("class"),
+        word("code"),
+        word("message")
+    ))
+}
+
+fn tails(status: &Value) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for (tail, files) in table(status, "tails") {
+        for file in files.as_array().into_iter().flatten() {
+            let path = file.get("path").and_then(Value::as_str).unwrap_or("?").to_owned();
+            let [size, queued] = ["bytes", "queued"].map(|key| count(number(file, key)));
+            rows.push(vec![tail.to_owned(), path, size, queued]);
+        }
+    }
+    rows
+}
+
+fn table<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    let map: Option<&Map<String, Value>> = value.get(key).and_then(Value::as_object);
+    map.into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value.get(key).and_then(Value::as_u64).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_ledger_the_hold_and_the_files_are_all_shown() {
+        let status = json!({
+            "version": "0.1.0", "ready": true, "unready": [], "uptime_s": 200,
+            "streams": {"access": {"committed": 18_204, "used_bytes": 1_048_576, "max_bytes": 1_073_741_824,
+                "destinations": {"kinesis": {
+                    "accepted": 18_204, "delivered": 18_000, "dead": 1, "dropped": 0, "damaged": 0,
+                    "waiting": 203, "waiting_bytes": 4_096, "oldest_unix_ms": 60_000,
+                    "hold": {"class": "auth", "code": "ExpiredToken", "message": "it expired", "since_unix_ms": 90_000}}}}},
+            "tails": {"nginx": [{"path": "/var/log/nginx/access.log", "bytes": 2_000, "queued": 1_500}]},
+        });
+
+        let drawn = draw(&status, 100_000);
+
+        assert_eq!(
+            drawn,
+            "weir 0.1.0, up 3 min, ready\n\
+             queue access: 1.0 MiB of 1.0 GiB\n\
+             \n\
+             STREAM  DESTINATION  ACCEPTED  DELIVERED  DEAD  DROPPED  DAMAGED  WAITING  OLDEST\n\
+             access  kinesis        18 204     18 000     1        0        0      203  40 s\n\
+             \n\
+             access to kinesis is held for 10 s (auth): ExpiredToken: it expired\n\
+             \n\
+             TAIL   FILE                        SIZE  QUEUED\n\
+             nginx  /var/log/nginx/access.log  2 000   1 500"
+        );
+    }
+}

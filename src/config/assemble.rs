@@ -1,0 +1,66 @@
+//! From sound sections to the configuration ready for use.
+
+use std::collections::BTreeMap;
+
+use crate::admission;
+
+use super::rules::{destinations, max_record};
+use super::sections::Sections;
+use super::{Config, Stream};
+
+/// Puts the Settings of all rooms together.
+pub(super) fn assemble(sections: Sections) -> Config {
+    let records: BTreeMap<String, u64> = sections
+        .flows
+        .iter()
+        .map(|flow| (flow.name.value.clone(), max_record(flow, &sections)))
+        .collect();
+    let streams = streams(&sections);
+    let mut tail: Vec<_> = sections.tails.into_iter().map(|tail| tail.settings).collect();
+    for settings in &mut tail {
+        let record = records.get(&settings.stream).copied().unwrap_or(u64::MAX);
+        let record = usize::try_from(record).unwrap_or(usize::MAX);
+        settings.max_line_bytes = settings.max_line_bytes.min(record);
+    }
+    let admission = admission::Settings {
+        streams: records
+            .into_iter()
+            .map(|(name, max_record_bytes)| (name, admission::StreamSettings { max_record_bytes }))
+            .collect(),
+        auth: sections.auth.into_iter().map(|auth| (auth.name.value, auth.settings)).collect(),
+        plans: sections.plans.into_iter().map(|plan| (plan.name.value, plan.settings)).collect(),
+    };
+    let process = sections.process;
+    Config {
+        state_dir: process.state_dir,
+        grace: process.grace,
+        log_format: process.log_format,
+        log_level: process.log_level,
+        admission,
+        streams,
+        destinations: sections
+            .upstreams
+            .into_iter()
+            .map(|upstream| (upstream.name.value, upstream.settings))
+            .collect(),
+        http: sections.http.into_iter().map(|http| http.settings).collect(),
+        tail,
+        dead_letters: process.dead_letters,
+        admin: process.admin,
+    }
+}
+
+fn streams(sections: &Sections) -> BTreeMap<String, Stream> {
+    let mut streams = BTreeMap::new();
+    for flow in &sections.flows {
+        let mut delivery = Vec::new();
+        for upstream in destinations(flow, sections) {
+            let mut feed = upstream.feed.clone();
+            feed.stream.clone_from(&flow.name.value);
+            delivery.push(feed);
+        }
+        let stream = Stream { queue: flow.queue.clone(), delivery };
+        streams.insert(flow.name.value.clone(), stream);
+    }
+    streams
+}

@@ -1,0 +1,208 @@
+//! `[destination.NAME]`: an upstream, and how it is fed.
+
+use crate::delivery;
+use crate::sink::{FirehoseSettings, KinesisSettings};
+
+use super::super::Destination;
+use super::super::document::{At, Named, Section, hint};
+use super::super::finding::{Fault, clip};
+use super::super::key::{Default, GIB, HOUR, KIB, Key, Kind, MIB, MINUTE, SECOND, Table};
+use super::super::value::Reading;
+use super::super::written::Place;
+use super::{aws, directory};
+
+pub(in crate::config) const KINESIS: Table = Table {
+    name: "destination",
+    example: Some("cloud"),
+    what: "a Kinesis destination",
+    variant: Some("kinesis"),
+    effect: "A Kinesis data stream. A principal with nothing but `kinesis:PutRecords` is enough.",
+    groups: &[&[TYPE, STREAM_NAME, MAX_RECORD], aws::KEYS, FEED],
+};
+
+pub(in crate::config) const FIREHOSE: Table = Table {
+    name: "destination",
+    example: Some("lake"),
+    what: "a Firehose destination",
+    variant: Some("firehose"),
+    effect: "A Firehose delivery stream.",
+    groups: &[&[TYPE, DELIVERY_STREAM, NEWLINE], aws::KEYS, FEED],
+};
+
+pub(in crate::config) const DIRECTORY: Table = Table {
+    name: "destination",
+    example: Some("archive"),
+    what: "a directory destination",
+    variant: Some("directory"),
+    effect: "A local folder of objects as Firehose would write them to S3: one record a line.",
+    groups: &[&[TYPE], directory::KEYS, FEED],
+};
+
+const FEED: &[Key] = &[MAX_IN_FLIGHT, IN_FLIGHT_BYTES, LINGER, RETRY_FIRST, RETRY_MAX];
+
+const TYPE: Key = Key::new(
+    "type",
+    Kind::Choice(&["kinesis", "firehose", "directory"]),
+    Default::Required("\"kinesis\""),
+)
+.says("What kind of upstream it is; decides which settings there are.");
+const STREAM_NAME: Key = Key::text("stream_name", Default::Required("\"access-logs\""))
+    .says("Name of the Kinesis data stream, or its ARN.");
+const MAX_RECORD: Key = Key::size("max_record", MIB).within(KIB, 10 * MIB).says(
+    "Largest record that the data stream takes, with its partition key: 1 MiB unless its owner \
+     raised it.",
+);
+const DELIVERY_STREAM: Key = Key::text("delivery_stream", Default::Required("\"access-to-s3\""))
+    .says("Name of the delivery stream.");
+const NEWLINE: Key = Key::new("newline", Kind::Flag, Default::Flag(true))
+    .says("Whether each record ends with a newline; Firehose itself puts nothing between records.");
+const MAX_IN_FLIGHT: Key =
+    Key::count("max_in_flight", 4).within(1, 64).says("Most requests under way at once.");
+pub(in crate::config) const IN_FLIGHT_BYTES: Key =
+    Key::size("in_flight_bytes", 16 * MIB).within(10 * MIB, GIB).says(
+        "Most bytes read from the queue and not yet settled: the memory that one stream takes for \
+         this destination. One request to Kinesis has up to 10 MiB.",
+    );
+const LINGER: Key = Key::time("linger", 100)
+    .within(0, MINUTE)
+    .says("Longest time a record waits for others to travel with.");
+const RETRY_FIRST: Key = Key::time("retry_first", 100)
+    .within(10, MINUTE)
+    .says("First wait after a fault; doubled each time, with jitter.");
+const RETRY_MAX: Key =
+    Key::time("retry_max", 30 * SECOND).within(100, HOUR).says("Longest wait between two tries.");
+
+/// Largest record of Firehose, before base64 (PutRecordBatch, API reference).
+const FIREHOSE_RECORD_MAX: u64 = 1_024_000;
+/// A partition key has up to 256 characters of up to 4 bytes, and counts as part of the record.
+const KINESIS_KEY_MAX: u64 = 1_024;
+
+#[derive(Debug)]
+pub(in crate::config) struct Upstream {
+    pub(in crate::config) name: At<String>,
+    pub(in crate::config) settings: Destination,
+    /// With an empty stream.
+    pub(in crate::config) feed: delivery::Settings,
+}
+
+impl Upstream {
+    /// Largest payload that certainly fits, and the largest that may.
+    pub(in crate::config) fn payload_max(&self) -> Option<(u64, u64)> {
+        match &self.settings {
+            Destination::Kinesis(settings) => {
+                let most = settings.max_record_bytes;
+                Some((most.saturating_sub(KINESIS_KEY_MAX).max(1), most))
+            }
+            Destination::Firehose(settings) => {
+                let most = FIREHOSE_RECORD_MAX - u64::from(settings.newline);
+                Some((most, most))
+            }
+            Destination::Directory(_) => None,
+        }
+    }
+}
+
+/// Reads one destination; `None` if its type is unknown, and with it what the other lines mean.
+pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Option<Upstream> {
+    let kind = Section::of(&KINESIS, table).choice(reading, &TYPE);
+    kind.written()?;
+    let table_of_kind = match kind.value.as_str() {
+        "firehose" => &FIREHOSE,
+        "directory" => &DIRECTORY,
+        _ => &KINESIS,
+    };
+    let mut section = Section::of(table_of_kind, table);
+    section.take(&TYPE);
+    let name = table.name.clone();
+    let settings = match kind.value.as_str() {
+        "firehose" => Destination::Firehose(firehose(&mut section, reading)),
+        "directory" => Destination::Directory(directory::read(&mut section, reading, &name.value)),
+        _ => Destination::Kinesis(kinesis(&mut section, reading)),
+    };
+    let feed = feed(&mut section, reading, &name.value);
+    section.finish(&mut reading.faults);
+    Some(Upstream { name, settings, feed })
+}
+
+fn kinesis(section: &mut Section<'_>, reading: &mut Reading<'_>) -> KinesisSettings {
+    let name = section.text(reading, &STREAM_NAME);
+    if let Some((name, place)) = name.written()
+        && !is_aws_name(name, 128)
+        && !is_arn(name)
+    {
+        reading.faults.push(bad_name(&STREAM_NAME, name, place, 128));
+    }
+    KinesisSettings {
+        stream_name: name.value,
+        max_record_bytes: section.number(reading, &MAX_RECORD).value,
+        aws: aws::read(section, reading),
+    }
+}
+
+fn firehose(section: &mut Section<'_>, reading: &mut Reading<'_>) -> FirehoseSettings {
+    let name = section.text(reading, &DELIVERY_STREAM);
+    if let Some((name, place)) = name.written()
+        && !is_aws_name(name, 64)
+    {
+        reading.faults.push(bad_name(&DELIVERY_STREAM, name, place, 64));
+    }
+    FirehoseSettings {
+        delivery_stream: name.value,
+        newline: section.flag(reading, &NEWLINE),
+        aws: aws::read(section, reading),
+    }
+}
+
+/// What every destination has.
+fn feed(section: &mut Section<'_>, reading: &mut Reading<'_>, name: &str) -> delivery::Settings {
+    let first = section.number(reading, &RETRY_FIRST);
+    let most = section.number(reading, &RETRY_MAX);
+    let place = most.place.as_ref().or(first.place.as_ref());
+    if let Some(place) = place.filter(|_| first.is_sound && most.is_sound)
+        && first.value > most.value
+    {
+        let (first, most) = (RETRY_FIRST.show(first.value), RETRY_MAX.show(most.value));
+        let message = format!("the first wait is {first}, but the longest is {most}");
+        let fault = Fault::new(place.clone(), message).label("first > longest");
+        reading.faults.push(fault.hint("`retry_first` must be at most `retry_max`"));
+    }
+    delivery::Settings {
+        stream: String::new(),
+        destination: name.to_owned(),
+        in_flight: section.small(reading, &MAX_IN_FLIGHT),
+        in_flight_bytes: section.small(reading, &IN_FLIGHT_BYTES),
+        linger: section.time(reading, &LINGER),
+        retry_first: std::time::Duration::from_millis(first.value),
+        retry_max: std::time::Duration::from_millis(most.value),
+    }
+}
+
+/// As the API references of both services give it.
+fn is_aws_name(name: &str, most: usize) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    (1..=most).contains(&name.len()) && name.chars().all(plain)
+}
+
+/// `arn:aws:kinesis:REGION:ACCOUNT:stream/NAME`, in any partition.
+fn is_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let [arn, partition, service, region, account, resource] = parts.as_slice() else {
+        return false;
+    };
+    *arn == "arn"
+        && partition.starts_with("aws")
+        && *service == "kinesis"
+        && !region.is_empty()
+        && account.len() == 12
+        && account.chars().all(|c| c.is_ascii_digit())
+        && resource.strip_prefix("stream/").is_some_and(|name| is_aws_name(name, 128))
+}
+
+fn bad_name(key: &Key, name: &str, place: &Place, most: usize) -> Fault {
+    let message = format!(
+        "`{}` is \"{}\", but names have 1 to {most} of A-Z, a-z, 0-9, `_`, `-` and `.`",
+        key.name,
+        clip(name)
+    );
+    Fault::new(place.clone(), message).label("not a name").hint(hint(key))
+}

@@ -1,0 +1,81 @@
+//! One file per table: its rows, and how a table becomes the Settings of its room.
+
+pub(super) mod access;
+pub(super) mod aws;
+pub(super) mod destination;
+pub(super) mod directory;
+pub(super) mod http;
+pub(super) mod process;
+pub(super) mod stream;
+pub(super) mod tail;
+
+use toml::de::DeTable;
+
+use self::access::{Auth, Plan};
+use self::destination::Upstream;
+use self::http::Http;
+use self::process::Process;
+use self::stream::Flow;
+use self::tail::Tailed;
+use super::document::{At, Section};
+use super::key::Table;
+use super::value::Reading;
+
+/// Every table there is, in the order of the reference.
+pub(super) const TABLES: [&Table; 11] = [
+    &process::TOP,
+    &http::TABLE,
+    &access::AUTH,
+    &access::PLAN,
+    &tail::TABLE,
+    &stream::TABLE,
+    &destination::KINESIS,
+    &destination::FIREHOSE,
+    &destination::DIRECTORY,
+    &process::DEAD_LETTERS,
+    &process::ADMIN,
+];
+
+/// The names that may stand in brackets.
+const NAMES: [&str; 8] =
+    ["http", "auth", "plan", "tail", "stream", "destination", "dead_letters", "admin"];
+
+/// All tables, read one by one; the rules across them come next.
+#[derive(Debug)]
+pub(super) struct Sections {
+    pub(super) process: Process,
+    pub(super) http: Vec<Http>,
+    pub(super) auth: Vec<Auth>,
+    pub(super) plans: Vec<Plan>,
+    pub(super) tails: Vec<Tailed>,
+    pub(super) flows: Vec<Flow>,
+    pub(super) upstreams: Vec<Upstream>,
+    /// Names of destinations, also of those that are at fault.
+    pub(super) destinations: Vec<At<String>>,
+}
+
+/// Reads every table of the file.
+pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Sections {
+    let mut root = Section::root(&process::TOP, &NAMES, document);
+    let process = process::read(&mut root, reading);
+
+    let http = root.take_named(&http::TABLE, &mut reading.faults);
+    let http = http.iter().map(|table| http::read(table, reading)).collect();
+    let auth = root.take_named(&access::AUTH, &mut reading.faults);
+    let auth = auth.iter().map(|table| access::read_auth(table, reading)).collect();
+    let plans = root.take_named(&access::PLAN, &mut reading.faults);
+    let plans = plans.iter().map(|table| access::read_plan(table, reading)).collect();
+    let tails = root.take_named(&tail::TABLE, &mut reading.faults);
+    let tails =
+        tails.iter().map(|table| tail::read(table, &process.dead_letters, reading)).collect();
+    let flows = root.take_named(&stream::TABLE, &mut reading.faults);
+    let flows =
+        flows.iter().map(|table| stream::read(table, &process.state_dir, reading)).collect();
+    let upstreams = root.take_named(&destination::KINESIS, &mut reading.faults);
+    let destinations = upstreams.iter().map(|table| table.name.clone()).collect();
+    let upstreams =
+        upstreams.iter().filter_map(|table| destination::read(table, reading)).collect();
+
+    root.finish(&mut reading.faults);
+    Sections { process, http, auth, plans, tails, flows, upstreams, destinations }
+}

@@ -1,0 +1,75 @@
+//! `[stream.NAME]`: a durable queue and where it leads.
+
+use std::path::Path;
+
+use crate::queue;
+
+use super::super::document::{At, Named, Section};
+use super::super::key::{Default, Key, Kind, MIB, MINUTE, TIB, Table};
+use super::super::setting::Setting;
+use super::super::value::Reading;
+use super::super::written::Place;
+
+pub(in crate::config) const TABLE: Table = Table {
+    name: "stream",
+    example: Some("access"),
+    what: "a stream",
+    variant: None,
+    effect: "A durable queue and the destinations it leads to; `POST /v1/streams/NAME` puts records \
+             into it.",
+    groups: &[&[DESTINATIONS, MAX_RECORD, QUEUE_ROWS]],
+};
+
+const DESTINATIONS: Key = Key::texts("destinations", Default::Required("[\"archive\"]")).says(
+    "Names of `[destination.NAME]` tables; each gets every record, at its own pace. Several \
+     streams may name the same one.",
+);
+pub(in crate::config) const MAX_RECORD: Key =
+    Key::size("max_record", MIB).within(1, 10 * MIB).says(
+        "Largest record; a larger one is refused with 413. If it is not written and a destination \
+         of the stream takes less, then that is the limit.",
+    );
+const QUEUE_ROWS: Key = Key::new("queue", Kind::Rows(QUEUE_KEYS), Default::Rows)
+    .says("How much is kept on disk while destinations are slow or away.");
+const QUEUE_KEYS: &[Key] = &[MAX_BYTES, MIN_FREE_DISK, CURSOR_SAVE];
+pub(in crate::config) const MAX_BYTES: Key = Key::size("max_bytes", 1 << 30)
+    .within(4 * MIB, 16 * TIB)
+    .says("Most bytes on disk; a full queue answers 503 and leaves files unread.");
+const MIN_FREE_DISK: Key = Key::size("min_free_disk", 512 * MIB)
+    .within(0, 16 * TIB)
+    .says("Bytes that must stay free on the file system; below it the queue counts as full.");
+const CURSOR_SAVE: Key = Key::time("cursor_save", 200).within(10, MINUTE).says(
+    "Longest time between a delivery and its note on disk: what was delivered in it may be \
+     delivered again after a crash.",
+);
+
+#[derive(Debug)]
+pub(in crate::config) struct Flow {
+    pub(in crate::config) name: At<String>,
+    pub(in crate::config) header: Place,
+    pub(in crate::config) destinations: Vec<At<String>>,
+    pub(in crate::config) max_record: Setting<u64>,
+    pub(in crate::config) max_bytes: Setting<u64>,
+    pub(in crate::config) queue: queue::Settings,
+}
+
+pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_>) -> Flow {
+    let mut section = Section::of(&TABLE, table);
+    let (destinations, _) = section.texts(reading, &DESTINATIONS);
+    let max_record = section.number(reading, &MAX_RECORD);
+
+    let mut rows = section.nested(reading, &QUEUE_ROWS);
+    let max_bytes = rows.number(reading, &MAX_BYTES);
+    let stream = table.name.value.clone();
+    let queue = queue::Settings {
+        folder: state_dir.join("queue").join(&stream),
+        stream,
+        max_bytes: max_bytes.value,
+        min_free_disk: rows.number(reading, &MIN_FREE_DISK).value,
+        cursor_save_after: rows.time(reading, &CURSOR_SAVE),
+    };
+    rows.finish(&mut reading.faults);
+    section.finish(&mut reading.faults);
+    let (name, header) = (table.name.clone(), table.header.clone());
+    Flow { name, header, destinations, max_record, max_bytes, queue }
+}

@@ -1,0 +1,12 @@
+//! The room from its face: files in, findings or a configuration out.
+
+mod any_bytes;
+mod doubts;
+mod faults;
+mod files;
+mod limits;
+mod reference;
+mod rules;
+mod secrets;
+mod sound;
+mod support;

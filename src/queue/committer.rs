@@ -1,0 +1,184 @@
+//! The machine that writes: groups become one frame, one write, one sync, and then proofs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::warn;
+
+use super::error::AppendError;
+use super::frame::{self, Builder};
+use super::group::{Durable, Group, Mark};
+use super::log::{Frame, Place};
+use super::marks::Growth;
+use super::roll::{Active, Rolls};
+use super::store::Store;
+
+/// What a group becomes.
+pub(super) type Answer = Result<Durable, AppendError>;
+
+/// The committer. Whatever it answers with a [`Durable`] is synced; what it refuses has no
+/// position, and what a crash may leave of it lies where a later frame has the right of way.
+pub(super) struct Committer {
+    store: Arc<Store>,
+    /// Where the next frame goes, if it fits.
+    active: Option<Active>,
+    rolls: Rolls,
+    builder: Builder,
+}
+
+/// Groups that go into one frame.
+struct Composed {
+    /// Count of payloads, or the refusal, of each group.
+    verdicts: Vec<Result<u32, AppendError>>,
+    payloads: Vec<Bytes>,
+    marks: Vec<Mark>,
+}
+
+/// After the first file failed, one more is tried; then the groups are refused.
+const FILES_TRIED: usize = 2;
+
+impl Committer {
+    /// Goes on in `active`, or in a new segment.
+    pub(super) fn new(store: Arc<Store>, active: Option<Active>) -> Self {
+        let rolls = Rolls::new(Arc::clone(&store));
+        Self { store, active, rolls, builder: Builder::default() }
+    }
+
+    /// Commits groups together: all that are not refused for their marks become durable, or none.
+    pub(super) fn commit(&mut self, groups: Vec<Group>) -> Vec<Answer> {
+        let first = self.store.log().end() + 1;
+        let unix_ms = self.store.clock.unix_ms();
+        let composed = self.compose(groups, first, unix_ms);
+        let Composed { verdicts, payloads, marks } = composed;
+        if verdicts.iter().all(Result::is_err) {
+            return verdicts.into_iter().map(|verdict| refused(verdict, None)).collect();
+        }
+        match self.put() {
+            Ok(place) => {
+                self.publish(Frame::new(first, payloads, unix_ms, place), marks);
+                let mut next = first;
+                let mut prove = |count: u32| {
+                    let proof = Durable::new(next, count);
+                    next += u64::from(count);
+                    proof
+                };
+                verdicts.into_iter().map(|verdict| verdict.map(&mut prove)).collect()
+            }
+            Err(error) => {
+                self.store.refused(&error, verdicts.len() as u64);
+                verdicts.into_iter().map(|verdict| refused(verdict, Some(&error))).collect()
+            }
+        }
+    }
+
+    /// What can be done while nobody waits: ends of old segments, the next one prepared.
+    pub(super) fn tidy(&mut self) {
+        self.rolls.tidy(self.active.as_ref());
+    }
+
+    /// Begins a new segment if there is none, to find out whether the disk works again.
+    pub(super) fn mend(&mut self) {
+        let trouble = self.store.trouble();
+        if !matches!(trouble, Some(AppendError::Disk(_) | AppendError::DiskFull { .. })) {
+            return;
+        }
+        self.builder.begin(self.store.log().end() + 1, self.store.clock.unix_ms(), 0);
+        self.builder.finish();
+        match self.put() {
+            Ok(place) => {
+                self.store.log().extend(place, 0);
+                self.store.stored();
+            }
+            Err(error) => self.store.refused(&error, 0),
+        }
+    }
+
+    /// After a panic nothing is known about the file it wrote to.
+    pub(super) fn abandon(&mut self) {
+        self.active = None;
+    }
+
+    fn compose(&mut self, groups: Vec<Group>, first: u64, unix_ms: u64) -> Composed {
+        let limits = &self.store.limits;
+        let table = self.store.marks();
+        let mut composed = Composed {
+            verdicts: Vec::with_capacity(groups.len()),
+            payloads: Vec::with_capacity(groups.iter().map(|group| group.payloads.len()).sum()),
+            marks: Vec::new(),
+        };
+        let mut growth = Growth::default();
+        self.builder.begin(first, unix_ms, 0);
+        for group in groups {
+            let grown = table.grown(growth, &group.marks);
+            let (count, bytes) = table.size_with(grown);
+            if !group.marks.is_empty() && (count > limits.mark_count || bytes > limits.mark_bytes) {
+                let (bytes, max_bytes) = (bytes as u64, limits.mark_bytes as u64);
+                composed.verdicts.push(Err(AppendError::TooLarge { bytes, max_bytes }));
+                continue;
+            }
+            growth = grown;
+            let count = u32::try_from(group.payloads.len()).unwrap_or(u32::MAX);
+            composed.verdicts.push(Ok(count));
+            group.payloads.iter().for_each(|payload| self.builder.payload(payload));
+            composed.payloads.extend(group.payloads);
+            composed.marks.extend(group.marks);
+        }
+        for mark in &composed.marks {
+            self.builder.mark(&mark.name, mark.value.as_ref());
+        }
+        self.builder.finish();
+        composed
+    }
+
+    /// Writes and syncs the built frame: into the active segment, or into a new one if it is full
+    /// or fails.
+    fn put(&mut self) -> Result<Place, AppendError> {
+        self.rolls.check_floor()?;
+        let bytes = self.builder.header().total_bytes() + frame::HEADER_BYTES as u64;
+        let mut last = None;
+        for _ in 0..FILES_TRIED {
+            let written = match self.active.as_mut().filter(|active| active.has_room(bytes)) {
+                Some(active) => active.append(&self.store, &mut self.builder).inspect_err(|why| {
+                    warn!(problem = "disk-failed", stream = %self.store.settings.stream, %why,
+                        "a write or sync failed; that file is not written again");
+                }),
+                None => self.rolls.roll(&mut self.active, &mut self.builder)?,
+            };
+            match written {
+                Ok(place) => return Ok(place),
+                Err(error) => last = Some(error),
+            }
+            self.active = None;
+        }
+        let error = last.unwrap_or_else(|| std::io::Error::other("no file was tried"));
+        Err(self.rolls.in_words(&error))
+    }
+
+    fn publish(&self, frame: Frame, marks: Vec<Mark>) {
+        let count = frame.payloads.len() as u64;
+        let bytes: usize = frame.payloads.iter().map(Bytes::len).sum();
+        self.store.metrics.frames.inc();
+        self.store.metrics.committed_records.inc_by(count);
+        self.store.metrics.committed_bytes.inc_by(bytes as u64);
+        self.store.marks().apply(marks);
+        {
+            let unread = self.store.given_to_all().saturating_add(1);
+            let mut log = self.store.log();
+            log.extend(frame.place, count);
+            log.forget_read(unread);
+            // Without readers nobody will come for it.
+            if count > 0 && unread < u64::MAX {
+                log.remember(Arc::new(frame), self.store.limits.ring_bytes);
+            }
+        }
+        self.store.stored();
+        self.store.wake_readers();
+    }
+}
+
+/// The refusal of one group: its own, or the one of all.
+fn refused(verdict: Result<u32, AppendError>, of_all: Option<&AppendError>) -> Answer {
+    let own = verdict.err();
+    let error = own.or_else(|| of_all.cloned());
+    Err(error.unwrap_or_else(|| AppendError::Disk("it was not written".into())))
+}

@@ -1,0 +1,178 @@
+//! A cursor on disk: two slots written in turn, so that one is always whole.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::cursor::{Cursor, SLOT_BYTES, Slot};
+use crate::base::disk::{Disk, DiskFile, Open, read_full_at, replace_durably};
+
+/// The file of one destination's cursor.
+pub(super) struct CursorFile {
+    path: PathBuf,
+    /// `None` after a failed write or sync: that file is not written again, a new one replaces it.
+    file: Option<Box<dyn DiskFile>>,
+    generation: u64,
+}
+
+/// What was found under a cursor's name.
+pub(super) enum Found {
+    Nothing,
+    Cursor(Cursor, CursorFile),
+    /// Both slots are unreadable.
+    Damaged,
+    /// Written by a weir that knows more; its version.
+    Foreign(u16),
+}
+
+impl CursorFile {
+    /// Looks a cursor up.
+    pub(super) fn find(disk: &dyn Disk, path: &Path) -> io::Result<Found> {
+        let file = match disk.open(path, Open::Write) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = vec![0; 2 * SLOT_BYTES];
+        read_full_at(file.as_ref(), &mut bytes, 0)?;
+        let (first, second) = bytes.split_at(SLOT_BYTES);
+        Ok(match newer(Slot::decode(first), Slot::decode(second)) {
+            Slot::Good(cursor, generation) => {
+                let path = path.to_owned();
+                Found::Cursor(cursor, Self { path, file: Some(file), generation })
+            }
+            Slot::Damaged => Found::Damaged,
+            Slot::Foreign(version) => Found::Foreign(version),
+        })
+    }
+
+    /// Makes the file, with room for both slots, so that no later save needs free space.
+    pub(super) fn create(disk: &dyn Disk, path: &Path, cursor: &Cursor) -> io::Result<Self> {
+        let mut file = Self { path: path.to_owned(), file: None, generation: 0 };
+        file.save(disk, cursor)?;
+        Ok(file)
+    }
+
+    /// Saves; returns once it is synced.
+    pub(super) fn save(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
+        let generation = self.generation + 1;
+        let bytes = Slot::encode(cursor, generation);
+        if let Some(file) = &self.file {
+            let offset = if generation.is_multiple_of(2) { 0 } else { SLOT_BYTES as u64 };
+            let saved = file.write_all_at(&bytes, offset).and_then(|()| file.sync());
+            if saved.is_ok() {
+                self.generation = generation;
+                return Ok(());
+            }
+            self.file = None;
+        }
+        // The first slot takes even generations, so an odd one here would be overwritten next.
+        let generation = generation.next_multiple_of(2);
+        let mut whole = Slot::encode(cursor, generation);
+        whole.resize(2 * SLOT_BYTES, 0);
+        replace_durably(disk, &self.path, &whole)?;
+        self.file = Some(disk.open(&self.path, Open::Write)?);
+        self.generation = generation;
+        Ok(())
+    }
+}
+
+fn newer(first: Slot, second: Slot) -> Slot {
+    match (first, second) {
+        (Slot::Good(a, old), Slot::Good(b, new)) => {
+            if new > old {
+                Slot::Good(b, new)
+            } else {
+                Slot::Good(a, old)
+            }
+        }
+        (Slot::Foreign(version), _) | (_, Slot::Foreign(version)) => Slot::Foreign(version),
+        (Slot::Damaged, other) | (other, Slot::Damaged) => other,
+    }
+}
+
+/// The file name of a destination's cursor: every byte that is not a letter, digit, `-`, `_` or
+/// `.` is written as `%` and two hex digits, and so is a leading dot.
+pub(super) fn name(destination: &str) -> String {
+    let mut name = String::with_capacity(destination.len() + 4);
+    for (at, byte) in destination.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
+            b'.' if at > 0 => name.push('.'),
+            // Writing to a String cannot fail.
+            other => _ = write!(name, "%{other:02x}"),
+        }
+    }
+    name.push_str(SUFFIX);
+    name
+}
+
+/// How the names of cursors end.
+pub(super) const SUFFIX: &str = ".cur";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::disk::{Call, FaultyDisk};
+    use crate::queue::cursor::How;
+
+    fn rig() -> (FaultyDisk, PathBuf) {
+        let disk = FaultyDisk::new();
+        disk.create_folders(Path::new("/c")).unwrap();
+        (disk, PathBuf::from("/c").join(name("cloud")))
+    }
+
+    #[track_caller]
+    fn watermark(disk: &FaultyDisk, path: &Path) -> u64 {
+        match CursorFile::find(disk, path).unwrap() {
+            Found::Cursor(cursor, _) => cursor.watermark(),
+            _ => panic!("no cursor"),
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_call_of_a_save_leaves_the_old_cursor_or_the_new_one() {
+        for seed in 0..200 {
+            let (disk, path) = rig();
+            let mut cursor = Cursor::new(5);
+            let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+            let mut saved = 5;
+            disk.end_power_after(seed % 9);
+            for _ in 0..3 {
+                cursor.settle(cursor.watermark() + 1, How::Dropped);
+                if file.save(&disk, &cursor).is_err() {
+                    break;
+                }
+                saved = cursor.watermark();
+            }
+
+            disk.crash(seed);
+
+            let found = watermark(&disk, &path);
+            assert!(found == saved || found == saved + 1, "seed {seed}: {found}, saved {saved}");
+        }
+    }
+
+    #[test]
+    fn after_a_failed_sync_a_new_file_takes_over() {
+        let (disk, path) = rig();
+        let mut cursor = Cursor::new(0);
+        let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+        for call in [Call::Sync, Call::Write] {
+            cursor.settle(cursor.watermark() + 1, How::Dropped);
+            disk.fail(&[call], 0, io::ErrorKind::Other);
+            file.save(&disk, &cursor).unwrap();
+            disk.crash(0);
+            assert_eq!(watermark(&disk, &path), cursor.watermark());
+            let Found::Cursor(_, found) = CursorFile::find(&disk, &path).unwrap() else { panic!() };
+            file = found;
+        }
+    }
+
+    #[test]
+    fn names_of_destinations_cannot_leave_the_folder() {
+        assert_eq!(name("access-kinesis"), "access-kinesis.cur");
+        assert_eq!(name("../a/b"), "%2e.%2fa%2fb.cur");
+        assert_eq!(name("é.x"), "%c3%a9.x.cur");
+    }
+}

@@ -1,0 +1,223 @@
+//! The bytes of a frame: one group commit, all of it or nothing (docs/DISK_FORMAT.md).
+
+use bytes::Bytes;
+
+use super::cut::Cut;
+use super::group::Mark;
+
+/// Length of a frame's header.
+pub(super) const HEADER_BYTES: usize = 56;
+/// The header's own checksum stands behind this many bytes.
+const CHECKED_BYTES: usize = HEADER_BYTES - 4;
+/// Frames begin at multiples of this, counted from the start of the file.
+pub(super) const ALIGN: u64 = 8;
+/// No frame has a longer body; a header that says so is damaged. Bounds what reading allocates.
+pub(super) const BODY_BYTES_MAX: u32 = 64 << 20;
+
+pub(super) const MAGIC: [u8; 4] = *b"wfrm";
+/// The marks of this frame are the whole table, not changes to it.
+pub(super) const SNAPSHOT: u16 = 1;
+/// Nothing stands behind this frame: its segment was sealed.
+pub(super) const FOOTER: u16 = 2;
+/// Every flag this version understands.
+const KNOWN_FLAGS: u16 = SNAPSHOT | FOOTER;
+
+/// What a frame says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) flags: u16,
+    /// The segment's; a frame of another life of a recycled file has another.
+    pub(super) salt: u64,
+    /// Position of its first payload; of the next one to come if it has none.
+    pub(super) first: u64,
+    pub(super) count: u32,
+    /// Length of the body as it lies on disk.
+    pub(super) body_bytes: u32,
+    /// Length of the body before a codec; the same as long as there is none.
+    pub(super) plain_bytes: u32,
+    pub(super) body_crc: u32,
+    pub(super) unix_ms: u64,
+    pub(super) mark_count: u32,
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&self.flags.to_le_bytes());
+        bytes.extend_from_slice(&0_u16.to_le_bytes());
+        bytes.extend_from_slice(&self.salt.to_le_bytes());
+        bytes.extend_from_slice(&self.first.to_le_bytes());
+        bytes.extend_from_slice(&self.count.to_le_bytes());
+        bytes.extend_from_slice(&self.body_bytes.to_le_bytes());
+        bytes.extend_from_slice(&self.plain_bytes.to_le_bytes());
+        bytes.extend_from_slice(&self.body_crc.to_le_bytes());
+        bytes.extend_from_slice(&self.unix_ms.to_le_bytes());
+        bytes.extend_from_slice(&self.mark_count.to_le_bytes());
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.try_into().expect("the fields above are 56 bytes long")
+    }
+
+    /// `None` if these bytes are no header, or a damaged one.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (checked, mut rest) =
+            bytes.split_at_checked(CHECKED_BYTES).map(|(a, b)| (a, Cut(b)))?;
+        let mut cut = Cut(checked);
+        if cut.bytes(4)? != MAGIC || rest.u32()? != crc32c::crc32c(checked) {
+            return None;
+        }
+        let flags = cut.u16()?;
+        let _codec = cut.u16()?;
+        let header = Self {
+            flags,
+            salt: cut.u64()?,
+            first: cut.u64()?,
+            count: cut.u32()?,
+            body_bytes: cut.u32()?,
+            plain_bytes: cut.u32()?,
+            body_crc: cut.u32()?,
+            unix_ms: cut.u64()?,
+            mark_count: cut.u32()?,
+        };
+        let sane = header.body_bytes <= BODY_BYTES_MAX && header.first < u64::MAX / 2;
+        sane.then_some(header)
+    }
+
+    /// Position of the first payload behind this frame.
+    pub(super) fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+
+    /// Bytes from this header to the next.
+    pub(super) fn total_bytes(&self) -> u64 {
+        (HEADER_BYTES as u64 + u64::from(self.body_bytes)).next_multiple_of(ALIGN)
+    }
+
+    pub(super) fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Whether this version can read the body at all.
+    pub(super) fn is_known(&self) -> bool {
+        self.flags & !KNOWN_FLAGS == 0 && self.plain_bytes == self.body_bytes
+    }
+
+    /// Whether `body` is what was written.
+    pub(super) fn fits(&self, body: &[u8]) -> bool {
+        body.len() as u64 == u64::from(self.body_bytes) && crc32c::crc32c(body) == self.body_crc
+    }
+}
+
+/// The payloads of a body, sharing its memory; `None` if it does not hold what its header says.
+pub(super) fn payloads(header: &Header, body: &Bytes) -> Option<Vec<Bytes>> {
+    let mut cut = Cut(body);
+    // Each takes at least its length: a false count allocates no more than the body.
+    let mut all = Vec::with_capacity(in_memory(u64::from(header.count)).min(body.len() / 4));
+    for _ in 0..header.count {
+        let length = in_memory(u64::from(cut.u32()?));
+        all.push(body.slice_ref(cut.bytes(length)?));
+    }
+    Some(all)
+}
+
+/// The marks of a body.
+pub(super) fn marks(header: &Header, body: &Bytes) -> Option<Vec<Mark>> {
+    let mut cut = Cut(body);
+    for _ in 0..header.count {
+        let length = in_memory(u64::from(cut.u32()?));
+        cut.bytes(length)?;
+    }
+    let mut all = Vec::new();
+    for _ in 0..header.mark_count {
+        let name_bytes = usize::from(cut.u8()?);
+        let is_set = cut.u8()? == 1;
+        let value_bytes = usize::from(cut.u16()?);
+        let name = String::from_utf8(cut.bytes(name_bytes)?.to_vec()).ok()?;
+        let value = Bytes::copy_from_slice(cut.bytes(value_bytes)?);
+        all.push(Mark { name, value: is_set.then_some(value) });
+    }
+    Some(all)
+}
+
+/// Bytes of a mark in a body.
+pub(super) fn mark_bytes(name: &str, value: Option<&Bytes>) -> usize {
+    4 + name.len() + value.map_or(0, Bytes::len)
+}
+
+/// Bytes of a payload in a body.
+pub(super) fn payload_bytes(payload: &Bytes) -> usize {
+    4 + payload.len()
+}
+
+/// Builds one frame after the other in the same memory.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    bytes: Vec<u8>,
+    header: Header,
+}
+
+/// A builder keeps no more memory than this from one frame to the next.
+const KEPT_BYTES_MAX: usize = 2 << 20;
+
+impl Builder {
+    /// Begins a frame.
+    pub(super) fn begin(&mut self, first: u64, unix_ms: u64, flags: u16) {
+        self.header = Header { first, unix_ms, flags, ..Header::default() };
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
+        self.bytes.resize(HEADER_BYTES, 0);
+    }
+
+    /// Adds a payload; marks come behind all payloads.
+    pub(super) fn payload(&mut self, payload: &[u8]) {
+        self.bytes.extend_from_slice(&length(payload.len()).to_le_bytes());
+        self.bytes.extend_from_slice(payload);
+        self.header.count += 1;
+    }
+
+    /// Adds a mark; name and value were checked against their bounds.
+    pub(super) fn mark(&mut self, name: &str, value: Option<&Bytes>) {
+        let name_bytes = u8::try_from(name.len()).expect("names are at most 255 bytes");
+        let value_bytes = value.map_or(0, Bytes::len);
+        let value_bytes = u16::try_from(value_bytes).expect("values are at most 4 KiB");
+        self.bytes.extend_from_slice(&[name_bytes, u8::from(value.is_some())]);
+        self.bytes.extend_from_slice(&value_bytes.to_le_bytes());
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.extend_from_slice(value.map_or(&[], |value| value));
+        self.header.mark_count += 1;
+    }
+
+    /// Ends the body. Behind the frame stands a header of zeroes, which the next frame overwrites:
+    /// what an earlier life of the file left there is never taken for this one's.
+    pub(super) fn finish(&mut self) {
+        let body = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
+        self.header.body_crc = crc32c::crc32c(body);
+        self.header.body_bytes = length(body.len());
+        self.header.plain_bytes = self.header.body_bytes;
+        self.bytes.resize(in_memory(self.header.total_bytes()) + HEADER_BYTES, 0);
+    }
+
+    /// The finished frame for the segment with this salt, and the zeroes behind it.
+    pub(super) fn sealed_for(&mut self, salt: u64) -> &[u8] {
+        self.header.salt = salt;
+        if let Some(room) = self.bytes.get_mut(..HEADER_BYTES) {
+            room.copy_from_slice(&self.header.encode());
+        }
+        &self.bytes
+    }
+
+    /// What the finished frame says of itself.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+}
+
+/// Bodies are bounded far below 4 GiB by the limits on groups and marks.
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("bodies are bounded by the limit on groups")
+}
+
+/// A length as memory counts it; too large a one stays too large.
+pub(super) fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

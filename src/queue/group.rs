@@ -1,0 +1,81 @@
+//! What goes in together, the proof that it is stored, and what comes out.
+
+use bytes::Bytes;
+
+/// A place in the log: the number of the payload, counted from 1 at the queue's birth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+/// A named position of a source, or any other small state that must change together with the
+/// payloads of its frame. The last value written under a name is the valid one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// At most 255 bytes: `tail/nginx/<file id>`.
+    pub name: String,
+    /// At most 4 KiB; `None` forgets the name.
+    pub value: Option<Bytes>,
+}
+
+/// What is committed together, or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// Any number of payloads, in order.
+    pub payloads: Vec<Bytes>,
+    /// Any number of marks.
+    pub marks: Vec<Mark>,
+}
+
+/// Proof that a group is on stable storage. Only the committer makes one, after a sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Durable {
+    first: Position,
+    count: u32,
+}
+
+/// One payload that a reader gives out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its place.
+    pub position: Position,
+    /// Its bytes.
+    pub payload: Bytes,
+}
+
+/// How much a reader gives out at once. At least one payload is given, however large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Most payloads.
+    pub count: usize,
+    /// Most bytes of payload.
+    pub bytes: usize,
+}
+
+/// What became of a payload, for the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The destination took it.
+    Delivered,
+    /// It lies in the dead-letter directory, synced.
+    Dead,
+    /// It was meant for another destination only and does not count here.
+    Elsewhere,
+}
+
+impl Durable {
+    /// Place of the first payload of the group.
+    pub fn first(&self) -> Position {
+        self.first
+    }
+
+    /// How many payloads the group had.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+impl Durable {
+    /// Only the committer calls this, after a sync; and a group of nothing needs none.
+    pub(super) fn new(first: u64, count: u32) -> Self {
+        Self { first: Position(first), count }
+    }
+}

@@ -1,0 +1,258 @@
+//! What waits for the committer, and the run that commits it: no thread while nothing waits.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+use tracing::error;
+
+use super::committer::{Answer, Committer};
+use super::error::AppendError;
+use super::group::Group;
+use super::store::{Store, lock};
+use crate::base::tasks;
+
+/// The way in, shared by all writers of a queue.
+pub(super) struct Inflow {
+    pub(super) store: Arc<Store>,
+    /// Bytes that may still be handed in.
+    room: Semaphore,
+    waiting: Mutex<Waiting>,
+    /// Tells a lingering run that enough has come.
+    enough: Condvar,
+    committer: Mutex<Committer>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    groups: VecDeque<HandedIn>,
+    /// A run was started and has not ended.
+    is_running: bool,
+    is_closed: bool,
+    /// The run lingers until so many groups wait.
+    wanted: Option<usize>,
+    wants_mending: bool,
+    mended: Option<Instant>,
+}
+
+struct HandedIn {
+    group: Group,
+    bytes: usize,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What a run does next.
+enum Work {
+    Commit(Vec<HandedIn>),
+    Mend,
+    Nothing,
+}
+
+/// After a failure the disk is tried without a group at most this often.
+const MEND_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl Inflow {
+    pub(super) fn new(store: Arc<Store>, committer: Committer) -> Arc<Self> {
+        Arc::new(Self {
+            room: Semaphore::new(store.limits.waiting_bytes),
+            store,
+            waiting: Mutex::default(),
+            enough: Condvar::new(),
+            committer: Mutex::new(committer),
+        })
+    }
+
+    /// Hands a group of `bytes` in and waits for the answer.
+    pub(super) async fn hand_in(self: &Arc<Self>, group: Group, bytes: usize) -> Answer {
+        let share = bytes.clamp(1, self.store.limits.waiting_bytes);
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        let Ok(permit) = self.room.acquire_many(share).await else {
+            return Err(AppendError::Closed);
+        };
+        // Given back in one go when the frame is done.
+        permit.forget();
+        let (answer, answered) = oneshot::channel();
+        if let Some(run) = self.push(HandedIn { group, bytes, answer })? {
+            tasks::blocking_detached(move || run.go());
+        }
+        let gone = || AppendError::Disk("the committer ended before it answered".into());
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    fn push(self: &Arc<Self>, handed_in: HandedIn) -> Result<Option<Run>, AppendError> {
+        let mut waiting = lock(&self.waiting);
+        if waiting.is_closed {
+            return Err(AppendError::Closed);
+        }
+        waiting.groups.push_back(handed_in);
+        if waiting.wanted.is_some_and(|wanted| waiting.groups.len() >= wanted) {
+            waiting.wanted = None;
+            self.enough.notify_one();
+        }
+        Ok(self.start(&mut waiting))
+    }
+
+    fn start(self: &Arc<Self>, waiting: &mut Waiting) -> Option<Run> {
+        if std::mem::replace(&mut waiting.is_running, true) {
+            return None;
+        }
+        Some(Run { inflow: Arc::clone(self), has_ended: false })
+    }
+
+    /// Tries the disk again after a failure, though nobody hands anything in: who is told that the
+    /// queue is not ready sends nothing.
+    pub(super) fn mend(self: &Arc<Self>) {
+        let run = {
+            let mut waiting = lock(&self.waiting);
+            if waiting.mended.is_some_and(|at| at.elapsed() < MEND_AGAIN_AFTER) {
+                return;
+            }
+            waiting.mended = Some(Instant::now());
+            waiting.wants_mending = true;
+            self.start(&mut waiting)
+        };
+        if let Some(run) = run {
+            // Where no runtime runs, the run is dropped, and with it the claim to be running.
+            tasks::detached(async move { tasks::blocking(move || run.go()).await });
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.waiting).is_closed
+    }
+
+    /// Takes nothing more.
+    pub(super) fn refuse_more(&self) {
+        lock(&self.waiting).is_closed = true;
+        self.room.close();
+        self.enough.notify_one();
+    }
+
+    /// Commits what waits, and saves the cursors. Blocks.
+    pub(super) fn finish(&self) -> Result<(), String> {
+        {
+            let mut committer = lock(&self.committer);
+            let mut batch = lock(&self.waiting).take(&self.store.limits);
+            while !batch.is_empty() {
+                self.commit(&mut committer, batch);
+                batch = lock(&self.waiting).take(&self.store.limits);
+            }
+        }
+        self.store.close();
+        self.store.save()
+    }
+
+    /// What to do next. Lingers until about as many groups wait as the last frame took: without it
+    /// frames alternate between large and small, and the rate halves.
+    fn next(&self, last: usize) -> Work {
+        let mut waiting = lock(&self.waiting);
+        let wanted = (last - last / 8).min(self.store.limits.frame_groups);
+        if (1..wanted).contains(&waiting.groups.len()) && !waiting.is_closed {
+            waiting.wanted = Some(wanted);
+            let lingered =
+                self.enough.wait_timeout_while(waiting, self.store.limits.linger, |waiting| {
+                    waiting.wanted.is_some() && !waiting.is_closed
+                });
+            waiting = lingered.unwrap_or_else(PoisonError::into_inner).0;
+            waiting.wanted = None;
+        }
+        if std::mem::take(&mut waiting.wants_mending) && waiting.groups.is_empty() {
+            return Work::Mend;
+        }
+        let batch = waiting.take(&self.store.limits);
+        if batch.is_empty() {
+            waiting.is_running = false;
+            return Work::Nothing;
+        }
+        Work::Commit(batch)
+    }
+
+    /// Commits a batch and answers it, whatever happens.
+    fn commit(&self, committer: &mut Committer, batch: Vec<HandedIn>) {
+        let bytes_max = self.store.limits.waiting_bytes;
+        let share = batch.iter().map(|one| one.bytes.clamp(1, bytes_max)).sum();
+        let (groups, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|one| (one.group, one.answer)).unzip();
+        let done = catch_unwind(AssertUnwindSafe(|| committer.commit(groups)));
+        self.room.add_permits(share);
+        match done {
+            Ok(verdicts) => {
+                for (answer, verdict) in answers.into_iter().zip(verdicts) {
+                    // Nobody waits any more; the group is stored all the same.
+                    drop(answer.send(verdict));
+                }
+            }
+            Err(_) => {
+                committer.abandon();
+                error!(problem = "bug", stream = %self.store.settings.stream,
+                    "the committer panicked; the groups at hand are refused");
+                for answer in answers {
+                    let why = AppendError::Disk("the committer panicked, which is a bug".into());
+                    drop(answer.send(Err(why)));
+                }
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// The groups of the next frame: as many as fit, or one larger alone.
+    fn take(&mut self, limits: &super::settings::Limits) -> Vec<HandedIn> {
+        let mut bytes = 0;
+        let fitting = self.groups.iter().take(limits.frame_groups).take_while(|one| {
+            bytes += one.bytes;
+            bytes <= limits.frame_bytes
+        });
+        let count = fitting.count().max(1).min(self.groups.len());
+        self.groups.drain(..count).collect()
+    }
+}
+
+/// One run of the committer. If it is dropped before its end, by a panic or because the runtime
+/// goes away, those who wait are told.
+pub(super) struct Run {
+    inflow: Arc<Inflow>,
+    has_ended: bool,
+}
+
+impl Run {
+    /// Commits until nothing waits. Blocks.
+    pub(super) fn go(mut self) {
+        let inflow = Arc::clone(&self.inflow);
+        let mut committer = lock(&inflow.committer);
+        let mut last = 0;
+        loop {
+            match inflow.next(last) {
+                Work::Commit(batch) => {
+                    last = batch.len();
+                    inflow.commit(&mut committer, batch);
+                    committer.tidy();
+                }
+                Work::Mend => committer.mend(),
+                Work::Nothing => break,
+            }
+        }
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if self.has_ended {
+            return;
+        }
+        let left = {
+            let mut waiting = lock(&self.inflow.waiting);
+            waiting.is_running = false;
+            std::mem::take(&mut waiting.groups)
+        };
+        let bytes_max = self.inflow.store.limits.waiting_bytes;
+        let share = left.iter().map(|one| one.bytes.clamp(1, bytes_max)).sum();
+        // Their answers are dropped with them, which says that nothing was stored.
+        drop(left);
+        self.inflow.room.add_permits(share);
+    }
+}

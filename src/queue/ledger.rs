@@ -1,0 +1,35 @@
+//! The numbers of a queue and of each destination.
+
+/// The books of one destination: `accepted = delivered + dead + dropped + damaged + waiting`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Payloads made durable since this destination joined, without those for others only.
+    pub accepted: u64,
+    /// Taken by the destination.
+    pub delivered: u64,
+    /// In the dead-letter directory, or aged out of it.
+    pub dead: u64,
+    /// Dropped by a policy the operator chose.
+    pub dropped: u64,
+    /// Unreadable on disk, set aside in `quarantine/`.
+    pub damaged: u64,
+    /// Still owed.
+    pub waiting: u64,
+    /// Bytes on disk from the first payload still owed to the end.
+    pub waiting_bytes: u64,
+    /// When the oldest payload still owed was committed, in milliseconds since 1970.
+    pub oldest_unix_ms: Option<u64>,
+}
+
+/// The queue as a whole, for `weir status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// Payloads ever made durable here.
+    pub committed: u64,
+    /// Bytes the segments take on disk.
+    pub used_bytes: u64,
+    /// The bound on them.
+    pub max_bytes: u64,
+    /// One row per destination.
+    pub ledgers: Vec<(String, Ledger)>,
+}

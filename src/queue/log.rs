@@ -1,0 +1,205 @@
+//! The log as a whole: which segments there are, how far it is durable, the newest frames.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::segment;
+
+/// Where a frame lies on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// First position of its segment, which names the file.
+    pub(super) segment: u64,
+    /// The segment's salt: tells it from another file under the same name.
+    pub(super) salt: u64,
+    pub(super) offset: u64,
+    /// From its header to the next.
+    pub(super) bytes: u64,
+}
+
+/// A durable frame in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) first: u64,
+    pub(super) payloads: Vec<Bytes>,
+    pub(super) unix_ms: u64,
+    pub(super) place: Place,
+    /// What it takes in memory.
+    bytes: usize,
+}
+
+impl Frame {
+    pub(super) fn new(first: u64, payloads: Vec<Bytes>, unix_ms: u64, place: Place) -> Self {
+        let handles = payloads.len() * size_of::<Bytes>();
+        let bytes = payloads.iter().map(Bytes::len).sum::<usize>() + handles;
+        Self { first, payloads, unix_ms, place, bytes }
+    }
+
+    /// Position of the first payload behind this frame.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.payloads.len() as u64
+    }
+}
+
+/// One file of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) first: u64,
+    /// `None` if its header is damaged.
+    pub(super) salt: Option<u64>,
+    /// Bytes it takes on disk.
+    pub(super) bytes: u64,
+    /// Its durable frames end here, as far as that is known; else the length of the file.
+    pub(super) used: u64,
+    pub(super) unix_ms: u64,
+}
+
+/// What a reader may read of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) segment: Segment,
+    /// Position behind its last durable one: a frame that reaches further was refused, and its
+    /// positions were given to another in a later segment.
+    pub(super) until: u64,
+}
+
+/// The log.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    segments: VecDeque<Segment>,
+    /// The last durable position; 0 in a new queue.
+    end: u64,
+    /// Bytes of the file that was prepared to become the next segment.
+    spare_bytes: u64,
+    ring: VecDeque<Arc<Frame>>,
+    ring_bytes: usize,
+}
+
+impl Log {
+    pub(super) fn new(segments: impl IntoIterator<Item = Segment>, end: u64) -> Self {
+        Self { segments: segments.into_iter().collect(), end, ..Self::default() }
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.spare_bytes + self.segments.iter().map(|segment| segment.bytes).sum::<u64>()
+    }
+
+    pub(super) fn set_spare(&mut self, bytes: u64) {
+        self.spare_bytes = bytes;
+    }
+
+    /// Adds a segment behind the others. One of the same name held no durable payload and was
+    /// replaced by it.
+    pub(super) fn add(&mut self, new: Segment) {
+        self.segments.pop_back_if(|last| last.first == new.first);
+        self.segments.push_back(new);
+    }
+
+    /// A frame of `count` payloads is durable at `place`.
+    pub(super) fn extend(&mut self, place: Place, count: u64) {
+        self.end += count;
+        let segment = self.segments.back_mut().filter(|last| last.first == place.segment);
+        if let Some(segment) = segment {
+            segment.used = place.offset + place.bytes;
+        }
+    }
+
+    /// The segment that holds a durable position, or else the first one behind it.
+    pub(super) fn span(&self, position: u64) -> Option<Span> {
+        if position > self.end {
+            return None;
+        }
+        let behind = self.segments.partition_point(|segment| segment.first <= position);
+        let at = behind.saturating_sub(1);
+        let segment = *self.segments.get(at)?;
+        let until = self.segments.get(at + 1).map_or(self.end + 1, |next| next.first);
+        Some(Span { segment, until })
+    }
+
+    /// The first position still on disk; the next one to come if there is none.
+    pub(super) fn first(&self) -> u64 {
+        self.segments.front().map_or(self.end + 1, |segment| segment.first)
+    }
+
+    /// The oldest segment, if all of it is settled up to `watermark`; never the newest.
+    pub(super) fn removable(&self, watermark: u64) -> Option<Segment> {
+        let next = self.segments.get(1)?;
+        self.segments.front().filter(|_| next.first <= watermark + 1).copied()
+    }
+
+    /// The oldest segment is gone.
+    pub(super) fn forget(&mut self, removed: &Segment) {
+        self.segments.pop_front_if(|front| front == removed);
+    }
+
+    /// Bytes of frames from a place to the end.
+    pub(super) fn bytes_from(&self, segment: u64, offset: u64) -> u64 {
+        let from = self.segments.partition_point(|one| one.first < segment);
+        let length = |one: &Segment| {
+            let skipped = if one.first == segment { offset } else { segment::HEADER_BYTES };
+            one.used.saturating_sub(skipped)
+        };
+        self.segments.range(from..).map(length).sum()
+    }
+
+    /// About where a position lies and when it was committed, from the segments alone.
+    pub(super) fn guess(&self, position: u64) -> Option<(u64, u64, u64)> {
+        let Span { segment, until } = self.span(position)?;
+        let count = u128::from(until.saturating_sub(segment.first).max(1));
+        let before = u128::from(position.saturating_sub(segment.first));
+        let bytes = u128::from(segment.used.saturating_sub(segment::HEADER_BYTES));
+        let offset = u64::try_from(bytes * before / count).unwrap_or(0);
+        Some((segment.first, segment::HEADER_BYTES + offset, segment.unix_ms))
+    }
+
+    /// Keeps a frame in memory, as far as `bytes_max` and the slowest of the readers that have been
+    /// given everything before `unread` allow.
+    pub(super) fn remember(&mut self, frame: Arc<Frame>, bytes_max: usize) {
+        self.ring_bytes += frame.bytes;
+        self.ring.push_back(frame);
+        while self.ring_bytes > bytes_max && self.ring.len() > 1 {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets the frames that every reader was given: all before `unread`.
+    pub(super) fn forget_read(&mut self, unread: u64) {
+        while self.ring.front().is_some_and(|frame| frame.end() <= unread) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(frame) = self.ring.pop_front() {
+            self.ring_bytes -= frame.bytes;
+        }
+    }
+
+    /// The frames in memory from the one that holds `position` on, up to about `bytes`.
+    pub(super) fn recent(&self, position: u64, bytes: usize) -> Vec<Arc<Frame>> {
+        let behind = self.ring.partition_point(|frame| frame.first <= position);
+        let from = behind.saturating_sub(1);
+        let holds =
+            self.ring.get(from).is_some_and(|frame| (frame.first..frame.end()).contains(&position));
+        let mut taken = 0;
+        let frames = self.ring.iter().skip(if holds { from } else { self.ring.len() });
+        let within = |frame: &&Arc<Frame>| {
+            let fits = taken < bytes;
+            taken += frame.bytes;
+            fits
+        };
+        frames.take_while(within).cloned().collect()
+    }
+
+    /// When the frame in memory that holds a position was committed.
+    pub(super) fn recent_unix_ms(&self, position: u64) -> Option<u64> {
+        let frames = self.recent(position, 1);
+        frames.first().map(|frame| frame.unix_ms)
+    }
+}

@@ -1,0 +1,87 @@
+//! The way out, as other rooms see it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, TryLockError};
+
+use super::cursor::How;
+use super::error::AppendError;
+use super::feed::{Feed, Turn};
+use super::group::{Budget, Position, Settled, Stored};
+use super::ledger::Ledger;
+use super::store::{Store, lock};
+use crate::base::tasks;
+
+/// Gives one destination what is durable and not yet settled, in order.
+pub struct Reader {
+    store: Arc<Store>,
+    /// Index of its books in the store.
+    at: usize,
+    destination: String,
+    /// Locked for long only by a read whose caller went away.
+    feed: Arc<Mutex<Feed>>,
+}
+
+impl Reader {
+    pub(super) fn new(store: Arc<Store>, at: usize, destination: &str) -> Self {
+        let feed = Arc::new(Mutex::new(Feed::new(Arc::clone(&store), at)));
+        Self { store, at, destination: destination.to_owned(), feed }
+    }
+
+    /// The destination it reads for.
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    /// The next payloads, each given once per opening. Waits until there is at least one, and as
+    /// long as too many given ones are not settled. Damage on disk is counted, set aside and
+    /// passed. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`] when the disk cannot be read now, [`AppendError::Closed`] when the
+    /// queue was closed and everything in it was given.
+    pub async fn next(&mut self, budget: Budget) -> Result<Vec<Stored>, AppendError> {
+        loop {
+            let turn = match self.feed.try_lock() {
+                Ok(mut feed) => feed.turn(budget),
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().turn(budget),
+                Err(TryLockError::WouldBlock) => Turn::Read,
+            };
+            match turn {
+                Turn::Give(stored) => return Ok(stored),
+                Turn::End => return Err(AppendError::Closed),
+                Turn::Read => self.read().await?,
+                Turn::Wait => match self.store.books.get(self.at) {
+                    Some(books) => books.wake.notified().await,
+                    None => return Err(AppendError::Closed),
+                },
+            }
+        }
+    }
+
+    /// Settles payloads that were given out, in any order. The cursor is saved later, within
+    /// [`crate::queue::Settings::cursor_save_after`]; settling twice changes nothing.
+    pub fn settle(&self, positions: &[Position], how: Settled) {
+        if let Some(books) = self.store.books.get(self.at) {
+            let positions = positions.iter().map(|position| position.0);
+            self.store.settle(books, positions, How::By(how));
+        }
+    }
+
+    /// The books of this destination.
+    pub fn ledger(&self) -> Ledger {
+        let books = self.store.books.get(self.at);
+        books.map_or_else(Ledger::default, |books| self.store.ledger_of(books))
+    }
+
+    async fn read(&self) -> Result<(), AppendError> {
+        let feed = Arc::clone(&self.feed);
+        let read = tasks::blocking(move || lock(&feed).read()).await;
+        read.map_err(|error| AppendError::Disk(error.to_string()))
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({}, {})", self.store.settings.stream, self.destination)
+    }
+}

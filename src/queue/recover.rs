@@ -1,0 +1,273 @@
+//! Opening: looks at the newest segment only, cuts what a crash left half written, and finds out
+//! where each destination stands.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::books::Books;
+use super::cursor::{Cursor, How};
+use super::cursor_file::{self, CursorFile, Found};
+use super::error::OpenError;
+use super::folder;
+use super::frame::{self, SNAPSHOT};
+use super::log::{Log, Segment};
+use super::marks::MarkTable;
+use super::metrics::StreamMetrics;
+use super::roll::Active;
+use super::segment;
+use super::settings::{Limits, Settings};
+use super::store::{CURSORS, Parts, QUARANTINE, Store};
+use super::walk::{self, Step, Window};
+use crate::base::clock::Clock;
+use crate::base::disk::{DiskFile, Kind, Open, SharedDisk, is_full, read_full_at};
+use crate::telemetry::Metrics;
+
+/// What opening begins with.
+pub(super) struct Opening<'a> {
+    pub(super) disk: SharedDisk,
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) destinations: &'a [String],
+    pub(super) metrics: &'a Metrics,
+}
+
+/// What a segment holds.
+#[derive(Debug)]
+struct Scan {
+    /// Its last position that can be read; the one before its first if there is none.
+    end: u64,
+    /// Its good frames end here.
+    used: u64,
+    /// The last good frame: offset and length.
+    last: Option<(u64, u64)>,
+    /// A footer says that nothing follows.
+    is_sealed: bool,
+    /// The table of marks it begins with could be read.
+    has_snapshot: bool,
+    /// Something stands behind the last good frame.
+    is_torn: bool,
+}
+
+impl Opening<'_> {
+    /// Opens; the second value is the segment to go on with, if there is one.
+    pub(super) fn run(self) -> Result<(Arc<Store>, Option<Active>), OpenError> {
+        let folder = self.settings.folder.clone();
+        let io = |source| OpenError::Io { folder: folder.clone(), source };
+        let disk = Arc::clone(&self.disk);
+        let mut segments = folder::survey(disk.as_ref(), &folder)?;
+        let cursors = folder.join(CURSORS);
+        disk.create_folders(&cursors).map_err(io)?;
+        let found = self.find_cursors(&cursors)?;
+        let highest = found.iter().filter_map(|(_, found)| match found {
+            Found::Cursor(cursor, _) => Some(cursor.highest()),
+            _ => None,
+        });
+        let highest = highest.max().unwrap_or(0);
+
+        let (marks, scan) = self.scan_newest(&segments).map_err(io)?;
+        let mut active = None;
+        if let (Some(scan), Some(newest)) = (&scan, segments.last_mut()) {
+            newest.used = scan.used;
+            // Positions a cursor knows are taken, even if the log has lost them.
+            if !scan.is_sealed && scan.has_snapshot && highest <= scan.end && newest.salt.is_some()
+            {
+                newest.bytes = newest.bytes.max(self.limits.segment_bytes);
+                active = self.go_on(newest, scan).map_err(io)?;
+            }
+        }
+        let end = scan.map_or(0, |scan| scan.end).max(highest);
+        let log = Log::new(segments, end);
+        let books = self.books(&cursors, found, &log)?;
+        let Self { disk, settings, limits, clock, metrics, .. } = self;
+        let metrics = StreamMetrics::new(metrics, &settings.stream);
+        let store = Store::new(Parts { disk, settings, limits, clock, books, log, marks, metrics });
+        Ok((store, active))
+    }
+
+    /// The table of marks, and what the newest segment holds.
+    fn scan_newest(&self, segments: &[Segment]) -> io::Result<(MarkTable, Option<Scan>)> {
+        let mut table = MarkTable::default();
+        let Some((newest, older)) = segments.split_last() else { return Ok((table, None)) };
+        let scan = self.scan(newest, u64::MAX / 2, &mut table)?;
+        if scan.has_snapshot {
+            return Ok((table, Some(scan)));
+        }
+        // The copy of the table is damaged: the last good one, and every change since. What was
+        // in the damaged frame is missing; a source that finds an older mark sends again.
+        let mut begin = older.len();
+        while begin > 0 {
+            begin -= 1;
+            table = MarkTable::default();
+            let mut has_snapshot = false;
+            for (at, segment) in segments.iter().enumerate().skip(begin) {
+                let until = segments.get(at + 1).map_or(u64::MAX / 2, |next| next.first);
+                let scan = self.scan(segment, until, &mut table)?;
+                has_snapshot |= at == begin && scan.has_snapshot;
+            }
+            if has_snapshot {
+                break;
+            }
+        }
+        Ok((table, Some(scan)))
+    }
+
+    fn scan(&self, segment: &Segment, until: u64, table: &mut MarkTable) -> io::Result<Scan> {
+        let path = self.settings.folder.join(segment::name(segment.first));
+        let file = self.disk.open(&path, Open::Read)?;
+        let window = Window::new(file, self.limits.read_bytes, segment.bytes);
+        let mut walk = walk::from_start(window, segment);
+        let mut scan = Scan {
+            end: segment.first - 1,
+            used: segment::HEADER_BYTES.min(segment.bytes),
+            last: None,
+            is_sealed: false,
+            has_snapshot: false,
+            is_torn: false,
+        };
+        loop {
+            match walk.step(until)? {
+                Step::Frame { header, offset } => {
+                    let body = if header.is_known() { walk.body(&header, offset)? } else { None };
+                    let marks = body.and_then(|body| frame::marks(&header, &body));
+                    let Some(marks) = marks else {
+                        scan.is_torn = true;
+                        continue;
+                    };
+                    if header.has(SNAPSHOT) {
+                        *table = MarkTable::default();
+                        scan.has_snapshot = true;
+                    }
+                    table.apply(marks);
+                    scan.end = header.end() - 1;
+                    scan.used = offset + header.total_bytes();
+                    scan.last = Some((offset, header.total_bytes()));
+                    scan.is_torn = false;
+                }
+                Step::Damage { .. } => scan.is_torn = true,
+                Step::Footer => {
+                    scan.is_sealed = true;
+                    scan.end = scan.end.max(walk.expect - 1);
+                    return Ok(scan);
+                }
+                Step::End { blank } => {
+                    scan.is_torn |= !blank;
+                    return Ok(scan);
+                }
+            }
+        }
+    }
+
+    /// Prepares the newest segment for more. Only its last frame can be unsynced, or synced in
+    /// vain before the process ended: it is written once more, with an end behind it, and synced.
+    fn go_on(&self, segment: &Segment, scan: &Scan) -> io::Result<Option<Active>> {
+        if scan.is_torn {
+            info!(stream = %self.settings.stream, segment = %segment::name(segment.first),
+                offset = scan.used, "the newest segment ends in a half written frame, which is cut");
+        }
+        let path = self.settings.folder.join(segment::name(segment.first));
+        let file = self.disk.open(&path, Open::Write)?;
+        let synced = rewrite_end(file.as_ref(), segment, scan)
+            .and_then(|()| self.disk.sync_folder(&self.settings.folder));
+        match synced {
+            Ok(()) => Ok(Some(Active::new(file, *segment))),
+            // Reading must go on, or room will never come: a new segment begins when there is.
+            Err(error) if is_full(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every cursor in the folder, by file name.
+    fn find_cursors(&self, folder: &Path) -> Result<Vec<(String, Found)>, OpenError> {
+        let io = |source| OpenError::Io { folder: self.settings.folder.clone(), source };
+        let mut all = Vec::new();
+        for listed in self.disk.list(folder).map_err(io)? {
+            if listed.kind == Kind::Folder || !listed.name.ends_with(cursor_file::SUFFIX) {
+                continue;
+            }
+            let file = folder.join(&listed.name);
+            let found = CursorFile::find(self.disk.as_ref(), &file).map_err(io)?;
+            if let Found::Foreign(version) = found {
+                let why = format!("its format is version {version}, this weir reads 1");
+                return Err(OpenError::Foreign { file, why });
+            }
+            all.push((listed.name, found));
+        }
+        Ok(all)
+    }
+
+    /// The books of every destination, in the order they were asked for.
+    fn books(
+        &self,
+        folder: &Path,
+        mut found: Vec<(String, Found)>,
+        log: &Log,
+    ) -> Result<Vec<Books>, OpenError> {
+        let io = |source| OpenError::Io { folder: self.settings.folder.clone(), source };
+        let mut all = Vec::new();
+        for destination in self.destinations {
+            let name = cursor_file::name(destination);
+            let at = found.iter().position(|(known, _)| *known == name);
+            let found = at.map_or(Found::Nothing, |at| found.swap_remove(at).1);
+            let (mut cursor, file) = match found {
+                Found::Cursor(cursor, file) => (cursor, file),
+                Found::Damaged | Found::Foreign(_) => {
+                    let cursor = Cursor::new(log.first() - 1);
+                    (cursor.clone(), self.replace(folder, &name, &cursor).map_err(io)?)
+                }
+                Found::Nothing => {
+                    let cursor = Cursor::new(log.end());
+                    let file = CursorFile::create(self.disk.as_ref(), &folder.join(&name), &cursor);
+                    (cursor, file.map_err(io)?)
+                }
+            };
+            self.drop_missing(destination, &mut cursor, log.first());
+            all.push(Books::new(destination.clone(), cursor, file));
+        }
+        for (name, found) in found {
+            if let Found::Cursor(cursor, _) = found {
+                let waiting = log.end().saturating_sub(cursor.watermark() + cursor.ahead());
+                warn!(stream = %self.settings.stream, cursor = name, waiting,
+                    "a cursor's destination is not configured any more; segments do not wait for it");
+            }
+        }
+        Ok(all)
+    }
+
+    /// What is not on disk any more and was not settled was dropped while this destination was
+    /// not configured, or by somebody who removed files.
+    fn drop_missing(&self, destination: &str, cursor: &mut Cursor, first: u64) {
+        let before = cursor.counts().dropped;
+        cursor.settle_range(cursor.watermark() + 1, first, How::Dropped);
+        let dropped = cursor.counts().dropped - before;
+        if dropped > 0 {
+            warn!(problem = "records-dropped", stream = %self.settings.stream, destination, dropped,
+                "segments went before this destination had read them");
+        }
+    }
+
+    /// Sets a damaged cursor aside and begins anew with everything that is on disk.
+    fn replace(&self, folder: &Path, name: &str, cursor: &Cursor) -> io::Result<CursorFile> {
+        warn!(problem = "cursor-damaged", stream = %self.settings.stream, cursor = name,
+            "both copies of a cursor are damaged; everything on disk is delivered again");
+        let aside = self.settings.folder.join(QUARANTINE);
+        self.disk.create_folders(&aside)?;
+        self.disk.rename(&folder.join(name), &aside.join(name))?;
+        CursorFile::create(self.disk.as_ref(), &folder.join(name), cursor)
+    }
+}
+
+fn rewrite_end(file: &dyn DiskFile, segment: &Segment, scan: &Scan) -> io::Result<()> {
+    let (offset, bytes) = scan.last.unwrap_or((scan.used, 0));
+    let mut end = vec![0; frame::in_memory(bytes)];
+    let read = read_full_at(file, &mut end, offset)?;
+    end.truncate(read);
+    if scan.used + frame::HEADER_BYTES as u64 <= segment.bytes {
+        end.resize(end.len() + frame::HEADER_BYTES, 0);
+    }
+    file.write_all_at(&end, offset)?;
+    file.sync()
+}

@@ -1,0 +1,308 @@
+//! From one segment to the next: a file gets a segment's name only when its header, the table of
+//! marks and its first frame are synced. What has no such name is never read.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::error::AppendError;
+use super::frame::{self, Builder, FOOTER, SNAPSHOT};
+use super::log::{Place, Segment};
+use super::segment;
+use super::store::Store;
+use crate::base::disk::{DiskFile, Open, is_full};
+use crate::base::random;
+
+/// The segment that takes frames.
+pub(super) struct Active {
+    file: Box<dyn DiskFile>,
+    segment: Segment,
+    /// The next frame goes here; everything before is durable.
+    offset: u64,
+}
+
+/// A file that can become the next segment.
+struct Spare {
+    file: Box<dyn DiskFile>,
+    name: String,
+    bytes: u64,
+}
+
+/// Makes segments.
+pub(super) struct Rolls {
+    store: Arc<Store>,
+    spare: Option<Spare>,
+    /// Left behind by a roll, with the position that follows; they get a footer when nobody waits.
+    ended: Vec<(Active, u64)>,
+    spare_count: u64,
+    /// When free space was looked up, and what it was.
+    free: Option<(Instant, u64)>,
+    spare_refused: Option<Instant>,
+}
+
+/// Free space is looked up, and a spare that could not be made is tried again, at most this often.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Files are made in whole blocks.
+const BLOCK_BYTES: u64 = 4096;
+
+impl Active {
+    /// The newest segment, found whole at opening.
+    pub(super) fn new(file: Box<dyn DiskFile>, segment: Segment) -> Self {
+        Self { file, segment, offset: segment.used }
+    }
+
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.offset + bytes <= self.segment.bytes
+    }
+
+    /// One write, one sync. After an error nothing behind `offset` may be trusted.
+    pub(super) fn append(&mut self, store: &Store, builder: &mut Builder) -> io::Result<Place> {
+        let salt = self.segment.salt.unwrap_or_default();
+        self.file.write_all_at(builder.sealed_for(salt), self.offset)?;
+        let started = Instant::now();
+        self.file.sync()?;
+        store.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+        let (offset, bytes) = (self.offset, builder.header().total_bytes());
+        self.offset += bytes;
+        Ok(Place { segment: self.segment.first, salt, offset, bytes })
+    }
+
+    /// Says on disk that nothing follows. Nobody depends on it but those who look at one file.
+    fn end(&self, next: u64, unix_ms: u64) -> io::Result<()> {
+        let mut footer = Builder::default();
+        footer.begin(next, unix_ms, FOOTER);
+        footer.finish();
+        let bytes = footer.sealed_for(self.segment.salt.unwrap_or_default());
+        let bytes = bytes.get(..frame::HEADER_BYTES).unwrap_or(bytes);
+        self.file.write_all_at(bytes, self.offset)?;
+        self.file.sync()
+    }
+}
+
+impl Rolls {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self {
+            store,
+            spare: None,
+            ended: Vec::new(),
+            spare_count: 0,
+            free: None,
+            spare_refused: None,
+        }
+    }
+
+    /// Begins a new segment with the built frame. The outer refusal is about room and final; the
+    /// inner error is about one file, and another may do.
+    pub(super) fn roll(
+        &mut self,
+        active: &mut Option<Active>,
+        builder: &mut Builder,
+    ) -> Result<io::Result<Place>, AppendError> {
+        let header = segment::Header {
+            first: builder.header().first,
+            salt: new_salt(),
+            unix_ms: builder.header().unix_ms,
+        };
+        let start = self.start_of(&header);
+        let frame_bytes = builder.header().total_bytes() + frame::HEADER_BYTES as u64;
+        let needed = (start.len() as u64 + frame_bytes).next_multiple_of(BLOCK_BYTES);
+        let spare = match self.take_spare(needed)? {
+            Ok(spare) => spare,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Err(error) =
+            self.fill_and_name(&spare, header.first, &start, builder.sealed_for(header.salt))
+        {
+            return Ok(Err(error));
+        }
+        let (offset, bytes) = (start.len() as u64, builder.header().total_bytes());
+        let segment = Segment {
+            first: header.first,
+            salt: Some(header.salt),
+            bytes: spare.bytes,
+            used: offset + bytes,
+            unix_ms: header.unix_ms,
+        };
+        self.store.log().add(segment);
+        let before = active.replace(Active::new(spare.file, segment));
+        self.ended.extend(before.map(|before| (before, header.first)));
+        Ok(Ok(Place { segment: header.first, salt: header.salt, offset, bytes }))
+    }
+
+    /// Refuses when the disk is fuller than the operator wants it.
+    pub(super) fn check_floor(&mut self) -> Result<(), AppendError> {
+        self.check_free(0, LOOK_AGAIN_AFTER)
+    }
+
+    /// An error of the disk as those who append are told.
+    pub(super) fn in_words(&self, error: &io::Error) -> AppendError {
+        if is_full(error) {
+            let folder = &self.store.settings.folder;
+            AppendError::DiskFull { free_bytes: self.store.disk.free_bytes(folder).unwrap_or(0) }
+        } else {
+            AppendError::Disk(error.to_string())
+        }
+    }
+
+    /// What can be done while nobody waits: footers, and the next segment prepared, so that a full
+    /// disk is met before anybody needs it.
+    pub(super) fn tidy(&mut self, active: Option<&Active>) {
+        for (ended, next) in self.ended.drain(..) {
+            if let Err(why) = ended.end(next, self.store.clock.unix_ms()) {
+                debug!(%why, "a sealed segment got no footer; its end is known from the next one");
+            }
+        }
+        let half_full = active.is_some_and(|active| active.offset > active.segment.bytes / 2);
+        let refused = self.spare_refused.is_some_and(|at| at.elapsed() < LOOK_AGAIN_AFTER);
+        if !half_full || refused || self.spare.is_some() {
+            return;
+        }
+        let bytes = self.store.limits.segment_bytes;
+        let fits = self.store.log().used_bytes() + bytes <= self.store.limits.max_bytes;
+        let made = fits && self.check_free(bytes, LOOK_AGAIN_AFTER).is_ok() && self.prepare(bytes);
+        self.spare_refused = (!made).then(Instant::now);
+    }
+
+    fn prepare(&mut self, bytes: u64) -> bool {
+        let made = self.make(bytes).and_then(|spare| {
+            let (disk, folder) = (&self.store.disk, &self.store.settings.folder);
+            let synced = spare.file.sync().and_then(|()| disk.sync_folder(folder));
+            synced.inspect_err(|_| self.drop_file(&spare)).map(|()| spare)
+        });
+        match made {
+            Ok(spare) => {
+                self.store.log().set_spare(spare.bytes);
+                self.spare = Some(spare);
+                true
+            }
+            Err(why) => {
+                debug!(%why, "the next segment could not be prepared; it is tried again");
+                false
+            }
+        }
+    }
+
+    /// A file of at least `needed` bytes: the prepared one, or a new one.
+    fn take_spare(&mut self, needed: u64) -> Result<io::Result<Spare>, AppendError> {
+        if self.spare.as_ref().is_some_and(|spare| spare.bytes >= needed) {
+            self.store.log().set_spare(0);
+            if let Some(spare) = self.spare.take() {
+                return Ok(Ok(spare));
+            }
+        }
+        let bytes = needed.max(self.store.limits.segment_bytes);
+        self.make_room(bytes)?;
+        self.check_free(bytes, Duration::ZERO)?;
+        Ok(self.make(bytes))
+    }
+
+    /// Sees to it that `bytes` more stay within the bound.
+    fn make_room(&mut self, bytes: u64) -> Result<(), AppendError> {
+        let max_bytes = self.store.limits.max_bytes;
+        let fits = |store: &Store| store.log().used_bytes() + bytes <= max_bytes;
+        if fits(&self.store) {
+            return Ok(());
+        }
+        if let Some(spare) = self.spare.take() {
+            self.drop_file(&spare);
+            self.store.log().set_spare(0);
+        }
+        if !fits(&self.store)
+            && let Err(why) = self.store.save()
+        {
+            debug!(%why, "cursors could not be saved to make room");
+        }
+        if fits(&self.store) {
+            return Ok(());
+        }
+        Err(AppendError::Full { used_bytes: self.store.log().used_bytes(), max_bytes })
+    }
+
+    /// Refuses if `bytes` more would leave less free than the operator wants. What was looked up
+    /// within `age` is believed.
+    fn check_free(&mut self, bytes: u64, age: Duration) -> Result<(), AppendError> {
+        let known = self.free.filter(|(at, _)| at.elapsed() < age).map(|(_, free)| free);
+        let free_bytes = known.or_else(|| {
+            // A file system that cannot tell is believed to have room; the write will show.
+            let free = self.store.disk.free_bytes(&self.store.settings.folder).ok()?;
+            self.free = Some((Instant::now(), free));
+            Some(free)
+        });
+        match free_bytes {
+            Some(free_bytes) if free_bytes < self.store.limits.min_free_disk + bytes => {
+                Err(AppendError::DiskFull { free_bytes })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn make(&mut self, bytes: u64) -> io::Result<Spare> {
+        self.spare_count += 1;
+        let name = segment::spare_name(self.spare_count);
+        let path = self.store.settings.folder.join(&name);
+        let file = self.store.disk.open(&path, Open::CreateNew)?;
+        let spare = Spare { file, name, bytes };
+        match spare.file.reserve(bytes) {
+            Ok(()) => Ok(spare),
+            Err(error) => {
+                self.drop_file(&spare);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes a file that did not become a segment. What stays behind is removed at opening.
+    fn drop_file(&self, spare: &Spare) {
+        if let Err(why) = self.store.disk.remove(&self.store.settings.folder.join(&spare.name)) {
+            debug!(%why, file = spare.name, "a spare file could not be removed");
+        }
+    }
+
+    /// A segment's header, and the table of marks as its first frame.
+    fn start_of(&self, header: &segment::Header) -> Vec<u8> {
+        let mut snapshot = Builder::default();
+        snapshot.begin(header.first, header.unix_ms, SNAPSHOT);
+        for (name, value) in self.store.marks().iter() {
+            snapshot.mark(name, Some(value));
+        }
+        snapshot.finish();
+        let mut start = header.encode().to_vec();
+        start.resize(frame::in_memory(segment::HEADER_BYTES), 0);
+        start.extend_from_slice(snapshot.sealed_for(header.salt));
+        start.truncate(start.len() - frame::HEADER_BYTES);
+        start
+    }
+
+    /// Writes everything, syncs it, and only then gives it the name of a segment. If there is one
+    /// of that name, it holds no payload, and its marks stand in the new one: it is replaced in
+    /// one step. After an error behind the renaming the name stays, for the same reason; what is
+    /// under it has no durable payload, and the next attempt replaces it.
+    fn fill_and_name(
+        &self,
+        spare: &Spare,
+        first: u64,
+        start: &[u8],
+        frame: &[u8],
+    ) -> io::Result<()> {
+        let (disk, folder) = (self.store.disk.as_ref(), &self.store.settings.folder);
+        let written = spare
+            .file
+            .write_all_at(start, 0)
+            .and_then(|()| spare.file.write_all_at(frame, start.len() as u64))
+            .and_then(|()| spare.file.sync())
+            .and_then(|()| disk.rename(&folder.join(&spare.name), &self.store.path_of(first)));
+        if written.is_err() {
+            self.drop_file(spare);
+        }
+        written.and_then(|()| disk.sync_folder(folder))
+    }
+}
+
+/// Random, so that frames of another file or of another life of this one are not taken for its own.
+fn new_salt() -> u64 {
+    let bytes = random::bits().to_le_bytes();
+    bytes.first_chunk().map_or(1, |low| u64::from_le_bytes(*low))
+}

@@ -1,0 +1,109 @@
+//! A segment's header and its name: one file of frames (docs/DISK_FORMAT.md).
+
+use super::cut::Cut;
+
+/// The first frame stands here; the header itself is shorter, the rest is zero.
+pub(super) const HEADER_BYTES: u64 = 4096;
+/// So much of the header is written and checked.
+pub(super) const USED_BYTES: usize = 64;
+const CHECKED_BYTES: usize = USED_BYTES - 4;
+
+const MAGIC: [u8; 8] = *b"weirseg\0";
+/// The version this weir writes, and the only one it reads.
+const VERSION: u16 = 1;
+
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Position of the first payload that may stand in it.
+    pub(super) first: u64,
+    /// Random; stands in each of its frames.
+    pub(super) salt: u64,
+    pub(super) unix_ms: u64,
+}
+
+/// What the first bytes of a file turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Good(Header),
+    /// Ours, but its checksum does not fit, or it is cut off, or zero.
+    Damaged,
+    /// Of another program or of a weir that knows more; in words.
+    Foreign(String),
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> [u8; USED_BYTES] {
+        let mut bytes = Vec::with_capacity(USED_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&0_u16.to_le_bytes());
+        bytes.extend_from_slice(&0_u32.to_le_bytes());
+        bytes.extend_from_slice(&self.first.to_le_bytes());
+        bytes.extend_from_slice(&self.salt.to_le_bytes());
+        bytes.extend_from_slice(&self.unix_ms.to_le_bytes());
+        bytes.resize(CHECKED_BYTES, 0);
+        bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.try_into().expect("the fields above are 64 bytes long")
+    }
+
+    /// Judges the first bytes of a file.
+    pub(super) fn read(bytes: &[u8]) -> Read {
+        if bytes.starts_with(&MAGIC) {
+            return Self::checked(bytes).unwrap_or(Read::Damaged);
+        }
+        let start = bytes.get(..USED_BYTES).unwrap_or(bytes);
+        // One turned bit in the magic is damage; another magic is another program.
+        let differs = start.iter().zip(MAGIC).filter(|(there, ours)| *there != ours).count();
+        if differs <= 1 || start.iter().all(|byte| *byte == 0) {
+            return Read::Damaged;
+        }
+        Read::Foreign("it does not begin like a segment; move it out of the folder".into())
+    }
+
+    fn checked(bytes: &[u8]) -> Option<Read> {
+        let (checked, rest) = bytes.split_at_checked(CHECKED_BYTES)?;
+        if Cut(rest).u32()? != crc32c::crc32c(checked) {
+            return None;
+        }
+        let mut cut = Cut(checked);
+        cut.bytes(MAGIC.len())?;
+        let version = cut.u16()?;
+        let _reserved = cut.u16()?;
+        let flags = cut.u32()?;
+        if version != VERSION {
+            let why = format!("its format is version {version}, this weir reads {VERSION}");
+            return Some(Read::Foreign(why));
+        }
+        if flags != 0 {
+            let why = format!("it uses features {flags:#x}, which this weir does not know");
+            return Some(Read::Foreign(why));
+        }
+        Some(Read::Good(Self { first: cut.u64()?, salt: cut.u64()?, unix_ms: cut.u64()? }))
+    }
+}
+
+/// The name of the segment that begins with a position.
+pub(super) fn name(first: u64) -> String {
+    format!("{first:020}.seg")
+}
+
+/// The position a segment's name says; `None` for other names.
+pub(super) fn parse_name(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 20)?;
+    let first = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
+    (1..u64::MAX / 2).contains(&first).then_some(first)
+}
+
+/// The name of a file that is no segment yet; what it holds is never read.
+pub(super) fn spare_name(number: u64) -> String {
+    format!("spare-{number}.seg")
+}
+
+/// Whether a name is one of [`spare_name`]'s.
+pub(super) fn is_spare(name: &str) -> bool {
+    let number = name.strip_prefix("spare-").and_then(|rest| rest.strip_suffix(".seg"));
+    number.is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}

@@ -1,0 +1,129 @@
+//! How a queue is kept, and the bounds that follow from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::frame;
+use super::segment;
+
+/// How one queue is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The queue's own folder: `state_dir/queue/<stream>`.
+    pub folder: PathBuf,
+    /// The stream's name, for logs and metric labels.
+    pub stream: String,
+    /// Most bytes its segments may take on disk; at least 4 MiB.
+    pub max_bytes: u64,
+    /// Bytes that must stay free on the file system.
+    pub min_free_disk: u64,
+    /// Longest time between a settlement and its save: the bound of duplicates after a crash.
+    pub cursor_save_after: Duration,
+}
+
+/// Every bound of an open queue, in one place.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    /// Most bytes of all segments together.
+    pub(super) max_bytes: u64,
+    /// Bytes that must stay free on the file system.
+    pub(super) min_free_disk: u64,
+    /// Size of an ordinary segment.
+    pub(super) segment_bytes: u64,
+    /// A frame takes groups up to this many bytes of body; a larger group is alone in its frame.
+    pub(super) frame_bytes: usize,
+    /// A frame takes at most this many groups.
+    pub(super) frame_groups: usize,
+    /// Most bytes of body in one group.
+    pub(super) group_bytes: usize,
+    /// Groups of so many bytes may wait for the committer; the next appender waits before them.
+    pub(super) waiting_bytes: usize,
+    /// Most names in the table of marks.
+    pub(super) mark_count: usize,
+    /// Most bytes of the table of marks: each new segment begins with a copy of it.
+    pub(super) mark_bytes: usize,
+    /// Positions a destination may be given without settling the oldest.
+    pub(super) window: u64,
+    /// Read from disk at once.
+    pub(super) read_bytes: usize,
+    /// The newest frames kept in memory for destinations that keep up.
+    pub(super) ring_bytes: usize,
+    /// Most bytes kept in `quarantine/`; damage beyond is counted, not copied.
+    pub(super) quarantine_bytes: u64,
+    /// The longest a frame waits for more groups.
+    pub(super) linger: Duration,
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// Below this a queue has no room for four segments of the least size.
+const QUEUE_BYTES_MIN: u64 = 4 * MIB;
+/// Three of the largest records (10 MiB each) may come in one group.
+const GROUP_BYTES_MAX: u64 = 32 * MIB;
+/// 64 Ki names of the usual length and value, about 250 bytes together.
+const MARK_TABLE_BYTES_MAX: u64 = 16 * MIB;
+
+impl Limits {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let max_bytes = settings.max_bytes.max(QUEUE_BYTES_MIN);
+        // Sixteen segments make the share that a slow destination holds for one record small.
+        let segment_bytes = (max_bytes / 16 / MIB * MIB).clamp(MIB, 64 * MIB);
+        Self::with_segments(max_bytes, segment_bytes, settings.min_free_disk)
+    }
+
+    /// The bounds that follow from the size of the queue and of its segments.
+    pub(super) fn with_segments(max_bytes: u64, segment_bytes: u64, min_free_disk: u64) -> Self {
+        let mark_bytes = (segment_bytes / 2).min(MARK_TABLE_BYTES_MAX);
+        // Two of the largest segments must fit: the newest is never removed, and the next must be
+        // possible beside it. Each holds its header, the table of marks, the frame, a footer.
+        let around = segment::HEADER_BYTES + mark_bytes + 4 * frame::HEADER_BYTES as u64 + 4 * KIB;
+        let group_bytes = (max_bytes / 2).saturating_sub(around).min(GROUP_BYTES_MAX);
+        Self {
+            max_bytes,
+            min_free_disk,
+            segment_bytes,
+            frame_bytes: frame::in_memory((segment_bytes / 4).min(MIB)),
+            frame_groups: 1024,
+            group_bytes: frame::in_memory(group_bytes),
+            waiting_bytes: frame::in_memory(8 * MIB),
+            mark_count: 1 << 16,
+            mark_bytes: frame::in_memory(mark_bytes),
+            window: 1 << 16,
+            read_bytes: frame::in_memory(256 * KIB),
+            ring_bytes: frame::in_memory((max_bytes / 4).min(4 * MIB)),
+            quarantine_bytes: (max_bytes / 4).max(MIB),
+            linger: Duration::from_millis(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(max_bytes: u64, segment_bytes: u64, group_bytes_min: u64) {
+        let settings = Settings {
+            folder: PathBuf::new(),
+            stream: String::new(),
+            max_bytes,
+            min_free_disk: 0,
+            cursor_save_after: Duration::ZERO,
+        };
+        let limits = Limits::of(&settings);
+        assert_eq!(limits.segment_bytes, segment_bytes);
+        assert!(limits.segment_bytes * 4 <= limits.max_bytes);
+        assert!(limits.group_bytes as u64 >= group_bytes_min, "{limits:?}");
+    }
+
+    #[test]
+    fn segments_are_1_to_64_mib_and_at_least_four_of_them_fit() {
+        check(0, MIB, MIB);
+        check(4 * MIB, MIB, MIB);
+        check(24 * MIB, MIB, 11 * MIB);
+        check(100 * MIB, 6 * MIB, 32 * MIB);
+        check(1 << 30, 64 * MIB, 32 * MIB);
+        check(1 << 40, 64 * MIB, 32 * MIB);
+    }
+}

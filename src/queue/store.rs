@@ -1,0 +1,289 @@
+//! What the writer and the readers of one queue share.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::books::Books;
+use super::cursor::How;
+use super::error::AppendError;
+use super::ledger::Overview;
+use super::log::Log;
+use super::marks::MarkTable;
+use super::metrics::{Shown, StreamMetrics};
+use super::quarantine::Quarantine;
+use super::segment;
+use super::settings::{Limits, Settings};
+use crate::base::clock::Clock;
+use crate::base::disk::SharedDisk;
+use crate::base::tasks;
+
+/// The shared part of a queue.
+pub(super) struct Store {
+    pub(super) disk: SharedDisk,
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) books: Vec<Books>,
+    pub(super) quarantine: Quarantine,
+    pub(super) metrics: StreamMetrics,
+    log: Mutex<Log>,
+    marks: Mutex<MarkTable>,
+    trouble: Mutex<Option<Trouble>>,
+    removing: Mutex<()>,
+    is_closed: AtomicBool,
+    save_is_due: AtomicBool,
+}
+
+/// Why groups are refused at present.
+#[derive(Debug)]
+struct Trouble {
+    error: AppendError,
+    since: Instant,
+}
+
+/// What a store begins with.
+pub(super) struct Parts {
+    pub(super) disk: SharedDisk,
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) books: Vec<Books>,
+    pub(super) log: Log,
+    pub(super) marks: MarkTable,
+    pub(super) metrics: StreamMetrics,
+}
+
+/// A failed save of cursors is tried again after this, on top of the usual wait.
+const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl Store {
+    pub(super) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { disk, settings, limits, clock, books, log, marks, metrics } = parts;
+        let quarantine = Quarantine::new(
+            settings.folder.join(QUARANTINE),
+            settings.stream.clone(),
+            limits.quarantine_bytes,
+        );
+        Arc::new(Self {
+            disk,
+            settings,
+            limits,
+            clock,
+            books,
+            quarantine,
+            metrics,
+            log: Mutex::new(log),
+            marks: Mutex::new(marks),
+            trouble: Mutex::default(),
+            removing: Mutex::default(),
+            is_closed: false.into(),
+            save_is_due: false.into(),
+        })
+    }
+
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        lock(&self.log)
+    }
+
+    pub(super) fn marks(&self) -> MutexGuard<'_, MarkTable> {
+        lock(&self.marks)
+    }
+
+    pub(super) fn path_of(&self, first: u64) -> PathBuf {
+        self.settings.folder.join(segment::name(first))
+    }
+
+    pub(super) fn ledger_of(&self, books: &Books) -> super::Ledger {
+        books.ledger(&self.log)
+    }
+
+    /// Everything up to here was given to every reader.
+    pub(super) fn given_to_all(&self) -> u64 {
+        self.books.iter().map(Books::given).min().unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn wake_readers(&self) {
+        self.books.iter().for_each(|books| books.wake.notify_one());
+    }
+
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.wake_readers();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Settles positions of one destination and sees to it that this is saved in time.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        books: &Books,
+        positions: impl IntoIterator<Item = u64>,
+        how: How,
+    ) {
+        if books.settle(positions, how) > 0 {
+            books.wake.notify_one();
+            self.save_later(self.settings.cursor_save_after);
+        }
+    }
+
+    /// Saves the cursors after a while, once for all that change until then. Where no runtime
+    /// runs, nothing is saved before the next call or the close.
+    pub(super) fn save_later(self: &Arc<Self>, after: Duration) {
+        if self.save_is_due.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let store = Arc::downgrade(self);
+        let started = tasks::detached(async move {
+            sleep(after).await;
+            let Some(store) = store.upgrade() else { return };
+            tasks::blocking(move || store.save_now()).await;
+        });
+        if !started {
+            self.save_is_due.store(false, Ordering::Release);
+        }
+    }
+
+    fn save_now(self: Arc<Self>) {
+        self.save_is_due.store(false, Ordering::Release);
+        if let Err(why) = self.save() {
+            warn!(problem = "queue-cursor-unsaved", stream = %self.settings.stream, %why,
+                "cursors could not be saved; what they settle would be delivered again after a crash");
+            self.save_later(self.settings.cursor_save_after + SAVE_AGAIN_AFTER);
+        }
+    }
+
+    /// Saves the cursors that changed, and removes the segments nobody needs any more.
+    ///
+    /// # Errors
+    /// In words, what could not be saved; the others were.
+    pub(super) fn save(&self) -> Result<(), String> {
+        let mut faults = Vec::new();
+        for books in &self.books {
+            if let Err(error) = books.save(self.disk.as_ref()) {
+                let destination = &books.destination;
+                faults.push(format!("the cursor of `{destination}` cannot be saved: {error}"));
+            }
+        }
+        self.remove_settled();
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    }
+
+    /// Removes the segments that every saved cursor is past. Without destinations nothing goes:
+    /// nobody has taken anything then. That the names are gone is not synced: a segment that
+    /// comes back after a crash is settled as well, and goes again.
+    fn remove_settled(&self) {
+        let Some(watermark) = self.books.iter().map(Books::saved).min() else { return };
+        let _one_at_a_time = lock(&self.removing);
+        loop {
+            let Some(oldest) = self.log().removable(watermark) else { return };
+            match self.disk.remove(&self.path_of(oldest.first)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    warn!(stream = %self.settings.stream, segment = %segment::name(oldest.first),
+                        why = %error, "a settled segment cannot be removed; it is tried again");
+                    return;
+                }
+                Ok(()) | Err(_) => {}
+            }
+            self.log().forget(&oldest);
+            self.room_was_made();
+        }
+    }
+
+    fn room_was_made(&self) {
+        let mut trouble = lock(&self.trouble);
+        if trouble.as_ref().is_some_and(|one| matches!(one.error, AppendError::Full { .. })) {
+            self.end_trouble(&mut trouble);
+        }
+    }
+
+    /// Groups are refused: said when it begins, not again while it lasts.
+    pub(super) fn refused(&self, error: &AppendError, groups: u64) {
+        self.metrics.refused(reason(error), groups);
+        let mut trouble = lock(&self.trouble);
+        let since = trouble.as_ref().map(|one| one.since);
+        if since.is_none() {
+            warn!(problem = problem(error), stream = %self.settings.stream, why = %error,
+                "the queue refuses what comes in; nothing accepted is lost");
+        }
+        let since = since.unwrap_or_else(Instant::now);
+        *trouble = Some(Trouble { error: error.clone(), since });
+    }
+
+    /// A group was stored.
+    pub(super) fn stored(&self) {
+        let mut trouble = lock(&self.trouble);
+        if trouble.is_some() {
+            self.end_trouble(&mut trouble);
+        }
+    }
+
+    fn end_trouble(&self, trouble: &mut Option<Trouble>) {
+        if let Some(Trouble { error, since }) = trouble.take() {
+            let lasted = since.elapsed();
+            info!(problem = problem(&error), stream = %self.settings.stream, ?lasted,
+                "the queue takes groups again");
+        }
+    }
+
+    pub(super) fn trouble(&self) -> Option<AppendError> {
+        lock(&self.trouble).as_ref().map(|one| one.error.clone())
+    }
+}
+
+/// Where damaged ranges are copied to.
+pub(super) const QUARANTINE: &str = "quarantine";
+/// Where the cursors lie.
+pub(super) const CURSORS: &str = "cursors";
+
+impl Shown for Store {
+    fn stream(&self) -> &str {
+        &self.settings.stream
+    }
+
+    fn overview(&self) -> Overview {
+        let ledgers = self
+            .books
+            .iter()
+            .map(|books| (books.destination.clone(), books.ledger(&self.log)))
+            .collect();
+        let log = self.log();
+        Overview {
+            committed: log.end(),
+            used_bytes: log.used_bytes(),
+            max_bytes: self.limits.max_bytes,
+            ledgers,
+        }
+    }
+}
+
+/// Takes a lock; what a panicking holder left is whole, as every change is one assignment.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn problem(error: &AppendError) -> &'static str {
+    match error {
+        AppendError::Full { .. } => "queue-full",
+        AppendError::DiskFull { .. } => "disk-full",
+        AppendError::TooLarge { .. } => "group-too-large",
+        AppendError::Disk(_) => "disk-failed",
+        AppendError::Closed => "queue-closed",
+    }
+}
+
+fn reason(error: &AppendError) -> &'static str {
+    match error {
+        AppendError::Full { .. } => "full",
+        AppendError::DiskFull { .. } => "disk_full",
+        AppendError::TooLarge { .. } => "too_large",
+        AppendError::Disk(_) => "disk",
+        AppendError::Closed => "closed",
+    }
+}

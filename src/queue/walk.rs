@@ -1,0 +1,173 @@
+//! Walking a segment file from frame to frame, and past what is damaged, by a fixed budget.
+
+use std::io;
+
+use bytes::Bytes;
+
+use super::frame::{self, Header};
+use super::segment;
+use crate::base::disk::{DiskFile, read_full_at};
+
+/// A part of a file in memory.
+pub(super) struct Window {
+    file: Box<dyn DiskFile>,
+    start: u64,
+    bytes: Bytes,
+    /// Read at once, unless one frame is longer.
+    read_bytes: usize,
+    /// Nothing from here on is looked at.
+    end: u64,
+}
+
+impl Window {
+    pub(super) fn new(file: Box<dyn DiskFile>, read_bytes: usize, end: u64) -> Self {
+        Self { file, start: 0, bytes: Bytes::new(), read_bytes, end }
+    }
+
+    /// Lets more of the file be seen; what was seen before was durable and has not changed.
+    pub(super) fn reaches(&mut self, end: u64) {
+        self.end = self.end.max(end);
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Gives the file back, to copy from it.
+    pub(super) fn file(&self) -> &dyn DiskFile {
+        self.file.as_ref()
+    }
+
+    /// `length` bytes at `offset`; fewer at the end.
+    pub(super) fn at(&mut self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let wanted = self.end.saturating_sub(offset).min(length as u64);
+        let held = self.start..=self.start + self.bytes.len() as u64;
+        if !held.contains(&offset) || !held.contains(&(offset + wanted)) {
+            self.load(offset, length)?;
+        }
+        let from = frame::in_memory(offset - self.start).min(self.bytes.len());
+        let to = from.saturating_add(frame::in_memory(wanted)).min(self.bytes.len());
+        Ok(self.bytes.slice(from..to))
+    }
+
+    /// Moves to `offset`, keeping what overlaps.
+    fn load(&mut self, offset: u64, length: usize) -> io::Result<()> {
+        let left = self.end.saturating_sub(offset);
+        let size = frame::in_memory(left.min(length.max(self.read_bytes) as u64));
+        let mut bytes = vec![0; size];
+        let mut done = 0;
+        if let Some(skip) = offset.checked_sub(self.start)
+            && let Some(kept) = self.bytes.get(frame::in_memory(skip)..)
+            && let Some(room) = bytes.get_mut(..kept.len())
+        {
+            room.copy_from_slice(kept);
+            done = kept.len();
+        }
+        if let Some(rest) = bytes.get_mut(done..) {
+            let read = read_full_at(self.file.as_ref(), rest, offset + done as u64)?;
+            bytes.truncate(done + read);
+        }
+        (self.start, self.bytes) = (offset, bytes.into());
+        Ok(())
+    }
+}
+
+/// A place in a segment file: where the next frame should begin, and with which position.
+pub(super) struct Walk {
+    pub(super) window: Window,
+    /// `None` until the first good frame, if the segment's header is damaged.
+    salt: Option<u64>,
+    pub(super) offset: u64,
+    pub(super) expect: u64,
+}
+
+/// What stands at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A frame with a good header; the walk is behind it now.
+    Frame { header: Header, offset: u64 },
+    /// No good header; the walk is at the next one, whose first position is expected now.
+    Damage { offset: u64, bytes: u64 },
+    /// The segment was sealed here.
+    Footer,
+    /// No good header from here to the end; `blank` if there are only zeroes.
+    End { blank: bool },
+}
+
+impl Walk {
+    /// Begins at a frame of which the first position is known.
+    pub(super) fn new(window: Window, salt: Option<u64>, offset: u64, expect: u64) -> Self {
+        Self { window, salt, offset, expect }
+    }
+
+    /// Looks at this place and moves on. Frames that reach to `until` or beyond are not seen.
+    pub(super) fn step(&mut self, until: u64) -> io::Result<Step> {
+        let there = self.header_at(self.offset, until)?;
+        match there.filter(|header| header.first == self.expect) {
+            Some(header) if header.has(frame::FOOTER) => Ok(Step::Footer),
+            Some(header) => {
+                let offset = self.offset;
+                self.salt = Some(header.salt);
+                self.offset += header.total_bytes();
+                self.expect = header.end();
+                Ok(Step::Frame { header, offset })
+            }
+            None => self.resync(until),
+        }
+    }
+
+    /// The body of a frame; `None` if it is not what was written.
+    pub(super) fn body(&mut self, header: &Header, offset: u64) -> io::Result<Option<Bytes>> {
+        let start = offset + frame::HEADER_BYTES as u64;
+        let body = self.window.at(start, frame::in_memory(u64::from(header.body_bytes)))?;
+        Ok(Some(body).filter(|body| header.fits(body)))
+    }
+
+    /// The header at a place, if it may stand there.
+    fn header_at(&mut self, offset: u64, until: u64) -> io::Result<Option<Header>> {
+        let bytes = self.window.at(offset, frame::HEADER_BYTES)?;
+        let end = self.window.end();
+        Ok(Header::decode(&bytes).filter(|header| {
+            self.salt.is_none_or(|salt| salt == header.salt)
+                && header.first >= self.expect
+                && header.end() <= until
+                && offset + header.total_bytes() <= end
+        }))
+    }
+
+    /// Finds the next good header from here on.
+    fn resync(&mut self, until: u64) -> io::Result<Step> {
+        let (from, mut at, mut blank) = (self.offset, self.offset, true);
+        loop {
+            let block = self.window.at(at, BLOCK_BYTES)?;
+            if block.is_empty() {
+                return Ok(Step::End { blank });
+            }
+            if ZEROES.starts_with(&block) {
+                at += block.len() as u64;
+                continue;
+            }
+            blank = false;
+            for (offset, word) in (at..).step_by(STEP).zip(block.chunks(STEP)) {
+                if !word.starts_with(&frame::MAGIC) {
+                    continue;
+                }
+                if let Some(header) = self.header_at(offset, until)? {
+                    (self.offset, self.expect) = (offset, header.first);
+                    return Ok(Step::Damage { offset: from, bytes: offset - from });
+                }
+            }
+            at += block.len() as u64;
+        }
+    }
+}
+
+const STEP: usize = frame::ALIGN as usize;
+/// Looked through at once; a multiple of the alignment.
+const BLOCK_BYTES: usize = 4096;
+static ZEROES: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+
+/// Begins at the first frame of a segment.
+pub(super) fn from_start(window: Window, segment: &super::log::Segment) -> Walk {
+    Walk::new(window, segment.salt, segment::HEADER_BYTES, segment.first)
+}

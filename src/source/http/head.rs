@@ -1,0 +1,104 @@
+//! What the head of a request says about its sender and its body.
+
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+};
+use hyper::{Request, Version};
+
+use super::decode::Shape;
+use super::problem::Fault;
+use super::unpack::Packing;
+use crate::admission::check_partition_key;
+
+/// Most bytes of all header names and values together.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Most bytes of path and query.
+const URI_BYTES_MAX: usize = 4 << 10;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const PARTITION_KEY: HeaderName = HeaderName::from_static("weir-partition-key");
+
+/// How to read the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) shape: Shape,
+    pub(super) packed: Option<Packing>,
+    pub(super) partition_key: Option<String>,
+}
+
+/// Refuses heads beyond the bounds. HTTP/2 bounds its heads by itself.
+pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), Fault> {
+    let uri = request.uri().path_and_query().map_or(0, |uri| uri.as_str().len());
+    if uri > URI_BYTES_MAX {
+        return Err(Fault::UriTooLong { limit: URI_BYTES_MAX });
+    }
+    let header = |(name, value): (&HeaderName, &hyper::header::HeaderValue)| {
+        name.as_str().len() + value.len()
+    };
+    let bytes: usize = request.headers().iter().map(header).sum();
+    if request.version() < Version::HTTP_2 && bytes > HEAD_BYTES_MAX {
+        return Err(Fault::HeadTooLarge { limit: HEAD_BYTES_MAX });
+    }
+    Ok(())
+}
+
+impl Head {
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+        Ok(Self {
+            shape: shape(headers),
+            packed: packing(headers)?,
+            partition_key: partition_key(headers)?,
+        })
+    }
+
+    /// `x-api-key`, or the Bearer token.
+    pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
+        if let Some(key) = headers.get(API_KEY) {
+            return key.to_str().ok();
+        }
+        let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+
+    /// The size that was announced; hyper has checked that it is a number and said once.
+    pub(super) fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
+        headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+}
+
+fn shape(headers: &HeaderMap) -> Shape {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    let lines = ["application/x-ndjson", "application/jsonl", "application/jsonlines"];
+    if lines.iter().any(|name| essence.eq_ignore_ascii_case(name)) {
+        Shape::Lines
+    } else {
+        Shape::One
+    }
+}
+
+fn packing(headers: &HeaderMap) -> Result<Option<Packing>, Fault> {
+    let mut packed = None;
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let value = value.to_str().map_err(|_| Fault::UnknownEncoding)?;
+        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if name.eq_ignore_ascii_case("identity") {
+                continue;
+            }
+            // Packed twice is nothing a sender gains from, and a way to hide a bomb.
+            if packed.is_some() {
+                return Err(Fault::UnknownEncoding);
+            }
+            packed = Some(Packing::named(name).ok_or(Fault::UnknownEncoding)?);
+        }
+    }
+    Ok(packed)
+}
+
+fn partition_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let Some(value) = headers.get(PARTITION_KEY) else { return Ok(None) };
+    let key = std::str::from_utf8(value.as_bytes())
+        .map_err(|_| Fault::BadPartitionKey("the partition key is not UTF-8".into()))?;
+    check_partition_key(key).map_err(Fault::BadPartitionKey)?;
+    Ok(Some(key.to_owned()))
+}

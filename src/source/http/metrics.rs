@@ -1,0 +1,104 @@
+//! The numbers of one listener.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::telemetry::Metrics;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByListener {
+    listener: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRoute {
+    listener: String,
+    route: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStatus {
+    listener: String,
+    route: &'static str,
+    status: u16,
+}
+
+/// The numbers of all listeners together.
+#[derive(Clone, Debug)]
+struct Families {
+    requests: Family<ByStatus, Counter>,
+    seconds: Family<ByRoute, Histogram, fn() -> Histogram>,
+    body_bytes: Family<ByListener, Counter>,
+    connections: Family<ByListener, Gauge>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Numbers {
+    families: Families,
+    listener: String,
+    body_bytes: Counter,
+    connections: Gauge,
+}
+
+/// From a sync on a good disk to the longest wait for a slow body.
+const SECONDS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+impl Families {
+    fn register(registry: &mut Registry) -> Self {
+        let families = Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            body_bytes: Family::default(),
+            connections: Family::default(),
+        };
+        registry.register("http_requests", "Requests answered", families.requests.clone());
+        registry.register(
+            "http_request_duration_seconds",
+            "Time from the end of a request's head to its answer",
+            families.seconds.clone(),
+        );
+        registry.register(
+            "http_body_bytes",
+            "Bytes of request bodies as they came in",
+            families.body_bytes.clone(),
+        );
+        registry.register("http_connections", "Open connections", families.connections.clone());
+        families
+    }
+}
+
+impl Numbers {
+    pub(super) fn new(metrics: &Metrics, listener: &str) -> Self {
+        let families = metrics.shared(Families::register);
+        let label = ByListener { listener: listener.to_owned() };
+        Self {
+            body_bytes: families.body_bytes.get_or_create_owned(&label),
+            connections: families.connections.get_or_create_owned(&label),
+            listener: listener.to_owned(),
+            families,
+        }
+    }
+
+    pub(super) fn request(&self, route: &'static str, status: u16, took: Duration) {
+        let listener = self.listener.clone();
+        let labels = ByStatus { listener: listener.clone(), route, status };
+        self.families.requests.get_or_create(&labels).inc();
+        let labels = ByRoute { listener, route };
+        self.families.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn body(&self, bytes: usize) {
+        self.body_bytes.inc_by(bytes as u64);
+    }
+
+    pub(super) fn connection(&self, change: i64) {
+        self.connections.inc_by(change);
+    }
+}

@@ -1,0 +1,86 @@
+//! Every bound at one below, at, and one above.
+
+use super::*;
+
+#[tokio::test]
+async fn bodies_declared_or_not_are_bounded() {
+    let wanted = Wanted { max_body_bytes: 100, ..Wanted::default() };
+    let open = wanted.open().await;
+
+    for (bytes, status) in [(99, 202), (100, 202), (101, 413), (1 << 20, 413)] {
+        let reply = open.post(&[], "x".repeat(bytes)).await;
+        assert_eq!(reply.status, status, "{bytes} declared");
+        if status == 413 {
+            check_problem(&reply, 413, "body-too-large");
+            assert_eq!(reply.header("connection"), Some("close"));
+        }
+        let body = "x".repeat(bytes);
+        let chunked = format!(
+            "POST {PATH} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{bytes:x}\r\n{body}\r\n0\r\n\r\n"
+        );
+        let heard = open.raw(chunked.as_bytes()).await;
+        assert!(heard.starts_with(&format!("HTTP/1.1 {status} ")), "{bytes} in chunks: {heard}");
+    }
+    assert_eq!(open.stored(), 4);
+}
+
+#[tokio::test]
+async fn records_are_bounded_by_their_stream() {
+    let open = Wanted { max_record_bytes: 100, ..Wanted::default() }.open().await;
+
+    for (bytes, status) in [(99, 202), (100, 202), (101, 413)] {
+        assert_eq!(open.post(&[], "x".repeat(bytes)).await.status, status, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn partition_keys_are_bounded_in_characters_and_are_text() {
+    let open = Wanted::default().open().await;
+    let key = "weir-partition-key";
+
+    for (value, status) in
+        [("k", 202), (&"é".repeat(255), 202), (&"é".repeat(256), 202), (&"é".repeat(257), 400)]
+    {
+        assert_eq!(open.post(&[(key, value)], "x").await.status, status, "{value}");
+    }
+    let reply = open.post(&[(key, "")], "x").await;
+    check_problem(&reply, 400, "bad-partition-key");
+    let detail = "In `Weir-Partition-Key`, the partition key has 0 characters; it should have 1 to 256. Nothing was stored.";
+    assert_eq!(json(&reply)["detail"], detail);
+    let said = b"POST /v1/streams/access HTTP/1.1\r\nhost: a\r\nweir-partition-key: \xff\r\ncontent-length: 1\r\n\r\nx";
+    let heard = open.raw(said).await;
+    assert!(heard.starts_with("HTTP/1.1 400 "), "{heard}");
+    assert!(heard.contains("the partition key is not UTF-8"), "{heard}");
+}
+
+#[tokio::test]
+async fn paths_and_heads_are_bounded() {
+    let open = Wanted::default().open().await;
+    let path = |bytes: usize| format!("{PATH}?{}", "q".repeat(bytes - PATH.len() - 1));
+
+    for (bytes, status) in [(4095, 202), (4096, 202), (4097, 414)] {
+        let reply = open.ask(Method::POST, &path(bytes), &[], "x").await;
+        assert_eq!(reply.status, status, "{bytes}");
+    }
+    // What a call sends by itself: host, connection, content-length.
+    let own =
+        "host".len() + open.addresses[0].len() + "connectionclose".len() + "content-length1".len();
+    for (bytes, status) in [(-1_isize, 202), (0, 202), (1, 431)] {
+        let value = "v".repeat((16_384 - own - "x-long".len()).strict_add_signed(bytes));
+        let reply = open.post(&[("x-long", &value)], "x").await;
+        assert_eq!(reply.status, status, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn the_memory_of_all_bodies_is_bounded() {
+    let settings = Wanted::default().settings(&Scratch::new());
+    let budget = body::Budget::new(&settings);
+    let (mut first, mut second) = (budget.share(), budget.share());
+
+    assert_eq!(first.grow(40 << 20), Ok(()));
+    assert_eq!(second.grow(24 << 20), Ok(()));
+    assert_eq!(second.grow(1), Err(problem::Fault::Busy));
+    drop(first);
+    assert_eq!(second.grow(1), Ok(()));
+}

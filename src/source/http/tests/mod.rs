@@ -1,0 +1,201 @@
+//! The front door over real sockets: what comes in, what is refused and how, and what is stored.
+
+mod answers;
+mod limits;
+mod packed;
+mod wire;
+
+use std::collections::BTreeMap;
+
+use hyper::Method;
+use hyper::header::HeaderName;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::admission::{self, AuthSettings, PlanSettings, StreamSettings, keys};
+use crate::base::clock::Clock;
+use crate::base::disk::{RealDisk, SharedDisk};
+use crate::base::http_call::{Call, Reply, call};
+use crate::base::scratch::Scratch;
+use crate::base::shutdown::{self, Stop};
+use crate::base::units::CountRate;
+use crate::queue;
+
+/// 2026-11-22T06:05:19.123Z.
+const NOW: u64 = 1_795_327_519_123;
+
+/// What one test asks of its door.
+struct Wanted {
+    /// The keys of the door; an open one if there are none.
+    keys: Vec<keys::NewKey>,
+    plan: PlanSettings,
+    max_body_bytes: u64,
+    max_unpacked_bytes: u64,
+    max_record_bytes: u64,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            plan: PlanSettings::default(),
+            max_body_bytes: 64 << 10,
+            max_unpacked_bytes: 256 << 10,
+            max_record_bytes: 32 << 10,
+        }
+    }
+}
+
+/// A door that is open for business.
+struct Open {
+    addresses: Vec<String>,
+    /// Of the keys that were wanted.
+    secrets: Vec<String>,
+    keys_file: PathBuf,
+    disk: SharedDisk,
+    queue: queue::Writer,
+    metrics: Metrics,
+    stop: Stop,
+    served: tokio::task::JoinHandle<Result<(), String>>,
+    _scratch: Scratch,
+}
+
+impl Wanted {
+    async fn open(self) -> Open {
+        let scratch = Scratch::new();
+        let (disk, metrics): (SharedDisk, _) = (Arc::new(RealDisk), Metrics::default());
+        let clock = Clock::starting_at(NOW);
+        let queue = open_queue(&scratch, &disk, &metrics);
+        let keys_file = scratch.join("keys.toml");
+        let add = |new| keys::add(disk.as_ref(), &clock, &keys_file, new).unwrap();
+        let secrets = self.keys.iter().map(|new| add(new).reveal().to_owned()).collect();
+        let api_key = AuthSettings::ApiKey { file: keys_file.clone(), plan: Some("p".into()) };
+        let stream = StreamSettings { max_record_bytes: self.max_record_bytes };
+        let settings = admission::Settings {
+            streams: BTreeMap::from([("access".into(), stream)]),
+            auth: BTreeMap::from([("keys".into(), api_key)]),
+            plans: BTreeMap::from([("p".into(), self.plan.clone())]),
+        };
+        let queues = BTreeMap::from([("access".to_owned(), queue.clone())]);
+        let admission = Admission::open(disk.clone(), clock, settings, queues, &metrics).unwrap();
+        let bound = bind(self.settings(&scratch)).await.unwrap();
+        let addresses = bound.addresses();
+        let (stop, stopping) = shutdown::channel();
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
+        let served = tokio::spawn(bound.serve(admission, metrics.clone(), stopping));
+        Open {
+            addresses,
+            secrets,
+            keys_file,
+            disk,
+            queue,
+            metrics,
+            stop,
+            served,
+            _scratch: scratch,
+        }
+    }
+
+    fn settings(&self, scratch: &Scratch) -> Settings {
+        let tcp = Listen::Tcp("127.0.0.1:0".parse().unwrap());
+        Settings {
+            name: "lan".into(),
+            listen: vec![tcp, Listen::Unix(scratch.join("in.sock"))],
+            auth: if self.keys.is_empty() { Vec::new() } else { vec!["keys".into()] },
+            max_connections: 64,
+            max_body_bytes: self.max_body_bytes,
+            max_unpacked_bytes: self.max_unpacked_bytes,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+fn open_queue(scratch: &Scratch, disk: &SharedDisk, metrics: &Metrics) -> queue::Writer {
+    let settings = queue::Settings {
+        folder: scratch.join("queue"),
+        stream: "access".into(),
+        max_bytes: 4 << 20,
+        min_free_disk: 0,
+        cursor_save_after: Duration::from_secs(1),
+    };
+    queue::open(disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
+}
+
+fn key(name: &str) -> keys::NewKey {
+    keys::NewKey { name: name.into(), ..keys::NewKey::default() }
+}
+
+const PATH: &str = "/v1/streams/access";
+const LINES: (&str, &str) = ("content-type", "application/x-ndjson");
+
+impl Open {
+    fn target(&self) -> String {
+        format!("http://{}", self.addresses[0])
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<bytes::Bytes>,
+    ) -> Reply {
+        let mut asked = Call::new(method, path, body);
+        for (name, value) in headers {
+            let value = hyper::header::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            asked.headers.append(name.parse::<HeaderName>().unwrap(), value);
+        }
+        call(&self.target(), asked).await.unwrap()
+    }
+
+    async fn post(&self, headers: &[(&str, &str)], body: impl Into<bytes::Bytes>) -> Reply {
+        self.ask(Method::POST, PATH, headers, body).await
+    }
+
+    /// Sends bytes as they are and reads until the door closes.
+    async fn raw(&self, said: &[u8]) -> String {
+        let mut stream = TcpStream::connect(&self.addresses[0]).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await.unwrap();
+        String::from_utf8(heard).unwrap()
+    }
+
+    /// How many records were ever stored.
+    fn stored(&self) -> u64 {
+        self.queue.overview().committed
+    }
+}
+
+fn json(reply: &Reply) -> Value {
+    serde_json::from_slice(&reply.body).unwrap()
+}
+
+/// The answer is this problem, well formed, with one id in header and body.
+#[track_caller]
+fn check_problem(reply: &Reply, status: u16, slug: &str) {
+    let body = json(reply);
+    assert_eq!(
+        (reply.status, body["type"].as_str().unwrap()),
+        (status, format!("urn:weir:problem:{slug}").as_str()),
+        "{body}"
+    );
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    assert_eq!(body["status"], status);
+    let id = reply.header("x-request-id").unwrap();
+    assert_eq!(body["instance"], format!("urn:request:{id}"));
+    assert!(!body["title"].as_str().unwrap().is_empty());
+    let waits = [429, 503].contains(&status);
+    assert_eq!(reply.header("retry-after").is_some(), waits);
+}
+
+#[track_caller]
+fn check_accepted(reply: &Reply, count: u64) {
+    let body = json(reply);
+    assert_eq!((reply.status, &body["accepted"]), (202, &Value::from(count)), "{body}");
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+}

@@ -1,0 +1,94 @@
+//! Content encodings, under caps: a small body must not become a large one unnoticed.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+use super::body::Share;
+use super::problem::Fault;
+
+/// A content encoding that can be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    Gzip,
+    Zstd,
+    Deflate,
+}
+
+/// Logs shrink to a tenth or a thirtieth, rarely to a hundredth; nothing honest goes below this.
+const RATIO_MAX: u64 = 512;
+/// So much may come out of any body, however small.
+const RATIO_FREE_BYTES: u64 = 1 << 20;
+/// RFC 9659: what a zstd sender may ask the receiver to keep as window, 8 MiB.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+const STEP_BYTES: usize = 64 << 10;
+
+impl Packing {
+    /// By its name in `Content-Encoding`.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            "zstd" => Some(Self::Zstd),
+            "deflate" => Some(Self::Deflate),
+            _ => None,
+        }
+    }
+}
+
+/// Unpacks a whole body of at most `max` bytes. Blocks.
+pub(super) fn unpack(
+    packing: Packing,
+    packed: &[u8],
+    max: u64,
+    share: &mut Share,
+) -> Result<Bytes, Fault> {
+    let bad = |_: io::Error| Fault::BadCompression;
+    match packing {
+        Packing::Gzip => drain(MultiGzDecoder::new(packed), packed.len(), max, share),
+        // The name means zlib's format; some senders mean the bare one.
+        Packing::Deflate if is_zlib(packed) => {
+            drain(ZlibDecoder::new(packed), packed.len(), max, share)
+        }
+        Packing::Deflate => drain(DeflateDecoder::new(packed), packed.len(), max, share),
+        Packing::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(bad)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(bad)?;
+            drain(decoder, packed.len(), max, share)
+        }
+    }
+}
+
+fn is_zlib(packed: &[u8]) -> bool {
+    let &[method, flags, ..] = packed else { return false };
+    method & 0x0f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31)
+}
+
+fn drain(
+    mut from: impl Read,
+    packed_bytes: usize,
+    max: u64,
+    share: &mut Share,
+) -> Result<Bytes, Fault> {
+    let ratio_max = (packed_bytes as u64).saturating_mul(RATIO_MAX).max(RATIO_FREE_BYTES);
+    let limit = max.min(ratio_max);
+    let mut out = Vec::new();
+    let mut step = vec![0; STEP_BYTES];
+    loop {
+        let read = match from.read(&mut step) {
+            Ok(0) => return Ok(out.into()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return Err(Fault::BadCompression),
+        };
+        if out.len() as u64 + read as u64 > limit {
+            return Err(if limit == max {
+                Fault::UnpackedTooLarge { limit }
+            } else {
+                Fault::UnpacksTooMuch { ratio: RATIO_MAX }
+            });
+        }
+        share.grow(read as u64)?;
+        out.extend_from_slice(step.get(..read).unwrap_or_default());
+    }
+}

@@ -1,0 +1,150 @@
+//! Files that are no longer where they were: searched for beside it, and given up when gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::time::Instant;
+
+use super::file::{Followed, Place};
+use super::files::{Files, GRACE};
+use super::progress::Resume;
+use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
+
+/// Ends of names of compressed files.
+const PACKED: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip"];
+
+impl Files {
+    /// Searches the folders of missing files for them under other names. Gives those back of which
+    /// it cannot be said that they are not there.
+    pub(super) fn look_aside(
+        &mut self,
+        missing: &BTreeSet<ForeignId>,
+        now: Instant,
+    ) -> BTreeSet<ForeignId> {
+        let mut folders: BTreeMap<PathBuf, BTreeSet<ForeignId>> = BTreeMap::new();
+        for file in missing.iter().filter_map(|id| self.all.get(id)) {
+            for folder in file.folders() {
+                folders.entry(folder).or_default().insert(file.id);
+            }
+        }
+        let (mut unsure, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        for (folder, wanted) in folders {
+            let names = match foreign::list(&folder) {
+                Ok(names) => names,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(_) => {
+                    unsure.extend(wanted);
+                    continue;
+                }
+            };
+            let inodes: BTreeSet<_> = wanted.iter().map(|id| id.inode).collect();
+            for name in names {
+                if name.kind != ForeignKind::File || !inodes.contains(&name.inode) {
+                    continue;
+                }
+                let path = folder.join(&name.name);
+                let Ok(look) = foreign::look(&path) else { continue };
+                if !wanted.contains(&look.id) || seen.contains(&look.id) {
+                    continue;
+                }
+                match self.see_aside(&path, &look, now) {
+                    Ok(true) => _ = seen.insert(look.id),
+                    Ok(false) => {}
+                    // It is there, whatever it holds.
+                    Err(_) => _ = unsure.insert(look.id),
+                }
+            }
+        }
+        for id in missing.difference(&seen) {
+            self.lose(*id, now);
+        }
+        unsure
+    }
+
+    /// Accepts a renamed file under a name the globs do not find, if it is the one.
+    fn see_aside(&mut self, path: &Path, look: &Look, now: Instant) -> io::Result<bool> {
+        let Some(file) = self.all.get_mut(&look.id) else { return Ok(false) };
+        let changed = file.note(look, now);
+        let is_known = file.place == Place::Aside && file.path == path && !changed;
+        if !is_known && !file.is_open() {
+            self.open_at(look.id, path)?;
+            let Some(file) = self.all.get_mut(&look.id) else { return Ok(false) };
+            let known = file.progress.is_recognisable() || is_named_after(path, &file.home);
+            if !known || file.recognise()? != Resume::Here {
+                self.close(look.id);
+                return Ok(false);
+            }
+        }
+        let Some(file) = self.all.get_mut(&look.id) else { return Ok(false) };
+        file.path = path.to_path_buf();
+        file.real = path.to_path_buf();
+        let before = std::mem::replace(&mut file.place, Place::Aside);
+        if file.leaving.is_none() && (before != Place::Aside || changed) {
+            let home = file.home.clone();
+            self.leave(look.id, home, now);
+        } else if changed {
+            self.turn.wake(look.id);
+        }
+        Ok(true)
+    }
+
+    fn lose(&mut self, id: ForeignId, now: Instant) {
+        let Some(file) = self.all.get_mut(&id) else { return };
+        if !matches!(file.place, Place::Gone { .. }) {
+            file.place = Place::Gone { since: now };
+        }
+        if file.is_open() && file.leaving.is_none() {
+            let home = file.home.clone();
+            self.leave(id, home, now);
+        }
+    }
+
+    /// Forgets a file that is gone for good and read as far as it can be.
+    pub(super) fn retire(&mut self, id: ForeignId, unsure: bool, now: Instant) {
+        let Some(file) = self.all.get(&id) else { return };
+        let Place::Gone { since } = file.place else { return };
+        let is_due = !file.is_open() && now.duration_since(since) >= GRACE;
+        if unsure || !is_due || !(file.is_deleted || is_gone_from_its_device(file)) {
+            return;
+        }
+        let unread = file.bytes.saturating_sub(file.progress.position);
+        if unread > 0 {
+            self.numbers.vanished_bytes.inc_by(unread);
+            tracing::warn!(
+                tail = self.name,
+                path = %file.path.display(),
+                unread_bytes = unread,
+                "a file was deleted before it was read to its end; the rest of it is lost"
+            );
+        }
+        self.forget(id);
+    }
+}
+
+impl Followed {
+    /// Where it may lie under another name: beside its path, and beside where a link led.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let resolved = foreign::resolve(&self.home).ok();
+        let paths = [Some(&self.home), Some(&self.real), resolved.as_ref()];
+        let folders = paths.into_iter().flatten().filter_map(|path| path.parent());
+        folders.filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_path_buf).collect()
+    }
+}
+
+/// Whether the place where a file was is there without it: then it was deleted. If the whole file
+/// system is gone instead, it may come back, and the file with it.
+fn is_gone_from_its_device(file: &Followed) -> bool {
+    let above = file.real.ancestors().skip(1).find_map(|folder| foreign::look(folder).ok());
+    above.is_some_and(|folder| folder.id.device == file.id.device)
+}
+
+/// `access.log` becomes `access.log.1`, `access.log-20261122` or `access-20261122.log`; but
+/// `access.log.1.gz` is a new file, even with the inode of an old one.
+fn is_named_after(path: &Path, home: &Path) -> bool {
+    let bytes = |path: &Path| path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+    let (name, home) = (bytes(path), bytes(home));
+    let stem = home.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let is_packed = PACKED.iter().any(|end| name.ends_with(end.as_bytes()));
+    !stem.is_empty() && name.starts_with(stem) && !is_packed
+}

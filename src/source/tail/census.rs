@@ -1,0 +1,154 @@
+//! What a scan found is compared with what is followed: who is new, who moved, who is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use tokio::time::Instant;
+
+use super::StartAt;
+use super::file::{Followed, Place};
+use super::files::{Birth, Files};
+use super::find::{Found, FoundFile};
+use super::mark;
+use crate::base::disk::foreign::{self, ForeignId};
+
+/// Inode and home.
+type Absent = BTreeMap<(u64, PathBuf), ForeignId>;
+
+impl Files {
+    /// Takes in a scan. Blocks.
+    pub(super) fn census(&mut self, found: &Found, now: Instant) {
+        self.complain_about(found);
+        let here = self.one_path_each(found);
+        let mut absent = self.absent(&here);
+        // By path, not by inode, so that of several new files the order can be foreseen.
+        for (path, file) in &found.files {
+            let id = file.look.id;
+            if here.get(&id).is_none_or(|chosen| *chosen != path) {
+                continue;
+            }
+            if !self.all.contains_key(&id) {
+                self.welcome(id, path, &mut absent, now);
+            }
+            self.see_here(id, path, file, now);
+        }
+        let missing: BTreeSet<_> =
+            self.all.keys().filter(|id| !here.contains_key(id)).copied().collect();
+        let unsure = self.look_aside(&missing, now);
+        for id in missing {
+            self.retire(id, unsure.contains(&id), now);
+        }
+        if self.birth == Birth::Unscanned {
+            self.birth = Birth::Unsaved;
+        }
+        self.may_be_unsaved = true;
+        self.draw_up();
+    }
+
+    /// A file may have several names; the one it is followed by already is kept.
+    fn one_path_each<'a>(&self, found: &'a Found) -> BTreeMap<ForeignId, &'a PathBuf> {
+        let mut here = BTreeMap::new();
+        for (path, file) in &found.files {
+            let id = file.look.id;
+            let is_known = self.all.get(&id).is_some_and(|known| known.path == *path);
+            if is_known || !here.contains_key(&id) {
+                here.insert(id, path);
+            }
+        }
+        here
+    }
+
+    /// Closed files that were not found, by what stays the same if only the device's number changed.
+    fn absent(&self, here: &BTreeMap<ForeignId, &PathBuf>) -> Absent {
+        let absent = |file: &&Followed| !file.is_open() && !here.contains_key(&file.id);
+        let files = self.all.values().filter(absent);
+        files.map(|file| ((file.id.inode, file.home.clone()), file.id)).collect()
+    }
+
+    /// A file nobody knew: one whose device got another number, or really a new one.
+    fn welcome(&mut self, id: ForeignId, path: &Path, absent: &mut Absent, now: Instant) {
+        let renumbered = absent.remove(&(id.inode, path.to_path_buf()));
+        renumbered.iter().for_each(|before| self.stay(*before));
+        if let Some(before) = renumbered
+            && let Some(mut file) = self.all.remove(&before)
+        {
+            self.turn.forget(before);
+            self.board.strike(before);
+            file.id = id;
+            file.revision += 1;
+            self.all.insert(id, file);
+            return;
+        }
+        self.all.insert(id, Followed::new(id, mark::fresh(&self.prefix, id), path, now));
+        if self.birth == Birth::Unscanned && self.start_at == StartAt::End {
+            self.begin_at_end(id, path);
+        }
+    }
+
+    fn begin_at_end(&mut self, id: ForeignId, path: &Path) {
+        let framing = self.framing;
+        let opened = self.open(id);
+        let Some(file) = self.all.get_mut(&id) else { return };
+        if opened.and_then(|()| file.skip_to_end(framing)).is_err() {
+            // It cannot be read now. What is in it was there before, so it is not read later either.
+            file.progress.position = foreign::look(path).map(|look| look.bytes).unwrap_or_default();
+            file.progress.recent = None;
+        }
+    }
+
+    fn see_here(&mut self, id: ForeignId, path: &Path, found: &FoundFile, now: Instant) {
+        let Some(file) = self.all.get_mut(&id) else { return };
+        let was_here = file.place == Place::Here;
+        let left = (file.home != path).then(|| std::mem::replace(&mut file.home, path.into()));
+        file.path = path.to_path_buf();
+        file.real = found.target.clone().unwrap_or_else(|| path.to_path_buf());
+        file.place = Place::Here;
+        if left.is_some() {
+            file.revision += 1;
+        } else if !was_here {
+            // It came back to where it was, or weir did.
+            self.stay(id);
+        }
+        let Some(file) = self.all.get_mut(&id) else { return };
+        let changed = file.note(&found.look, now);
+        if changed || file.is_in_trouble || !was_here {
+            let is_open = file.is_open();
+            self.turn.wake(id);
+            if !is_open && self.has_room() {
+                // Opened at once, so that what it holds outlives its deletion; if that fails, its
+                // turn to be read meets the same error and reports it.
+                drop(self.open(id));
+            }
+        }
+        if let Some(left) = left {
+            self.leave(id, left, now);
+        }
+    }
+
+    fn draw_up(&mut self) {
+        self.by_path.clear();
+        for file in self.all.values() {
+            self.board.show(file);
+            if !matches!(file.place, Place::Gone { .. }) {
+                self.by_path.insert(file.path.clone(), file.id);
+                self.by_path.insert(file.real.clone(), file.id);
+            }
+        }
+    }
+
+    fn complain_about(&mut self, found: &Found) {
+        let now: BTreeSet<_> = found.unreadable.iter().map(|(path, _)| path.clone()).collect();
+        for (path, error) in &found.unreadable {
+            self.numbers.read_errors.inc();
+            if !self.complained.contains(path) {
+                tracing::warn!(
+                    tail = self.name,
+                    path = %path.display(),
+                    %error,
+                    "a folder or file cannot be looked at; it is tried again at every scan"
+                );
+            }
+        }
+        self.complained = now;
+    }
+}

@@ -1,0 +1,91 @@
+//! The way into admission, narrow enough for a test to stand in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::admission::{Admission, Knock, Receipt, Refusal, Rejection};
+use crate::base::disk::SharedDisk;
+use crate::base::tasks::blocking;
+use crate::dead_letter::{self, Letter, Shelf};
+use crate::record::RawRecord;
+
+/// What the follower asks of the rooms below.
+pub(super) trait Door: Send + Sync + 'static {
+    /// The marks whose names begin with `prefix`.
+    fn marks(&self, prefix: &str) -> Vec<(String, Bytes)>;
+
+    /// Makes lines and marks durable together. Lines that are not as they should be come back; the
+    /// others, and all marks, are stored.
+    fn hand_in(
+        &self,
+        lines: Vec<RawRecord>,
+        marks: BTreeMap<String, Option<Bytes>>,
+    ) -> impl Future<Output = Result<(Receipt, Vec<Rejection>), Refusal>> + Send;
+
+    /// Puts letters on the shelf of this block.
+    fn shelve(&self, letters: Vec<Letter>) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// The real one.
+pub(super) struct FrontDoor {
+    pub(super) admission: Arc<Admission>,
+    pub(super) disk: SharedDisk,
+    pub(super) dead_letters: dead_letter::Settings,
+    pub(super) stream: String,
+    /// `tail.NAME`.
+    pub(super) source: String,
+    /// Opened with the first letter.
+    pub(super) shelf: Arc<Mutex<Option<Shelf>>>,
+}
+
+impl fmt::Debug for FrontDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrontDoor").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Door for FrontDoor {
+    fn marks(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        self.admission.marks(&self.stream, prefix)
+    }
+
+    async fn hand_in(
+        &self,
+        lines: Vec<RawRecord>,
+        marks: BTreeMap<String, Option<Bytes>>,
+    ) -> Result<(Receipt, Vec<Rejection>), Refusal> {
+        let knock = Knock {
+            source: &self.source,
+            auth: &[],
+            api_key: None,
+            stream: &self.stream,
+            declared_bytes: None,
+        };
+        let pass = self.admission.enter(&knock)?;
+        let (admitted, rejections) = self.admission.admit(&pass, lines)?;
+        let admitted = marks
+            .into_iter()
+            .fold(admitted, |admitted, (name, value)| admitted.with_mark(name, value));
+        let receipt = self.admission.store(admitted).await?;
+        Ok((receipt, rejections))
+    }
+
+    async fn shelve(&self, letters: Vec<Letter>) -> io::Result<()> {
+        let (shelf, disk) = (Arc::clone(&self.shelf), Arc::clone(&self.disk));
+        let (settings, stream) = (self.dead_letters.clone(), self.stream.clone());
+        let source = self.source.clone();
+        blocking(move || {
+            let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = match shelf.take() {
+                Some(open) => open,
+                None => Shelf::open(disk, &settings, &stream, &source)?,
+            };
+            shelf.insert(open).put(&letters)
+        })
+        .await
+    }
+}

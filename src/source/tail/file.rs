@@ -1,0 +1,258 @@
+//! One followed file: opened, recognised, read on from where its lines are safe.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::lines::Framing;
+use super::progress::{Digest, HEAD_BYTES, MARKER_BYTES, Progress, Resume, Seen};
+use crate::base::disk::foreign::{self, ForeignFile, ForeignId, Look};
+
+/// A file and all that is known of it.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) id: ForeignId,
+    /// The name of its mark.
+    pub(super) mark: String,
+    /// Where the globs last found it.
+    pub(super) home: PathBuf,
+    /// Where it can be opened.
+    pub(super) path: PathBuf,
+    /// Where its events come from: the path, or where that leads if it is a link.
+    pub(super) real: PathBuf,
+    pub(super) place: Place,
+    /// What is durable.
+    pub(super) progress: Progress,
+    /// Counts what the mark has to say; `saved` is what the mark in the queue says.
+    pub(super) revision: u64,
+    pub(super) saved: u64,
+    /// Its length when it was last looked at.
+    pub(super) bytes: u64,
+    /// Set while it leaves its path, until nothing more is expected from it.
+    pub(super) leaving: Option<Leaving>,
+    /// Whether it was seen, through its handle, to have no name any more.
+    pub(super) is_deleted: bool,
+    /// Whether the last attempt to read it failed; it is tried again at the next scan.
+    pub(super) is_in_trouble: bool,
+    handle: Option<ForeignFile>,
+    stamp: Option<(u64, i128)>,
+    /// When it was last seen to change.
+    pub(super) changed: Instant,
+}
+
+/// Where a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where the globs find it.
+    Here,
+    /// In the folder where the globs once found it, under a name they do not find.
+    Aside,
+    /// Nowhere; only an open handle still leads to it.
+    Gone {
+        /// Since when.
+        since: Instant,
+    },
+}
+
+/// A file that was renamed or deleted.
+#[derive(Clone, Debug)]
+pub(super) struct Leaving {
+    /// Since when.
+    pub(super) since: Instant,
+    /// The path it left.
+    pub(super) left: PathBuf,
+}
+
+/// What one turn brought.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) lines: Vec<Bytes>,
+    /// The progress once they are durable.
+    pub(super) next: Progress,
+    pub(super) pieces: u64,
+    /// Whether there is more to read at once.
+    pub(super) has_more: bool,
+    /// Why the file was begun anew, if it was.
+    pub(super) restarted: Option<&'static str>,
+}
+
+/// How much a turn may bring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) bytes: usize,
+    pub(super) lines: usize,
+    /// Nothing will follow: the unfinished rest is a line.
+    pub(super) last: bool,
+}
+
+impl Followed {
+    pub(super) fn new(id: ForeignId, mark: String, home: &Path, now: Instant) -> Self {
+        Self {
+            id,
+            mark,
+            home: home.to_path_buf(),
+            path: home.to_path_buf(),
+            real: home.to_path_buf(),
+            place: Place::Gone { since: now },
+            progress: Progress::start(),
+            revision: 1,
+            saved: 0,
+            bytes: 0,
+            leaving: None,
+            is_deleted: false,
+            is_in_trouble: false,
+            handle: None,
+            stamp: None,
+            changed: now,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.handle.is_some()
+    }
+
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.revision != self.saved
+    }
+
+    /// Takes note of a look; `true` if the content may have changed since the last one.
+    pub(super) fn note(&mut self, look: &Look, now: Instant) -> bool {
+        let stamp = Some((look.bytes, look.changed_unix_ns));
+        let changed = self.stamp != stamp;
+        if changed {
+            self.stamp = stamp;
+            self.changed = now;
+        }
+        self.bytes = look.bytes;
+        changed
+    }
+
+    /// Looks at the open file, or at its path.
+    pub(super) fn look(&self) -> io::Result<Look> {
+        match &self.handle {
+            Some(file) => file.look(),
+            None => foreign::look(&self.path),
+        }
+    }
+
+    /// Opens `path`, which must lead to this very file.
+    pub(super) fn open(&mut self, path: &Path) -> io::Result<()> {
+        let file = ForeignFile::open(path)?;
+        if file.look()?.id != self.id {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "another file stands there now"));
+        }
+        self.handle = Some(file);
+        // A closed file may have been changed, or deleted and its inode used again.
+        self.progress.recent = None;
+        Ok(())
+    }
+
+    /// Lets the handle go; the content is compared again when it is next opened.
+    pub(super) fn close(&mut self) {
+        self.handle = None;
+    }
+
+    /// Compares the open file with what is known of it.
+    pub(super) fn recognise(&mut self) -> io::Result<Resume> {
+        let file = self.handle.as_ref().ok_or_else(not_open)?;
+        let progress = &self.progress;
+        let head = file.read_at(0, usize::from(progress.head.bytes))?;
+        let before = progress.position.saturating_sub(u64::from(progress.marker.bytes));
+        let recent = file.read_at(before, usize::from(progress.marker.bytes))?;
+        let seen = Seen {
+            bytes: file.look()?.bytes,
+            head: Digest::of(&head),
+            marker: Digest::of(&recent),
+        };
+        let resume = progress.resume(&seen);
+        if resume == Resume::Here {
+            self.progress.recent = Some(recent);
+        }
+        Ok(resume)
+    }
+
+    /// Moves behind what is there, but before a line that is not finished yet.
+    pub(super) fn skip_to_end(&mut self, framing: Framing) -> io::Result<()> {
+        let file = self.handle.as_ref().ok_or_else(not_open)?;
+        let end = file.look()?.bytes;
+        let window = framing.room().min(usize::try_from(end).unwrap_or(usize::MAX));
+        let tail = file.read_at(end.saturating_sub(window as u64), window)?;
+        let unfinished = tail.iter().rev().position(|byte| *byte == b'\n');
+        // No newline within the longest line: it is in the middle of one in any case.
+        let unfinished = unfinished.or((tail.len() as u64 == end).then_some(tail.len()));
+        let position = end.saturating_sub(unfinished.unwrap_or(0) as u64);
+        let short = usize::try_from(position).unwrap_or(usize::MAX);
+        let head = file.read_at(0, short.min(HEAD_BYTES))?;
+        let marker = short.min(MARKER_BYTES);
+        let recent = file.read_at(position - marker as u64, marker)?;
+        self.progress = Progress::at(position, &head, &recent);
+        self.revision += 1;
+        Ok(())
+    }
+
+    /// Reads on. The position does not move: that takes a receipt.
+    pub(super) fn read(
+        &mut self,
+        framing: Framing,
+        share: Share,
+        now: Instant,
+    ) -> io::Result<Taken> {
+        let mut restarted = None;
+        if self.progress.recent.is_none()
+            && let Resume::FromStart(why) = self.recognise()?
+        {
+            restarted = Some(why);
+            self.restart();
+        }
+        let look = self.handle.as_ref().ok_or_else(not_open)?.look()?;
+        self.note(&look, now);
+        if look.bytes < self.progress.position {
+            restarted = Some("it is shorter than what was read of it");
+            self.restart();
+        }
+        // One byte more than there is: if it does not come, this was the end.
+        let there = look.bytes.saturating_sub(self.progress.position).saturating_add(1);
+        let there = usize::try_from(there).unwrap_or(usize::MAX);
+        let (mut room, mut lines) = (share.bytes.min(there), share.lines);
+        loop {
+            let Some(chunk) = self.behind_the_marker(room)? else {
+                restarted = Some("other bytes stand where it was read last");
+                self.restart();
+                continue;
+            };
+            let at_end = chunk.len() < room;
+            let cut = framing.cut(&chunk, lines, share.last && at_end);
+            if cut.used == 0 && !at_end && room < framing.room() {
+                // A line longer than the share: that one, and no more.
+                (room, lines) = (framing.room(), 1);
+                continue;
+            }
+            let next = self.progress.advanced(chunk.get(..cut.used).unwrap_or_default());
+            let has_more = !at_end || cut.is_full;
+            let (lines, pieces) = (cut.lines, cut.pieces);
+            return Ok(Taken { lines, next, pieces, has_more, restarted });
+        }
+    }
+
+    /// The bytes behind the position, read in one go with those before it: `None` if these are not
+    /// the ones they were, for then the file was cut and written anew.
+    fn behind_the_marker(&self, room: usize) -> io::Result<Option<Bytes>> {
+        let file = self.handle.as_ref().ok_or_else(not_open)?;
+        let recent = self.progress.recent.as_deref().unwrap_or_default();
+        let from = self.progress.position.saturating_sub(recent.len() as u64);
+        let bytes = file.read_at(from, recent.len() + room)?;
+        let is_same = bytes.starts_with(recent);
+        Ok(is_same.then(|| Bytes::from(bytes).split_off(recent.len())))
+    }
+
+    fn restart(&mut self) {
+        self.progress = Progress::start();
+        self.revision += 1;
+    }
+}
+
+fn not_open() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the file is not open")
+}

@@ -1,0 +1,271 @@
+//! All followed files of one block, their marks and their open handles.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use tokio::time::Instant;
+
+use super::board::Board;
+use super::file::{Followed, Leaving, Place};
+use super::find::Globs;
+use super::lines::Framing;
+use super::mark;
+use super::metrics::BlockNumbers;
+use super::turn::Turn;
+use super::{Settings, StartAt};
+use crate::base::disk::foreign::ForeignId;
+
+/// Most files open at once, so that the process stays within the usual limit of 1,024. Beyond it
+/// files are closed in the order they were opened, and opened again when it is their turn.
+pub(super) const OPEN_FILES_MAX: usize = 512;
+/// How long a renamed or deleted file must be quiet before nothing more is expected from it.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+/// Bytes read, and made durable, at once.
+pub(super) const ROUND_BYTES: usize = 1024 * 1024;
+
+/// The files of one block.
+#[derive(Debug)]
+pub(super) struct Files {
+    pub(super) name: String,
+    pub(super) prefix: String,
+    pub(super) framing: Framing,
+    pub(super) start_at: StartAt,
+    pub(super) globs: Arc<Globs>,
+    pub(super) board: Board,
+    pub(super) numbers: BlockNumbers,
+    pub(super) birth: Birth,
+    pub(super) all: BTreeMap<ForeignId, Followed>,
+    pub(super) by_path: HashMap<PathBuf, ForeignId>,
+    pub(super) turn: Turn<ForeignId>,
+    /// Those that left their path and may still bring something.
+    pub(super) leaving: BTreeSet<ForeignId>,
+    /// Paths whose next file waits until these, which left it, are read to their end.
+    pub(super) holds: BTreeMap<PathBuf, BTreeSet<ForeignId>>,
+    pub(super) settled_at: Option<Instant>,
+    /// Whether marks may have changed without lines.
+    pub(super) may_be_unsaved: bool,
+    /// Marks of files that are gone, to be forgotten with the next group.
+    pub(super) forgets: Vec<String>,
+    pub(super) round_bytes: usize,
+    /// Whether something was met that only a scan can settle.
+    pub(super) wants_scan: bool,
+    /// What could not be read, said once.
+    pub(super) complained: BTreeSet<PathBuf>,
+    opened: VecDeque<ForeignId>,
+}
+
+/// How far the very first start of a block has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Birth {
+    /// No scan yet: what it finds was there before.
+    Unscanned,
+    /// The places where reading begins are to be made durable.
+    Unsaved,
+    /// What appears from now on is new.
+    Done,
+}
+
+impl Files {
+    /// Takes up what the marks say.
+    pub(super) fn new(
+        settings: &Settings,
+        globs: Arc<Globs>,
+        board: Board,
+        numbers: BlockNumbers,
+        marks: Vec<(String, Bytes)>,
+    ) -> Self {
+        let mut files = Self {
+            name: settings.name.clone(),
+            prefix: mark::prefix(&settings.name),
+            framing: Framing::new(settings.max_line_bytes),
+            start_at: settings.start_at,
+            globs,
+            board,
+            numbers,
+            birth: Birth::Unscanned,
+            all: BTreeMap::new(),
+            by_path: HashMap::new(),
+            turn: Turn::new(),
+            leaving: BTreeSet::new(),
+            holds: BTreeMap::new(),
+            settled_at: None,
+            may_be_unsaved: true,
+            forgets: Vec::new(),
+            round_bytes: ROUND_BYTES,
+            wants_scan: false,
+            complained: BTreeSet::new(),
+            opened: VecDeque::new(),
+        };
+        for (name, value) in marks {
+            files.take_up(name, value);
+        }
+        files
+    }
+
+    fn take_up(&mut self, name: String, value: Bytes) {
+        if name == mark::started(&self.prefix) {
+            self.birth = Birth::Done;
+            return;
+        }
+        match mark::decode(value) {
+            // The globs were changed: its mark stays, should they be changed back.
+            Ok(saved) if !saved.home.as_os_str().is_empty() && !self.globs.matches(&saved.home) => {
+            }
+            Ok(saved) if self.all.contains_key(&saved.id) => self.forgets.push(name),
+            Ok(saved) => {
+                let mut file = Followed::new(saved.id, name, &saved.home, Instant::now());
+                file.progress = saved.progress;
+                file.saved = file.revision;
+                self.all.insert(saved.id, file);
+            }
+            Err(why) => {
+                tracing::warn!(
+                    tail = self.name,
+                    mark = name,
+                    why,
+                    "a mark cannot be read; if its file is still there, it is read from the beginning"
+                );
+            }
+        }
+    }
+
+    /// A file behind a path may have something to read.
+    pub(super) fn wake(&mut self, path: &Path) {
+        if let Some(id) = self.by_path.get(path) {
+            self.turn.wake(*id);
+        }
+    }
+
+    /// Opens a file at its path, unless it is open.
+    pub(super) fn open(&mut self, id: ForeignId) -> io::Result<()> {
+        match self.all.get(&id) {
+            Some(file) if !file.is_open() => self.open_at(id, &file.path.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a file at a path where it is expected.
+    pub(super) fn open_at(&mut self, id: ForeignId, path: &Path) -> io::Result<()> {
+        if !self.has_room() {
+            self.close_oldest(id);
+        }
+        let Some(file) = self.all.get_mut(&id) else { return Ok(()) };
+        match file.open(path) {
+            Err(error) if is_out_of_handles(&error) && self.close_oldest(id) => {
+                self.open_at(id, path)
+            }
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.opened.push_back(id);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.opened.len() < OPEN_FILES_MAX
+    }
+
+    pub(super) fn close(&mut self, id: ForeignId) {
+        self.opened.retain(|open| *open != id);
+        if let Some(file) = self.all.get_mut(&id) {
+            file.close();
+        }
+    }
+
+    /// Closes the file that is open longest, but none that could not be opened again.
+    fn close_oldest(&mut self, but: ForeignId) -> bool {
+        let is_gone = |file: &Followed| matches!(file.place, Place::Gone { .. });
+        let again = |id: &ForeignId| *id != but && !self.all.get(id).is_some_and(is_gone);
+        let oldest = self.opened.iter().find(|id| again(id)).copied();
+        oldest.inspect(|id| self.close(*id)).is_some()
+    }
+
+    /// Begins to expect the end of a file that left `path`.
+    pub(super) fn leave(&mut self, id: ForeignId, path: PathBuf, now: Instant) {
+        self.release(id);
+        if let Some(file) = self.all.get_mut(&id) {
+            file.leaving = Some(Leaving { since: now, left: path.clone() });
+            self.leaving.insert(id);
+            self.holds.entry(path).or_default().insert(id);
+            self.turn.wake(id);
+        }
+    }
+
+    /// It did not leave after all.
+    pub(super) fn stay(&mut self, id: ForeignId) {
+        self.release(id);
+        self.leaving.remove(&id);
+        if let Some(file) = self.all.get_mut(&id) {
+            file.leaving = None;
+        }
+    }
+
+    /// The next file at the path it left waits no longer.
+    pub(super) fn release(&mut self, id: ForeignId) {
+        let left = self.all.get(&id).and_then(|file| file.leaving.as_ref());
+        if let Some(left) = left.map(|leaving| &leaving.left)
+            && let Some(holding) = self.holds.get_mut(left)
+        {
+            holding.remove(&id);
+            if holding.is_empty() {
+                self.holds.remove(left);
+            }
+        }
+    }
+
+    /// Whether the file that stood at the same path before is still to be read first.
+    pub(super) fn is_held(&self, id: ForeignId) -> bool {
+        let holding = self.all.get(&id).and_then(|file| self.holds.get(&file.path));
+        holding.is_some_and(|holding| holding.iter().any(|before| *before != id))
+    }
+
+    /// Expects nothing more from a file and lets its handle go.
+    pub(super) fn let_go(&mut self, id: ForeignId) {
+        self.stay(id);
+        self.close(id);
+        let place = self.all.get(&id).map(|file| file.place);
+        self.wants_scan |= matches!(place, Some(Place::Gone { .. }));
+    }
+
+    /// Forgets a file that is gone, and its mark.
+    pub(super) fn forget(&mut self, id: ForeignId) {
+        self.let_go(id);
+        self.turn.forget(id);
+        self.board.strike(id);
+        if let Some(file) = self.all.remove(&id) {
+            self.forgets.push(file.mark);
+        }
+    }
+
+    /// Reports a failed read, once per file, and leaves the file alone until the next scan.
+    pub(super) fn complain(&mut self, id: ForeignId, error: &io::Error) {
+        self.release(id);
+        let Some(file) = self.all.get_mut(&id) else { return };
+        if error.kind() == io::ErrorKind::NotFound {
+            self.wants_scan = true;
+        } else {
+            self.numbers.read_errors.inc();
+            if !file.is_in_trouble {
+                tracing::warn!(
+                    tail = self.name,
+                    path = %file.path.display(),
+                    %error,
+                    "a followed file cannot be read; it is tried again at every scan"
+                );
+            }
+        }
+        file.is_in_trouble = true;
+        self.close(id);
+    }
+}
+
+fn is_out_of_handles(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| code == Some(errno.raw_os_error()))
+}

@@ -1,0 +1,330 @@
+//! Globs become the files that exist now, and the folders in which more may appear.
+//!
+//! Shell rules: `*`, `?` and `[…]` stay within one name and pass over hidden names, `**` stands for
+//! any folders below (links to folders are not entered: they may lead round in a circle). Files
+//! behind links are found, pipes and devices are not.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+
+use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
+
+/// Deepest folder that `**` enters; deeper ones are no place for logs.
+const DEPTH_MAX: usize = 64;
+
+const SHELL: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
+
+/// What to follow and what not.
+#[derive(Debug)]
+pub(super) struct Globs {
+    include: Vec<Include>,
+    exclude: Vec<Pattern>,
+}
+
+#[derive(Debug)]
+struct Include {
+    whole: Pattern,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Literal(PathBuf),
+    Any(Pattern),
+    Deep,
+}
+
+/// What one look through the folders brought.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Regular files by the path the globs give.
+    pub(super) files: BTreeMap<PathBuf, FoundFile>,
+    /// Folders in which a change may bring or take a file.
+    pub(super) folders: BTreeMap<PathBuf, ForeignId>,
+    /// What could not be looked at.
+    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+}
+
+/// One file.
+#[derive(Clone, Debug)]
+pub(super) struct FoundFile {
+    pub(super) look: Look,
+    /// Where its path leads if it is a link.
+    pub(super) target: Option<PathBuf>,
+}
+
+impl Globs {
+    /// In words, which glob is none and why.
+    pub(super) fn new(include: &[String], exclude: &[String]) -> Result<Self, String> {
+        let include = include.iter().map(|text| Include::new(text)).collect::<Result<_, _>>()?;
+        let exclude = exclude.iter().map(|text| pattern(text)).collect::<Result<_, _>>()?;
+        Ok(Self { include, exclude })
+    }
+
+    /// Looks through the folders. Blocks.
+    pub(super) fn find(&self) -> Found {
+        let mut found = Found::default();
+        for include in &self.include {
+            self.walk(Path::new(""), &include.parts, 0, &mut found);
+        }
+        found
+    }
+
+    /// Whether a path is one of those to follow, existing or not.
+    pub(super) fn matches(&self, path: &Path) -> bool {
+        let included = |include: &Include| matches(&include.whole, path);
+        self.include.iter().any(included) && !self.excludes(path)
+    }
+
+    /// A pattern without a slash is about the name alone.
+    fn excludes(&self, path: &Path) -> bool {
+        let name = Path::new(path.file_name().unwrap_or_default());
+        self.exclude.iter().any(|pattern| {
+            let subject = if pattern.as_str().contains('/') { path } else { name };
+            matches(pattern, subject)
+        })
+    }
+
+    fn walk(&self, at: &Path, parts: &[Part], depth: usize, found: &mut Found) {
+        let Some((part, rest)) = parts.split_first().filter(|_| depth < DEPTH_MAX) else { return };
+        match part {
+            Part::Literal(name) if rest.is_empty() => {
+                found.watch(at);
+                self.take(at.join(name), ForeignKind::Link, found);
+            }
+            Part::Literal(name) => self.walk(&at.join(name), rest, depth + 1, found),
+            Part::Any(pattern) => {
+                for (path, kind) in found.list(at) {
+                    let name = Path::new(path.file_name().unwrap_or_default());
+                    if !matches(pattern, name) {
+                        continue;
+                    }
+                    let may_be = |wanted| kind == wanted || kind == ForeignKind::Link;
+                    if rest.is_empty() && may_be(ForeignKind::File) {
+                        self.take(path, kind, found);
+                    } else if !rest.is_empty() && may_be(ForeignKind::Folder) {
+                        self.walk(&path, rest, depth + 1, found);
+                    }
+                }
+            }
+            Part::Deep => {
+                self.walk(at, rest, depth + 1, found);
+                for (path, kind) in found.list(at) {
+                    if kind == ForeignKind::Folder && !is_hidden(&path) {
+                        self.walk(&path, parts, depth + 1, found);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a regular file; `kind` says whether the name may be a link to it.
+    fn take(&self, path: PathBuf, kind: ForeignKind, found: &mut Found) {
+        if found.files.contains_key(&path) || self.excludes(&path) {
+            return;
+        }
+        match foreign::look(&path) {
+            Ok(look) if look.kind == ForeignKind::File => {
+                let may_lead = (kind != ForeignKind::File).then(|| foreign::resolve(&path).ok());
+                let target = may_lead.flatten().filter(|target| *target != path);
+                if let Some(folder) = target.as_deref().and_then(Path::parent) {
+                    found.watch(folder);
+                }
+                found.files.insert(path, FoundFile { look, target });
+            }
+            Ok(_) => {}
+            Err(error) => found.complain(path, error),
+        }
+    }
+}
+
+impl Include {
+    fn new(text: &str) -> Result<Self, String> {
+        // `**` at the end stands for all files below.
+        let text = if text.ends_with("**") { format!("{text}/*") } else { text.to_owned() };
+        // Events come with absolute paths.
+        let text = match std::path::absolute(&text) {
+            Ok(path) => path.to_string_lossy().into_owned(),
+            Err(error) => return Err(format!("`{text}` is no path: {error}")),
+        };
+        let whole = pattern(&text)?;
+        let mut parts = Vec::new();
+        for component in Path::new(&text).components() {
+            let name = component.as_os_str().to_str().unwrap_or_default();
+            match component {
+                Component::Normal(_) if name == "**" => parts.push(Part::Deep),
+                Component::Normal(_) if name.contains(['*', '?', '[']) => {
+                    parts.push(Part::Any(pattern(name)?));
+                }
+                _ => match parts.last_mut() {
+                    Some(Part::Literal(before)) => before.push(component),
+                    _ => parts.push(Part::Literal(Path::new("").join(component))),
+                },
+            }
+        }
+        // The last name of a literal path stands alone: the folder above it is to be watched.
+        if let Some(Part::Literal(path)) = parts.last()
+            && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
+        {
+            let (folder, name) = (folder.to_path_buf(), PathBuf::from(name));
+            parts.pop();
+            parts.extend([Part::Literal(folder), Part::Literal(name)]);
+        }
+        Ok(Self { whole, parts })
+    }
+}
+
+impl Found {
+    fn list(&mut self, folder: &Path) -> Vec<(PathBuf, ForeignKind)> {
+        self.watch(folder);
+        match foreign::list(or_here(folder)) {
+            Ok(all) => all.into_iter().map(|one| (folder.join(one.name), one.kind)).collect(),
+            Err(error) => {
+                self.complain(folder.to_path_buf(), error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A folder that is missing is waited for where it would appear.
+    fn watch(&mut self, folder: &Path) {
+        for folder in or_here(folder).ancestors().map(or_here) {
+            if self.folders.contains_key(folder) {
+                break;
+            }
+            if let Ok(look) = foreign::look(folder) {
+                if look.kind == ForeignKind::Folder {
+                    self.folders.insert(folder.to_path_buf(), look.id);
+                }
+                break;
+            }
+        }
+    }
+
+    /// What is not there is no fault: it may come.
+    fn complain(&mut self, path: PathBuf, error: io::Error) {
+        if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+            self.unreadable.push((path, error));
+        }
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| {
+        format!("`{text}` is not a glob: {} (character {})", error.msg, error.pos + 1)
+    })
+}
+
+/// A name that is not UTF-8 is compared as it would be shown.
+fn matches(pattern: &Pattern, path: &Path) -> bool {
+    pattern.matches_with(&path.to_string_lossy(), SHELL)
+}
+
+fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Scratch;
+    use super::*;
+
+    #[track_caller]
+    fn check(scratch: &Scratch, include: &[&str], exclude: &[&str], expected: &[&str]) {
+        let include: Vec<_> = include.iter().map(|glob| scratch.text(glob)).collect();
+        let exclude: Vec<_> = exclude.iter().map(|glob| (*glob).to_owned()).collect();
+        let globs = Globs::new(&include, &exclude).unwrap();
+        let found = globs.find();
+        let expected: Vec<_> = expected.iter().map(|name| scratch.path(name)).collect();
+        assert_eq!(found.files.keys().cloned().collect::<Vec<_>>(), expected);
+        assert!(expected.iter().all(|path| globs.matches(path)), "matches says the same");
+        assert!(found.unreadable.is_empty());
+    }
+
+    #[test]
+    fn globs_find_files_as_a_shell_does() {
+        let scratch = Scratch::new();
+        for name in ["a.log", "b.log", "b.txt", ".c.log", "n/x/d.log", "n/e.log", "n/.h/f.log"] {
+            scratch.write(name, "");
+        }
+        check(&scratch, &["*.log"], &[], &["a.log", "b.log"]);
+        check(&scratch, &["?.log", "b.*"], &[], &["a.log", "b.log", "b.txt"]);
+        check(&scratch, &["[!a].log"], &[], &["b.log"]);
+        check(&scratch, &[".*.log"], &[], &[".c.log"]);
+        check(&scratch, &["**/*.log"], &[], &["a.log", "b.log", "n/e.log", "n/x/d.log"]);
+        check(&scratch, &["n/**"], &[], &["n/e.log", "n/x/d.log"]);
+        check(&scratch, &["*/*/*.log"], &[], &["n/x/d.log"]);
+        check(&scratch, &["a.log", "missing/z.log"], &[], &["a.log"]);
+        check(&scratch, &["**/*.log"], &["b*", "e.log"], &["a.log", "n/x/d.log"]);
+        check(&scratch, &["**/*.log"], &["/**/n/**/*.log"], &["a.log", "b.log"]);
+    }
+
+    #[test]
+    fn files_behind_links_are_found_and_pipes_and_folders_are_not() {
+        let scratch = Scratch::new();
+        scratch.write("real/a.txt", "x");
+        scratch.write("dir.log/b.txt", "x");
+        let link = |to: &str, at: &str| {
+            std::os::unix::fs::symlink(scratch.path(to), scratch.path(at)).unwrap();
+        };
+        link("real/a.txt", "a.log");
+        link("nowhere", "dangling.log");
+        link("real", "real/circle");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, scratch.path("p.log"), fifo, mode, 0).unwrap();
+
+        check(&scratch, &["*.log"], &[], &["a.log"]);
+        check(&scratch, &["**/*.txt"], &[], &["dir.log/b.txt", "real/a.txt"]);
+        let found = Globs::new(&[scratch.text("*.log")], &[]).unwrap().find();
+        assert!(
+            found.folders.contains_key(&scratch.path("real")),
+            "the target's folder is watched"
+        );
+    }
+
+    #[test]
+    fn names_that_are_not_utf_8_are_found_and_relative_globs_become_absolute() {
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let scratch = Scratch::new();
+        let odd = std::ffi::OsStr::from_bytes(b"a\xff.log");
+        std::fs::write(scratch.path("").join(odd), "").unwrap();
+        let globs = Globs::new(&[scratch.text("*.log"), "src/lib.*".into()], &[]).unwrap();
+
+        let found: Vec<_> = globs.find().files.into_keys().collect();
+
+        assert_eq!(found.len(), 2);
+        assert!(found.contains(&scratch.path("").join(odd)));
+        assert!(found.iter().all(|path| path.is_absolute() && globs.matches(path)));
+    }
+
+    #[test]
+    fn a_missing_folder_is_waited_for_where_it_would_appear() {
+        let scratch = Scratch::new();
+        let globs = Globs::new(&[scratch.text("later/on/*.log")], &[]).unwrap();
+        let watched = || globs.find().folders.into_keys().collect::<Vec<_>>();
+
+        assert_eq!(watched(), [scratch.path("")]);
+        scratch.write("later/on/a.log", "");
+        assert_eq!(watched(), [scratch.path("later/on")]);
+    }
+
+    #[test]
+    fn what_is_no_glob_is_named_with_the_reason() {
+        let wrong = Globs::new(&["/var/log/[.log".into()], &[]).unwrap_err();
+        assert_eq!(wrong, "`/var/log/[.log` is not a glob: invalid range pattern (character 10)");
+        assert!(Globs::new(&["/var/a**b".into()], &[]).is_err());
+    }
+}

@@ -1,0 +1,242 @@
+//! One round: everybody who has something gets a turn, and what they bring becomes one batch.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::file::{Share, Taken};
+use super::files::{Birth, Files, GRACE, ROUND_BYTES};
+use super::mark;
+use super::progress::Progress;
+use crate::admission::Receipt;
+use crate::base::disk::foreign::ForeignId;
+
+/// Most lines of one round: a record costs more in the queue than its bytes.
+const ROUND_LINES: usize = 10_000;
+/// Most marks without lines in one round; with the longest paths they take less than 1 MiB.
+const ROUND_MARKS: usize = 200;
+
+/// How often files that left their path are looked at, however busy others are.
+const SETTLE_EVERY: Duration = Duration::from_millis(200);
+
+/// Lines and the marks that become durable with them.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) lines: Vec<Bytes>,
+    pub(super) marks: BTreeMap<String, Option<Bytes>>,
+    pub(super) bytes: usize,
+    steps: Vec<Step>,
+    is_birth: bool,
+}
+
+/// What a batch means for one file.
+#[derive(Debug)]
+struct Step {
+    id: ForeignId,
+    mark: String,
+    revision: u64,
+    next: Option<Progress>,
+    pieces: u64,
+    has_more: bool,
+}
+
+impl Files {
+    /// Reads what is due. `None` if nothing is. Blocks.
+    pub(super) fn gather(&mut self, now: Instant) -> Option<Batch> {
+        let mut batch = Batch::default();
+        let forgets = std::mem::take(&mut self.forgets);
+        batch.marks.extend(forgets.into_iter().map(|name| (name, None)));
+        let all_saved = self.add_unsaved(&mut batch);
+        match self.birth {
+            // Nothing is read before it is settled where reading begins.
+            Birth::Unscanned => {}
+            Birth::Unsaved => {
+                batch.is_birth = all_saved;
+                if all_saved {
+                    let started = mark::started(&self.prefix);
+                    batch.marks.insert(started, Some(Bytes::from_static(&[1])));
+                }
+            }
+            Birth::Done => {
+                self.settle(&mut batch, now);
+                self.read_round(&mut batch, now);
+            }
+        }
+        (!batch.marks.is_empty()).then_some(batch)
+    }
+
+    /// Moves the positions: their lines are durable.
+    pub(super) fn commit(&mut self, batch: Batch, _proof: &Receipt) {
+        self.numbers.lines.inc_by(batch.lines.len() as u64);
+        if batch.is_birth {
+            self.birth = Birth::Done;
+        }
+        for step in batch.steps {
+            let known = self.all.get_mut(&step.id).filter(|file| file.mark == step.mark);
+            let Some(file) = known else { continue };
+            file.saved = step.revision;
+            if let Some(next) = step.next {
+                self.numbers.bytes.inc_by(next.position.saturating_sub(file.progress.position));
+                self.numbers.cuts.inc_by(step.pieces);
+                // Closed since it was read: it is compared again when it is opened.
+                let recent = file.progress.recent.is_some().then_some(next.recent).flatten();
+                file.progress = Progress { recent, ..next };
+            }
+            if step.has_more {
+                self.turn.wake(step.id);
+            }
+            self.board.show(file);
+        }
+        self.round_bytes = self.round_bytes.saturating_mul(2).min(ROUND_BYTES);
+    }
+
+    /// Takes back a batch that was too large for the queue; the same lines come again in smaller ones.
+    pub(super) fn take_back(&mut self, batch: Batch) {
+        self.round_bytes = (batch.bytes.min(self.round_bytes) / 2).max(1);
+        self.may_be_unsaved = true;
+        for step in &batch.steps {
+            self.turn.wake(step.id);
+        }
+        let forgets = batch.marks.into_iter().filter(|(_, value)| value.is_none());
+        self.forgets.extend(forgets.map(|(name, _)| name));
+    }
+
+    /// Adds marks that have changed without lines. `true` if no other is left.
+    fn add_unsaved(&mut self, batch: &mut Batch) -> bool {
+        if !self.may_be_unsaved {
+            return true;
+        }
+        let mut unsaved = self.all.values().filter(|file| file.is_unsaved());
+        for file in unsaved.by_ref().take(ROUND_MARKS) {
+            let value = mark::encode(file.id, &file.progress, &file.home);
+            batch.marks.insert(file.mark.clone(), Some(value));
+            batch.steps.push(Step {
+                id: file.id,
+                mark: file.mark.clone(),
+                revision: file.revision,
+                next: None,
+                pieces: 0,
+                has_more: false,
+            });
+        }
+        self.may_be_unsaved = unsaved.next().is_some();
+        !self.may_be_unsaved
+    }
+
+    fn read_round(&mut self, batch: &mut Batch, now: Instant) {
+        let share =
+            Share { bytes: self.turn.share(self.round_bytes), lines: ROUND_LINES, last: false };
+        let mut had_turn = self.turn.waiting() == 0;
+        // Twice, because a file that waits for its predecessor goes to the end of the ring once.
+        for _ in 0..2 * self.turn.waiting() {
+            let room = ROUND_LINES.saturating_sub(batch.lines.len());
+            if batch.bytes >= self.round_bytes || room == 0 {
+                had_turn = true;
+                break;
+            }
+            let Some(id) = self.turn.next() else { break };
+            if self.is_held(id) {
+                self.turn.wake(id);
+            } else {
+                had_turn = true;
+                self.read_one(id, Share { lines: room, ..share }, batch, now);
+            }
+        }
+        if !had_turn {
+            // They wait for each other in a circle, as when an inode is used again for a new file
+            // under an old name.
+            self.holds.clear();
+        }
+    }
+
+    /// `true` if it brought anything.
+    fn read_one(&mut self, id: ForeignId, share: Share, batch: &mut Batch, now: Instant) -> bool {
+        let opened = self.open(id);
+        let framing = self.framing;
+        let Some(file) = self.all.get_mut(&id) else { return false };
+        match opened.and_then(|()| file.read(framing, share, now)) {
+            Ok(taken) => self.add(id, taken, batch),
+            Err(error) => {
+                self.complain(id, &error);
+                false
+            }
+        }
+    }
+
+    fn add(&mut self, id: ForeignId, taken: Taken, batch: &mut Batch) -> bool {
+        if !taken.has_more {
+            self.release(id);
+        }
+        let Some(file) = self.all.get_mut(&id) else { return false };
+        if file.is_in_trouble {
+            file.is_in_trouble = false;
+            tracing::info!(tail = self.name, path = %file.path.display(), "the file can be read again");
+        }
+        if let Some(why) = taken.restarted {
+            self.numbers.restarts.inc();
+            tracing::info!(
+                tail = self.name,
+                path = %file.path.display(),
+                why,
+                "a followed file holds other content; it is read from the beginning"
+            );
+        }
+        self.board.show(file);
+        if taken.next.position == file.progress.position && !file.is_unsaved() {
+            return false;
+        }
+        batch.bytes += taken.lines.iter().map(Bytes::len).sum::<usize>();
+        batch.lines.extend(taken.lines);
+        batch.marks.insert(file.mark.clone(), Some(mark::encode(id, &taken.next, &file.home)));
+        batch.steps.push(Step {
+            id,
+            mark: file.mark.clone(),
+            revision: file.revision,
+            next: Some(taken.next),
+            pieces: taken.pieces,
+            has_more: taken.has_more,
+        });
+        true
+    }
+
+    /// Brings the files that left their path to their end: what grew is read, what was quiet long
+    /// enough gives its unfinished last line and is let go.
+    fn settle(&mut self, batch: &mut Batch, now: Instant) {
+        if self.settled_at.is_some_and(|at| now.duration_since(at) < SETTLE_EVERY) {
+            return;
+        }
+        self.settled_at = Some(now);
+        for id in self.leaving.clone() {
+            let Some(file) = self.all.get_mut(&id) else { continue };
+            let Ok(look) = file.look().and_then(|look| same(look.id == id, look)) else {
+                self.let_go(id);
+                continue;
+            };
+            file.is_deleted = look.names == 0;
+            let since = file.leaving.as_ref().map_or(now, |leaving| leaving.since);
+            if file.note(&look, now) {
+                self.turn.wake(id);
+            }
+            let is_quiet = now.duration_since(file.changed.max(since)) >= GRACE;
+            if self.turn.is_waiting(id) || !is_quiet {
+                continue;
+            }
+            let share = Share { bytes: self.round_bytes, lines: ROUND_LINES, last: true };
+            let has_rest = look.bytes > file.progress.position;
+            if !(has_rest && self.read_one(id, share, batch, now)) {
+                self.let_go(id);
+            }
+        }
+    }
+
+    /// Whether somebody waits for a turn, and whether somebody is about to leave.
+    pub(super) fn outlook(&self) -> (bool, bool) {
+        (self.turn.waiting() > 0, !self.leaving.is_empty())
+    }
+}
+
+fn same<T>(is_same: bool, value: T) -> std::io::Result<T> {
+    if is_same { Ok(value) } else { Err(std::io::ErrorKind::NotFound.into()) }
+}

@@ -1,0 +1,75 @@
+//! The loop: news, scan, step, rest.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::door::Door;
+use super::follower::{End, Follower, Pace};
+use super::watch::Watch;
+use crate::base::shutdown::Stopping;
+use crate::base::tasks::blocking;
+
+/// After news one waits this long for more of it: a busy file then costs a hundred rounds a second
+/// and not one per written line.
+const GATHER: Duration = Duration::from_millis(10);
+/// How often everything is looked at where events do not come.
+const BLIND_SCAN_EVERY: Duration = Duration::from_secs(1);
+/// Scans for changed names take at most one part in so many of the time.
+const SCAN_TIME_PART: u32 = 10;
+
+/// Follows until asked to stop; what is being handed over then is finished.
+pub(super) async fn run<D: Door>(
+    mut follower: Follower<D>,
+    mut watch: Watch,
+    rescan_every: Duration,
+    mut stopping: Stopping,
+) -> Result<(), String> {
+    let mut scan_at = Instant::now();
+    let mut scan_not_before = scan_at;
+    while !stopping.is_asked() {
+        let news = watch.take();
+        follower.wake(&news.written);
+        if news.names_changed {
+            scan_at = scan_at.min(scan_not_before);
+        }
+        if Instant::now() >= scan_at {
+            let begun = Instant::now();
+            let folders = follower.scan().await;
+            let is_wider;
+            (watch, is_wider) = blocking(move || {
+                let is_wider = watch.cover(&folders);
+                (watch, is_wider)
+            })
+            .await;
+            scan_not_before = Instant::now() + begun.elapsed() * SCAN_TIME_PART;
+            scan_at = match (is_wider, watch.is_blind()) {
+                (true, _) => scan_not_before,
+                (false, true) => Instant::now() + rescan_every.min(BLIND_SCAN_EVERY),
+                (false, false) => Instant::now() + rescan_every,
+            };
+            scan_at = scan_at.max(scan_not_before);
+        }
+        let pace = follower.step().await;
+        if follower.wants_scan() {
+            scan_at = scan_at.min(scan_not_before);
+        }
+        let rest_until = match pace {
+            Ok(Pace::Now) => continue,
+            Ok(Pace::AtNews) => scan_at,
+            Ok(Pace::At(moment)) => moment.min(scan_at),
+            Err(End::Failed(why)) => return Err(why),
+            Err(End::Stopping) => {
+                stopping.asked().await;
+                break;
+            }
+        };
+        tokio::select! {
+            () = stopping.asked() => {}
+            () = sleep_until(rest_until) => {}
+            () = watch.rung() => sleep(GATHER).await,
+        }
+    }
+    follower.finish().await;
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Files that are renamed, cut, replaced and deleted while weir looks on.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_file_is_read_to_its_end_before_its_successor() {
+    let mut room = Room::new(&["a.log"]);
+    room.scratch.write("a.log", "1\n");
+    room.start();
+    room.run_dry().await;
+
+    room.scratch.write("a.log", "2\n");
+    room.scratch.rename("a.log", "a.log.1");
+    room.scratch.write("a.log", "4\n");
+    room.scratch.write("a.log.1", "3\n");
+    room.run_dry().await;
+    room.check(&["1", "2", "3", "4"]);
+
+    room.scratch.write("a.log.1", "late\nunfinished");
+    room.run_dry().await;
+    room.check(&["1", "2", "3", "4", "late"]);
+    room.grace().await;
+    room.check(&["1", "2", "3", "4", "late", "unfinished"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_file_that_still_matches_goes_on_where_it_was() {
+    let mut room = Room::new(&["a.log*"]);
+    room.scratch.write("a.log", "1\n2");
+    room.start();
+    room.run_dry().await;
+
+    room.scratch.rename("a.log", "a.log.1");
+    room.scratch.write("a.log", "3\n");
+    room.grace().await;
+
+    room.check(&["1", "3", "2"]);
+    room.restart().await;
+    room.grace().await;
+    room.check(&["1", "3", "2"]);
+    let names: Vec<_> = room.status().into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["a.log", "a.log.1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_cut_and_written_anew_is_read_from_its_beginning() {
+    let mut room = Room::new(&["a.log"]);
+    room.scratch.write("a.log", "one\ntwo\n");
+    room.start();
+    room.run_dry().await;
+
+    room.scratch.truncate("a.log");
+    room.scratch.write("a.log", "3\n");
+    room.run_dry().await;
+    room.check(&["one", "two", "3"]);
+
+    room.scratch.truncate("a.log");
+    room.scratch.write("a.log", "longer than before\n");
+    room.run_dry().await;
+    room.check(&["one", "two", "3", "longer than before"]);
+    assert_eq!(room.numbers().restarts.get(), 2);
+
+    room.scratch.truncate("a.log");
+    room.run_dry().await;
+    room.scratch.write("a.log", "longer than before\n");
+    room.restart().await;
+    room.check(&["one", "two", "3", "longer than before", "longer than before"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_file_is_read_to_its_end_and_its_mark_forgotten() {
+    let mut room = Room::new(&["*.log"]);
+    room.scratch.write("a.log", "1\n");
+    room.scratch.write("b.log", "b\n");
+    room.start();
+    room.run_dry().await;
+    assert_eq!(room.marks(), 3, "two files and the block");
+
+    room.scratch.write("a.log", "2\nunfinished");
+    room.scratch.remove("a.log");
+    room.run_dry().await;
+    room.check(&["1", "b", "2"]);
+    room.grace().await;
+
+    room.check(&["1", "b", "2", "unfinished"]);
+    assert_eq!(room.marks(), 2);
+    assert_eq!(room.status().len(), 1);
+    assert_eq!(room.numbers().vanished_bytes.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_deleted_with_its_folder_is_forgotten_too() {
+    let mut room = Room::new(&["*/a.log"]);
+    room.scratch.write("pod/a.log", "1\n");
+    room.start();
+    room.run_dry().await;
+
+    fs::remove_dir_all(room.scratch.path("pod")).unwrap();
+    room.grace().await;
+
+    assert_eq!((room.marks(), room.status().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_replaced_by_rename_is_a_new_file() {
+    let mut room = Room::new(&["a.log"]);
+    room.scratch.write("a.log", "1\n");
+    room.start();
+    room.run_dry().await;
+
+    room.scratch.write("a.log", "2\n");
+    room.scratch.write("new", "3\n");
+    room.scratch.rename("new", "a.log");
+    room.grace().await;
+
+    room.check(&["1", "2", "3"]);
+    assert_eq!(room.marks(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_file_is_remembered_while_it_exists_and_let_go_when_it_does_not() {
+    let mut room = Room::new(&["a.log"]);
+    room.scratch.write("a.log", "1\n");
+    room.start();
+    room.run_dry().await;
+    room.scratch.rename("a.log", "a.log.1");
+    room.grace().await;
+    assert_eq!(room.marks(), 2);
+
+    room.scratch.write("a.log.1", "much later\n");
+    room.run_dry().await;
+    room.check(&["1", "much later"]);
+
+    room.grace().await;
+    room.scratch.remove("a.log.1");
+    room.grace().await;
+    assert_eq!((room.marks(), room.status().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_link_leads_to_may_be_rotated_too() {
+    let mut room = Room::new(&["links/*.log"]);
+    room.scratch.write("pods/0.log", "1\n");
+    fs::create_dir(room.scratch.path("links")).unwrap();
+    let link = room.scratch.path("links/a.log");
+    std::os::unix::fs::symlink(room.scratch.path("pods/0.log"), link).unwrap();
+    room.start();
+    room.run_dry().await;
+
+    room.scratch.write("pods/0.log", "2\n");
+    room.scratch.rename("pods/0.log", "pods/0.log.old");
+    room.scratch.write("pods/0.log", "3\n");
+    room.run_dry().await;
+    room.check(&["1", "2", "3"]);
+
+    room.kill();
+    room.scratch.write("pods/0.log", "4\n");
+    room.scratch.rename("pods/0.log", "pods/0.log.older");
+    room.scratch.write("pods/0.log", "5\n");
+    room.restart().await;
+    room.check(&["1", "2", "3", "4", "5"]);
+}

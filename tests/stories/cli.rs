@@ -1,0 +1,156 @@
+//! Commands tell scripts what they did: results on standard output, faults on standard error, and
+//! an exit code.
+
+use serde_json::Value;
+
+use crate::support::agent::{Agent, Ended, configure, weir, weir_fed};
+use crate::support::books::{Books, Row};
+use crate::support::peers::object_lines;
+use crate::support::scratch::Scratch;
+use crate::support::wait_for;
+
+const CONFIG: &str = r#"
+    [http.local]
+    listen = "127.0.0.1:0"
+    [stream.orders]
+    destinations = ["archive"]
+    [destination.archive]
+    type = "directory"
+    path = "archive"
+    object_age = "100 ms"
+    "#;
+
+#[track_caller]
+fn succeeds(ended: Ended) -> String {
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    ended.stdout
+}
+
+#[test]
+fn help_names_every_command() {
+    let scratch = Scratch::new("cli-help");
+
+    let help = succeeds(weir(&scratch, &["--help"]));
+
+    for command in ["run", "demo", "check", "status", "dead", "keys", "send"] {
+        let stands = |line: &str| line.trim_start().starts_with(command);
+        assert!(help.lines().any(stands), "`{command}` is missing in\n{help}");
+    }
+    assert!(succeeds(weir(&scratch, &["--version"])).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_64_and_told_on_standard_error() {
+    let scratch = Scratch::new("cli-usage");
+
+    for arguments in [&["rnu"][..], &["run", "--confg", "x"], &["keys"], &["dead", "burn"]] {
+        let ended = weir(&scratch, arguments);
+        assert_eq!(ended.code, Some(64), "{arguments:?}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{arguments:?}");
+        assert!(ended.stderr.contains("error: "), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn keys_are_added_listed_and_revoked_and_the_secret_is_shown_once() {
+    let scratch = Scratch::new("cli-keys");
+    let path = scratch.join("keys.toml");
+    let file = path.display().to_string();
+
+    let secret = succeeds(weir(&scratch, &["keys", "add", "device-1", "--file", &file]));
+    let again = succeeds(weir(&scratch, &["keys", "add", "device-2", "--file", &file]));
+    let listed = succeeds(weir(&scratch, &["keys", "ls", "--file", &file]));
+
+    assert_eq!(secret.lines().count(), 1, "a script can take standard output as it is: {secret}");
+    assert!(secret.trim().len() >= 32, "{secret}");
+    assert_ne!(secret, again);
+    assert!(listed.contains("device-1") && listed.contains("device-2"), "{listed}");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    assert!(!kept.contains(secret.trim()) && !listed.contains(secret.trim()), "{kept}\n{listed}");
+
+    succeeds(weir(&scratch, &["keys", "revoke", "device-1", "--file", &file]));
+    let listed = succeeds(weir(&scratch, &["keys", "ls", "--file", &file]));
+
+    assert!(!listed.contains("device-1") && listed.contains("device-2"), "{listed}");
+    let nobody = weir(&scratch, &["keys", "revoke", "device-1", "--file", &file]);
+    assert!(nobody.code != Some(0) && nobody.stderr.contains("device-1"), "{nobody:?}");
+}
+
+#[test]
+fn a_revoked_key_stops_working_while_the_agent_runs() {
+    let scratch = Scratch::new("cli-revoked");
+    let file = scratch.join("keys.toml").display().to_string();
+    let secret = succeeds(weir(&scratch, &["keys", "add", "device-1", "--file", &file]));
+    let config = CONFIG.replace(
+        "[stream.orders]",
+        &format!(
+            "auth = [\"keys\"]\n[auth.keys]\ntype = \"api_key\"\nfile = \"{file}\"\n[stream.orders]"
+        ),
+    );
+    let agent = Agent::start(&scratch, &config);
+    let client = agent.client("local").with_key(secret.trim());
+    assert_eq!(client.post("orders", b"x").unwrap().status, 202);
+
+    succeeds(weir(&scratch, &["keys", "revoke", "device-1", "--file", &file]));
+
+    wait_for("the key to be refused", || {
+        let status = client.post("orders", b"x").unwrap().status;
+        assert!(matches!(status, 202 | 401), "{status}");
+        (status == 401).then_some(())
+    });
+}
+
+#[test]
+fn check_tells_what_would_run_and_starts_nothing() {
+    let scratch = Scratch::new("cli-check");
+    let file = configure(&scratch, CONFIG).display().to_string();
+
+    let told = succeeds(weir(&scratch, &["check", "--config", &file]));
+
+    for word in ["local", "orders", "archive"] {
+        assert!(told.contains(word), "`{word}` is missing in\n{told}");
+    }
+    assert!(!scratch.join("state").exists() && !scratch.join("archive").exists());
+    let missing = weir(&scratch, &["check", "--config", "nowhere.toml"]);
+    assert_eq!(missing.code, Some(78), "{missing:?}");
+    assert!(missing.stderr.contains("nowhere.toml"), "{missing:?}");
+}
+
+#[test]
+fn what_is_sent_is_in_the_books_and_arrives() {
+    let scratch = Scratch::new("cli-send");
+    let agent = Agent::start(&scratch, CONFIG);
+    let file = configure(&scratch, CONFIG).display().to_string();
+
+    let lines = "first\nsecond\nthird without an end";
+    let sent = weir_fed(&scratch, &["send", "--stream", "orders", "--config", &file], lines);
+    succeeds(sent);
+    let books = Books::settled(&agent);
+    let status = succeeds(weir(&scratch, &["status", "--config", &file, "--json"]));
+    let shown = succeeds(weir(&scratch, &["status", "--config", &file]));
+
+    let three = Row { accepted: 3, delivered: 3, ..Row::default() };
+    assert_eq!(books.row("orders", "archive"), three);
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["streams"]["orders"]["destinations"]["archive"]["delivered"], 3);
+    assert!(shown.contains("orders") && shown.contains("archive"), "{shown}");
+    assert!(agent.metrics().contains("weir_"), "{}", agent.metrics());
+    assert_eq!(agent.admin("/livez").status, 200);
+    assert_eq!(agent.admin("/readyz").status, 200);
+    assert_eq!(agent.terminate().code(), Some(0));
+    let mut arrived = object_lines(&scratch.join("archive"));
+    arrived.sort();
+    assert_eq!(arrived, [&b"first"[..], b"second", b"third without an end"]);
+}
+
+#[test]
+fn without_an_agent_status_says_so_with_69() {
+    let scratch = Scratch::new("cli-away");
+    let file = configure(&scratch, CONFIG).display().to_string();
+
+    for arguments in [&["status", "--config", &file][..], &["dead", "replay", "--config", &file]] {
+        let ended = weir(&scratch, arguments);
+        assert_eq!(ended.code, Some(69), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains("error: "), "{ended:?}");
+    }
+}

@@ -1,0 +1,247 @@
+//! Killed again and again while records come in, weir loses none of them and repeats only a few.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::Instant;
+
+use crate::support::agent::Agent;
+use crate::support::books::{Books, Row, compare};
+use crate::support::client::Client;
+use crate::support::log_file::LogFile;
+use crate::support::peers::{Kinesis, object_lines};
+use crate::support::scratch::Scratch;
+use crate::support::{number_from, seed, wait_for};
+
+const CLIENTS: usize = 3;
+const DESTINATIONS: [&str; 2] = ["cloud", "archive"];
+/// The cursor is saved 200 ms after a delivery; a shared disk may take its time on top.
+const SAVED_WITHIN: Duration = Duration::from_secs(1);
+/// Between two requests of a client, and two writes to the log: about 2 500 records a second.
+const PACE: Duration = Duration::from_millis(20);
+
+#[test]
+fn every_record_answered_202_and_every_line_arrives() {
+    let kills = number_from("WEIR_TEST_KILLS").unwrap_or(5);
+    let mut random = Rng::with_seed(seed());
+    let scratch = Scratch::new("killed");
+    let kinesis = Kinesis::start();
+    kinesis.create_stream("orders", 4);
+    let (logs, archive) = (scratch.folder("logs"), scratch.folder("archive"));
+    let config = config(&kinesis, &logs, &archive);
+
+    let mut agent = Agent::start(&scratch, &config);
+    let crowd = Crowd::start(&agent, &logs);
+    let mut notes = DESTINATIONS.map(Notes::new);
+    for kill in 1..=kills {
+        let life = Life::watch(&agent, Duration::from_millis(random.u64(..2_000)));
+        agent.kill();
+        let killed = Instant::now();
+        agent = Agent::start(&scratch, &config);
+        let after = Books::check(&agent);
+        crowd.turn_to(&agent);
+        notes.iter_mut().for_each(|note| note.after_a_kill(&life, killed, &after));
+        let repeated = notes.each_ref().map(|note| note.repeated_max);
+        println!("kill {kill}: at most {repeated:?} records may come twice so far");
+    }
+    let stories = crowd.stop();
+    let mut sent = LogFile::lines(&logs);
+    sent.extend(stories.stored);
+    wait_for("the tail to have read every line", || {
+        let committed = agent.status()["streams"]["orders"]["committed"].as_u64();
+        (committed.unwrap() >= sent.len() as u64).then_some(())
+    });
+    let books = Books::settled(&agent);
+    assert_eq!(agent.terminate().code(), Some(0));
+
+    println!("{books}");
+    // A request whose answer was cut off was perhaps stored, and was handed in again.
+    let twice_in = books.row("orders", "cloud").accepted - sent.len() as u64;
+    assert!(twice_in <= stories.unanswered, "{twice_in} > {}", stories.unanswered);
+    let arrived = [kinesis.payloads("orders"), object_lines(&archive)];
+    for (note, arrived) in notes.iter().zip(arrived) {
+        let row = books.row("orders", note.destination);
+        assert_eq!((row.dead, row.dropped, row.damaged, row.waiting), (0, 0, 0, 0));
+        let arrivals = compare(&sent, &BTreeSet::new(), arrived);
+        arrivals.complete(note.destination, twice_in + note.repeated_max);
+    }
+}
+
+fn config(kinesis: &Kinesis, logs: &Path, archive: &Path) -> String {
+    format!(
+        r#"
+        [http.local]
+        listen = "127.0.0.1:0"
+        [tail.app]
+        include = ["{glob}"]
+        stream = "orders"
+        start_at = "beginning"
+        [stream.orders]
+        destinations = ["cloud", "archive"]
+        {cloud}
+        [destination.archive]
+        type = "directory"
+        path = "{archive}"
+        object_age = "1 s"
+        "#,
+        glob = LogFile::glob(logs),
+        cloud = kinesis.destination("cloud", "orders"),
+        archive = archive.display(),
+    )
+}
+
+/// What could be seen of the books from a start to the kill.
+struct Life {
+    samples: Vec<(Instant, Books)>,
+}
+
+impl Life {
+    /// Watches for so long, and until something was accepted.
+    fn watch(agent: &Agent, time: Duration) -> Self {
+        let born = Instant::now();
+        let sample = || (Instant::now(), Books::check(agent));
+        let accepted = |books: &Books| books.row("orders", "cloud").accepted;
+        let first = sample();
+        let before = accepted(&first.1);
+        let mut samples = vec![first];
+        wait_for("records to be accepted", || {
+            let (at, books) = sample();
+            let is_over = accepted(&books) > before && born.elapsed() >= time;
+            samples.push((at, books));
+            is_over.then_some(())
+        });
+        Self { samples }
+    }
+}
+
+/// What one destination must know of itself after a kill.
+struct Notes {
+    destination: &'static str,
+    /// So much was delivered long enough before a kill to be noted on disk.
+    delivered: u64,
+    /// The bound of duplicates: over all kills, what was accepted and not surely noted.
+    repeated_max: u64,
+}
+
+impl Notes {
+    fn new(destination: &'static str) -> Self {
+        Self { destination, delivered: 0, repeated_max: 0 }
+    }
+
+    fn after_a_kill(&mut self, life: &Life, killed: Instant, after: &Books) {
+        let row = |books: &Books| books.row("orders", self.destination);
+        let early = life.samples.iter().rev().find(|(at, _)| *at + SAVED_WITHIN <= killed);
+        let last = life.samples.last().map(|(_, books)| row(books)).unwrap_or_default();
+        let (noted, now): (u64, Row) =
+            (early.map_or(self.delivered, |(_, books)| row(books).delivered), row(after));
+
+        assert!(now.accepted >= last.accepted, "accepted records are forgotten: {now:?}");
+        assert!(now.delivered >= noted, "deliveries are forgotten: {noted} of {now:?}");
+        self.delivered = noted;
+        self.repeated_max += now.accepted - noted;
+    }
+}
+
+/// Clients that hand in records and try again until each is answered 202, and a program that logs.
+struct Crowd {
+    client: Arc<RwLock<Client>>,
+    stopping: Arc<AtomicBool>,
+    unanswered: Arc<AtomicU64>,
+    clients: Vec<JoinHandle<Vec<String>>>,
+    writer: JoinHandle<()>,
+}
+
+/// What became of what they handed in.
+struct Stories {
+    stored: Vec<String>,
+    unanswered: u64,
+}
+
+impl Crowd {
+    fn start(agent: &Agent, logs: &Path) -> Self {
+        let client = Arc::new(RwLock::new(agent.client("local")));
+        let (stopping, unanswered) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let clients = (0..CLIENTS).map(|number| {
+            let (client, stopping) = (Arc::clone(&client), Arc::clone(&stopping));
+            let unanswered: Arc<AtomicU64> = Arc::clone(&unanswered);
+            thread::spawn(move || hand_in(number, &client, &stopping, &unanswered))
+        });
+        let clients = clients.collect();
+        let writer = thread::spawn({
+            let (logs, stopping) = (logs.to_owned(), Arc::clone(&stopping));
+            move || write_log(&logs, &stopping)
+        });
+        Self { client, stopping, unanswered, clients, writer }
+    }
+
+    /// The agent has another port after each start.
+    fn turn_to(&self, agent: &Agent) {
+        *self.client.write().unwrap() = agent.client("local");
+    }
+
+    fn stop(self) -> Stories {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.writer.join().unwrap();
+        let stored = self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        Stories { stored, unanswered: self.unanswered.load(Ordering::Relaxed) }
+    }
+}
+
+fn hand_in(
+    number: usize,
+    client: &RwLock<Client>,
+    stopping: &AtomicBool,
+    unanswered: &AtomicU64,
+) -> Vec<String> {
+    let mut stored = Vec::new();
+    while !stopping.load(Ordering::Relaxed) {
+        let first = stored.len();
+        let lines: Vec<String> =
+            (first..first + 10).map(|n| format!(r#"{{"client":{number},"number":{n}}}"#)).collect();
+        wait_for("a batch to be stored", || {
+            let client = client.read().unwrap().clone();
+            match client.post_lines("orders", &lines) {
+                Ok(answer) if answer.status == 202 => Some(()),
+                Ok(answer) => {
+                    assert_eq!(answer.status, 503, "{answer:?}");
+                    None
+                }
+                Err(fault) => {
+                    if !is_refused(&fault) {
+                        unanswered.fetch_add(lines.len() as u64, Ordering::Relaxed);
+                    }
+                    None
+                }
+            }
+        });
+        stored.extend(lines);
+        thread::sleep(PACE);
+    }
+    stored
+}
+
+/// Nobody listened, so nothing can have been stored.
+fn is_refused(fault: &ureq::Error) -> bool {
+    match fault {
+        ureq::Error::ConnectionFailed => true,
+        ureq::Error::Io(fault) => fault.kind() == std::io::ErrorKind::ConnectionRefused,
+        _ => false,
+    }
+}
+
+/// A new file every 500 lines, whether weir is alive or not.
+fn write_log(logs: &Path, stopping: &AtomicBool) {
+    let mut log = LogFile::create(logs);
+    while !stopping.load(Ordering::Relaxed) {
+        for _ in 0..25 {
+            log.write(20);
+            thread::sleep(PACE);
+        }
+        log.rotate();
+    }
+}

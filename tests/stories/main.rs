@@ -1,0 +1,21 @@
+//! Stories: the real binary between real peers, one story a file; its first line says what the
+//! operator would see.
+
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+pub mod support;
+
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
+mod peers_answer;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
+mod whole_path;

@@ -1,0 +1,208 @@
+//! The real binary: started on a scratch folder with a configuration, asked, stopped, killed.
+//!
+//! `weir run` writes `<state_dir>/addresses.json` once it is ready:
+//! `{"http":{"NAME":["127.0.0.1:PORT","unix:/…"]},"admin":"127.0.0.1:PORT","pid":123}`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::client::{Answer, Client};
+use super::scratch::Scratch;
+use super::{PATIENCE, wait_at_most, wait_for};
+
+/// A running agent; killed when dropped.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    log: PathBuf,
+    state_dir: PathBuf,
+    addresses: Value,
+}
+
+/// A command that came to its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// `None` if a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Agent {
+    /// Starts it and waits until it is ready. `config` lacks only what is the same in every test:
+    /// the state directory and the admin listener. Started again on the same scratch folder, it
+    /// finds what it left there.
+    #[track_caller]
+    pub fn start(scratch: &Scratch, config: &str) -> Self {
+        let mut agent = Self::spawn(scratch, config);
+        let file = agent.state_dir.join("addresses.json");
+        let pid = u64::from(agent.child.id());
+
+        agent.addresses = wait_for("the agent to be ready", || {
+            if let Some(status) = agent.child.try_wait().unwrap() {
+                panic!("the agent ended before it was ready: {status}");
+            }
+            let written = serde_json::from_slice::<Value>(&fs::read(&file).ok()?).ok()?;
+            // A killed agent leaves its file behind.
+            (written["pid"].as_u64() == Some(pid)).then_some(written)
+        });
+        agent
+    }
+
+    fn spawn(scratch: &Scratch, config: &str) -> Self {
+        let state_dir = scratch.join("state");
+        let file = configure(scratch, config);
+        let log = scratch.join("weir.log");
+        let to_log = File::options().create(true).append(true).open(&log).unwrap();
+        let child = command(scratch)
+            .args(["run", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(to_log.try_clone().unwrap())
+            .stderr(to_log)
+            .spawn()
+            .unwrap();
+        Self { child, log, state_dir, addresses: Value::Null }
+    }
+
+    /// `127.0.0.1:PORT` of `[http.NAME]`.
+    #[track_caller]
+    pub fn http(&self, name: &str) -> String {
+        self.address(name, |address| !address.starts_with("unix:"))
+    }
+
+    /// The unix socket of `[http.NAME]`.
+    #[track_caller]
+    pub fn unix(&self, name: &str) -> PathBuf {
+        let address = self.address(name, |address| address.starts_with("unix:"));
+        PathBuf::from(address.trim_start_matches("unix:"))
+    }
+
+    #[track_caller]
+    fn address(&self, name: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let all = self.addresses["http"][name].as_array().into_iter().flatten();
+        let found = all.filter_map(Value::as_str).find(|address| wanted(address));
+        found.unwrap_or_else(|| panic!("no such address of {name}: {}", self.addresses)).to_owned()
+    }
+
+    /// A client of `[http.NAME]`.
+    #[track_caller]
+    pub fn client(&self, name: &str) -> Client {
+        Client::new(&self.http(name))
+    }
+
+    /// What `GET path` of the admin listener says.
+    #[track_caller]
+    pub fn admin(&self, path: &str) -> Answer {
+        let address = self.addresses["admin"].as_str();
+        let address = address.unwrap_or_else(|| panic!("no admin address: {}", self.addresses));
+        Client::new(address).get(path).unwrap()
+    }
+
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        self.admin("/status").json()
+    }
+
+    #[track_caller]
+    pub fn metrics(&self) -> String {
+        self.admin("/metrics").body
+    }
+
+    /// Everything it wrote to standard output and error, over all starts on this scratch folder.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// As the power switch would: SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// As systemd would: SIGTERM; waits for the end.
+    #[track_caller]
+    pub fn terminate(mut self) -> ExitStatus {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        wait_for("the agent to stop", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Both fail only if it ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(60)..];
+            eprintln!("the last lines of the agent's log:\n{}", last.join("\n"));
+        }
+    }
+}
+
+/// Writes the configuration and gives its path.
+pub fn configure(scratch: &Scratch, config: &str) -> PathBuf {
+    let state_dir = scratch.join("state");
+    let text = format!(
+        "state_dir = {state_dir:?}\n{config}\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+        state_dir = state_dir.display().to_string()
+    );
+    scratch.write("weir.toml", &text)
+}
+
+/// Runs `weir` with these arguments to its end.
+#[track_caller]
+pub fn weir(scratch: &Scratch, arguments: &[&str]) -> Ended {
+    weir_fed(scratch, arguments, "")
+}
+
+/// Runs `weir` with these arguments and this on its standard input to its end.
+#[track_caller]
+pub fn weir_fed(scratch: &Scratch, arguments: &[&str], input: &str) -> Ended {
+    let input = scratch.write("stdin", input);
+    let (stdout, stderr) = (scratch.join("stdout"), scratch.join("stderr"));
+    let mut child = command(scratch)
+        .args(arguments)
+        .stdin(File::open(input).unwrap())
+        .stdout(File::create(&stdout).unwrap())
+        .stderr(File::create(&stderr).unwrap())
+        .spawn()
+        .unwrap();
+
+    let status = wait_at_most(PATIENCE, || child.try_wait().unwrap());
+
+    let status = status.unwrap_or_else(|| {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("`weir {}` did not end in {PATIENCE:?}: {}", arguments.join(" "), text(&stderr))
+    });
+    Ended { code: status.code(), stdout: text(&stdout), stderr: text(&stderr) }
+}
+
+/// Nothing of the tester's own environment reaches the agent: no profile, proxy or credentials.
+fn command(scratch: &Scratch) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.env_clear().current_dir(scratch.path());
+    for kept in ["PATH", "WEIR_LOG", "LLVM_PROFILE_FILE"] {
+        command.envs(std::env::var_os(kept).map(|value| (kept, value)));
+    }
+    command
+        .env("HOME", scratch.path())
+        .env("NO_COLOR", "1")
+        .env("RUST_BACKTRACE", "1")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "an-example-and-no-secret");
+    command
+}
+
+fn text(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
+}

@@ -1,0 +1,57 @@
+//! A program that logs: writes numbered lines to a file and renames it away now and then.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The file being written, and the ones renamed away beside it: `app.log.1`, `app.log.2`, …,
+/// the highest number being the youngest.
+#[derive(Debug)]
+pub struct LogFile {
+    folder: PathBuf,
+    file: File,
+    rotations: u32,
+    written: u32,
+}
+
+const NAME: &str = "app.log";
+
+impl LogFile {
+    pub fn create(folder: &Path) -> Self {
+        let file = File::create(folder.join(NAME)).unwrap();
+        Self { folder: folder.to_owned(), file, rotations: 0, written: 0 }
+    }
+
+    /// The glob that finds the file under all its names.
+    pub fn glob(folder: &Path) -> String {
+        folder.join(format!("{NAME}*")).display().to_string()
+    }
+
+    /// Writes so many lines, each with one call, as loggers do.
+    pub fn write(&mut self, lines: u32) {
+        for _ in 0..lines {
+            self.written += 1;
+            let line = format!("line {:06} of {NAME} says nothing new\n", self.written);
+            self.file.write_all(line.as_bytes()).unwrap();
+        }
+    }
+
+    /// Renames the file away and starts a new one, as logrotate's `create` does.
+    pub fn rotate(&mut self) {
+        self.rotations += 1;
+        let old = self.folder.join(format!("{NAME}.{}", self.rotations));
+        fs::rename(self.folder.join(NAME), old).unwrap();
+        self.file = File::create(self.folder.join(NAME)).unwrap();
+    }
+
+    /// Every line that stands in the files: what is in them counts, not what was meant to be.
+    pub fn lines(folder: &Path) -> BTreeSet<String> {
+        let mut lines = BTreeSet::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            lines.extend(text.lines().map(str::to_owned));
+        }
+        lines
+    }
+}

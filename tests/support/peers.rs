@@ -1,0 +1,391 @@
+//! Upstreams that others wrote: ferrokinesis for Kinesis, moto for Firehose and S3.
+//!
+//! Both take any credentials. Neither is asked about limits or partial failures here: that is what
+//! our own scriptable upstream is for.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use ferrokinesis::store::StoreOptions;
+use serde_json::{Value, json};
+use tokio::net::TcpSocket;
+use tokio::runtime::Runtime;
+
+use super::scratch::Scratch;
+use super::wait_for;
+
+pub const REGION: &str = "us-east-1";
+
+/// What happens to one PutRecords request, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// It is answered.
+    Well,
+    /// It is not executed and answered with this status.
+    Refuse(u16),
+    /// It is executed, but the answer says 500.
+    LoseAnswer,
+    /// It is answered after this time.
+    Slow(Duration),
+}
+
+type Moods = Arc<dyn Fn(u64) -> Mood + Send + Sync>;
+
+/// A Kinesis of one's own, in this process. It can vanish and come back at the same address, with
+/// everything it was given.
+pub struct Kinesis {
+    address: SocketAddr,
+    app: axum::Router,
+    presence: Presence,
+}
+
+enum Presence {
+    /// The address is kept, connections are refused.
+    Away(TcpSocket),
+    /// The runtime of the listener and all its connections.
+    Here(Runtime),
+}
+
+/// A record as Kinesis gives it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    pub data: Vec<u8>,
+    pub partition_key: String,
+    pub shard: String,
+}
+
+impl Kinesis {
+    /// Starts one that is always well.
+    pub fn start() -> Self {
+        Self::start_moody(|_| Mood::Well)
+    }
+
+    /// Starts one whose mood depends on the number of the PutRecords request.
+    pub fn start_moody(moods: impl Fn(u64) -> Mood + Send + Sync + 'static) -> Self {
+        let options = StoreOptions { create_stream_ms: 0, shard_limit: 50, ..Default::default() };
+        let (app, _) = ferrokinesis::create_app(options);
+        let (moods, asked): (Moods, _) = (Arc::new(moods), Arc::new(AtomicU64::new(0)));
+        let app = app
+            .layer(middleware::from_fn(move |request: Request, next: Next| {
+                answer(moods.clone(), asked.clone(), request, next)
+            }))
+            .layer(DefaultBodyLimit::max(32 << 20));
+        let socket = socket_at(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let address = socket.local_addr().unwrap();
+        let mut started = Self { address, app, presence: Presence::Away(socket) };
+        started.appear();
+        started
+    }
+
+    /// For `endpoint_url`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The table of a destination that leads to a stream of this Kinesis.
+    pub fn destination(&self, name: &str, stream: &str) -> String {
+        format!(
+            "[destination.{name}]\ntype = \"kinesis\"\nstream_name = \"{stream}\"\n\
+             region = \"{REGION}\"\nendpoint_url = \"{}\"\nretry_max = \"1 s\"\n",
+            self.url()
+        )
+    }
+
+    /// From now on connections are refused, and those that stand are cut.
+    pub fn vanish(&mut self) {
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Presence::Here(runtime) =
+            std::mem::replace(&mut self.presence, Presence::Away(socket))
+        {
+            runtime.shutdown_timeout(Duration::from_secs(5));
+            self.presence = Presence::Away(socket_at(self.address));
+        }
+    }
+
+    /// Listens (again).
+    pub fn appear(&mut self) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        if let Presence::Away(socket) =
+            std::mem::replace(&mut self.presence, Presence::Here(runtime))
+            && let Presence::Here(runtime) = &self.presence
+        {
+            let app = self.app.clone();
+            let _entered = runtime.enter();
+            let listener = socket.listen(1024).unwrap();
+            runtime.spawn(async move { axum::serve(listener, app).await });
+        }
+    }
+
+    /// Makes a stream and waits until it takes records.
+    #[track_caller]
+    pub fn create_stream(&self, name: &str, shards: u32) {
+        self.call("CreateStream", &json!({"StreamName": name, "ShardCount": shards}));
+        wait_for("the stream to be active", || {
+            let summary = self.call("DescribeStreamSummary", &json!({"StreamName": name}));
+            let status = &summary["StreamDescriptionSummary"]["StreamStatus"];
+            (status == "ACTIVE").then_some(())
+        });
+    }
+
+    /// Every record of every shard, each shard in its order.
+    #[track_caller]
+    pub fn records(&self, stream: &str) -> Vec<Arrival> {
+        let listed = self.call("ListShards", &json!({"StreamName": stream}));
+        let shards = listed["Shards"].as_array().unwrap();
+        shards.iter().flat_map(|shard| self.shard(stream, text(&shard["ShardId"]))).collect()
+    }
+
+    /// The bytes of every record.
+    #[track_caller]
+    pub fn payloads(&self, stream: &str) -> Vec<Vec<u8>> {
+        self.records(stream).into_iter().map(|record| record.data).collect()
+    }
+
+    fn shard(&self, stream: &str, shard: &str) -> Vec<Arrival> {
+        let from_start = json!({
+            "StreamName": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON",
+        });
+        let mut iterator = self.call("GetShardIterator", &from_start)["ShardIterator"].take();
+        let mut records = Vec::new();
+        loop {
+            let mut page = self.call("GetRecords", &json!({"ShardIterator": iterator}));
+            let found = page["Records"].as_array().unwrap();
+            if found.is_empty() && page["MillisBehindLatest"] == 0 {
+                return records;
+            }
+            records.extend(found.iter().map(|record| Arrival {
+                data: BASE64_STANDARD.decode(text(&record["Data"])).unwrap(),
+                partition_key: text(&record["PartitionKey"]).to_owned(),
+                shard: shard.to_owned(),
+            }));
+            iterator = page["NextShardIterator"].take();
+        }
+    }
+
+    #[track_caller]
+    fn call(&self, action: &str, body: &Value) -> Value {
+        aws_call(&self.url(), "kinesis", &format!("Kinesis_20131202.{action}"), body)
+    }
+}
+
+fn socket_at(address: SocketAddr) -> TcpSocket {
+    wait_for("the address to be free", || {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).ok().map(|()| socket)
+    })
+}
+
+async fn answer(moods: Moods, asked: Arc<AtomicU64>, request: Request, next: Next) -> Response {
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+    if !target.is_some_and(|target| target.ends_with(".PutRecords")) {
+        return next.run(request).await;
+    }
+    match moods(asked.fetch_add(1, Ordering::Relaxed)) {
+        Mood::Well => next.run(request).await,
+        Mood::Refuse(status) => fault(StatusCode::from_u16(status).unwrap()),
+        Mood::LoseAnswer => {
+            next.run(request).await;
+            fault(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Mood::Slow(wait) => {
+            tokio::time::sleep(wait).await;
+            next.run(request).await
+        }
+    }
+}
+
+fn fault(status: StatusCode) -> Response {
+    let body = r#"{"__type":"InternalFailure","message":"a fault was asked for"}"#;
+    (status, [("content-type", "application/x-amz-json-1.1")], body).into_response()
+}
+
+/// A moto server: Firehose delivery streams that put every batch into S3 at once, as one object,
+/// the records joined without any separator.
+#[derive(Debug)]
+pub struct Moto {
+    child: Child,
+    url: String,
+}
+
+impl Moto {
+    /// Starts one; its log goes into the scratch folder.
+    #[track_caller]
+    pub fn start(scratch: &Scratch) -> Self {
+        let log = scratch.join("moto.log");
+        let to_log = File::create(&log).unwrap();
+        let child = Command::new(python())
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"])
+            .stdin(Stdio::null())
+            .stdout(to_log.try_clone().unwrap())
+            .stderr(to_log)
+            .spawn()
+            .unwrap();
+        let mut moto = Self { child, url: String::new() };
+        moto.url = wait_for("moto to listen", || {
+            if let Some(status) = moto.child.try_wait().unwrap() {
+                panic!("moto ended with {status}; its log is {}", log.display());
+            }
+            let said = fs::read_to_string(&log).unwrap();
+            let at = said.split_once("Running on ")?.1;
+            at.split_once('\n').map(|(url, _)| url.trim_end().to_owned())
+        });
+        moto
+    }
+
+    /// For `endpoint_url`.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// The table of a destination that leads to a delivery stream of this Firehose.
+    pub fn destination(&self, name: &str, delivery_stream: &str) -> String {
+        format!(
+            "[destination.{name}]\ntype = \"firehose\"\ndelivery_stream = \"{delivery_stream}\"\n\
+             region = \"{REGION}\"\nendpoint_url = \"{}\"\nretry_max = \"1 s\"\n",
+            self.url()
+        )
+    }
+
+    /// Makes a bucket and a delivery stream into it, both of this name.
+    #[track_caller]
+    pub fn create_delivery_stream(&self, name: &str) {
+        let (status, body) = self.s3("PUT", name);
+        assert_eq!(status, 200, "creating the bucket {name}: {body}");
+        let wanted = json!({
+            "DeliveryStreamName": name,
+            "ExtendedS3DestinationConfiguration": {
+                "RoleARN": "arn:aws:iam::123456789012:role/firehose",
+                "BucketARN": format!("arn:aws:s3:::{name}"),
+            },
+        });
+        aws_call(&self.url, "firehose", "Firehose_20150804.CreateDeliveryStream", &wanted);
+    }
+
+    /// Every line of every object of the bucket.
+    #[track_caller]
+    pub fn lines(&self, bucket: &str) -> Vec<Vec<u8>> {
+        let keys = self.keys(bucket);
+        let objects = keys.iter().map(|key| self.s3("GET", &format!("{bucket}/{key}")).1);
+        objects
+            .flat_map(|object| {
+                object.lines().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// The keys of every object of the bucket, in order.
+    #[track_caller]
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let after = keys.last().map(|key| format!("&start-after={key}")).unwrap_or_default();
+            let (status, page) = self.s3("GET", &format!("{bucket}?list-type=2{after}"));
+            assert_eq!(status, 200, "listing {bucket}: {page}");
+            let found = page.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+            keys.extend(found.map(|(key, _)| key.to_owned()));
+            if !page.contains("<IsTruncated>true") {
+                return keys;
+            }
+        }
+    }
+
+    fn s3(&self, method: &str, path: &str) -> (u16, String) {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}/{path}", self.url))
+            .header("authorization", authorization("s3"))
+            .body(())
+            .unwrap();
+        let mut response = http().run(request).unwrap();
+        (response.status().as_u16(), body(&mut response))
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // Both fail only if it ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The interpreter that has moto.
+fn python() -> PathBuf {
+    let venv = std::env::var_os("WEIR_TEST_VENV")
+        .map_or_else(|| PathBuf::from("target/venv"), PathBuf::from);
+    let python = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(venv).join("bin/python");
+    assert!(python.exists(), "moto is missing: run ./tests/run once, it installs moto");
+    python
+}
+
+/// Every line of every finished object below a folder that a directory destination writes.
+pub fn object_lines(folder: &Path) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name());
+        if path.is_dir() && !name.to_string_lossy().starts_with('.') {
+            lines.extend(object_lines(&path));
+        } else if name.to_string_lossy().ends_with(".ndjson") {
+            let bytes = fs::read(&path).unwrap();
+            let whole = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            lines.extend(whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec));
+        }
+    }
+    lines
+}
+
+#[track_caller]
+fn aws_call(url: &str, service: &str, target: &str, wanted: &Value) -> Value {
+    let request = http()
+        .post(url)
+        .header("content-type", "application/x-amz-json-1.1")
+        .header("x-amz-target", target)
+        .header("x-amz-date", "20260101T000000Z")
+        .header("authorization", authorization(service));
+    let mut response = request.send(wanted.to_string()).unwrap();
+    let answer = body(&mut response);
+    assert_eq!(response.status(), 200, "{target}: {answer}");
+    serde_json::from_str(&answer).unwrap_or(Value::Null)
+}
+
+/// Both look at the service in it and at nothing else.
+fn authorization(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=AKID/20260101/{REGION}/{service}/aws4_request, \
+         SignedHeaders=host;x-amz-date;x-amz-target, Signature=00"
+    )
+}
+
+fn http() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into()
+}
+
+fn body(response: &mut ureq::http::Response<ureq::Body>) -> String {
+    response.body_mut().with_config().limit(1 << 30).read_to_string().unwrap()
+}
+
+#[track_caller]
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("text was expected, this came: {value}"))
+}

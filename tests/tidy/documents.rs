@@ -1,0 +1,225 @@
+//! Documents in step with the code: each problem and each metric is explained, and nothing else is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::tree::{File, Tree};
+
+const PROBLEMS: &str = "src/source/http/problem.rs";
+const ERRORS: &str = "docs/ERRORS.md";
+const METRICS: &str = "docs/METRICS.md";
+
+/// Every slug in the one file that makes problems has a heading `## slug` in `docs/ERRORS.md`, and
+/// every such heading has its slug.
+pub fn problems_are_explained(tree: &Tree) -> Vec<String> {
+    let Some(problems) = tree.file(PROBLEMS) else {
+        return vec![format!("{PROBLEMS}:1: there is no such file; write the problems there")];
+    };
+    let Some(errors) = tree.file(ERRORS) else {
+        return vec![format!("{ERRORS}:1: there is no such file; explain the problems there")];
+    };
+    let literals = literals(problems);
+    let slugs = literals.iter().filter(|(_, text)| is_slug(text));
+    let headings: BTreeMap<&str, usize> = headings(&errors.text).collect();
+    let mut findings = Vec::new();
+    for (offset, slug) in slugs.clone() {
+        if !headings.contains_key(slug.as_str()) {
+            findings.push(format!(
+                "{}: `{slug}` is not explained; write `## {slug}` in {ERRORS}",
+                problems.at(*offset)
+            ));
+        }
+    }
+    for (heading, offset) in headings {
+        if is_slug(heading) && !literals.iter().any(|(_, text)| text == heading) {
+            findings.push(format!(
+                "{}: no problem has the slug `{heading}`; take the section out",
+                errors.at(offset)
+            ));
+        }
+    }
+    if slugs.count() == 0 {
+        findings
+            .push(format!("{PROBLEMS}:1: no slug was found; is this rule still looking right?"));
+    }
+    findings
+}
+
+/// Every metric that is registered by name stands as `weir_name` in `docs/METRICS.md`, and every
+/// name there is registered.
+pub fn metrics_are_explained(tree: &Tree) -> Vec<String> {
+    let Some(document) = tree.file(METRICS) else {
+        return vec![format!("{METRICS}:1: there is no such file; explain the metrics there")];
+    };
+    let explained: BTreeMap<String, usize> = metric_names(&document.text).collect();
+    let mut findings = Vec::new();
+    let mut registered = BTreeSet::new();
+    for (file, _) in tree.rooms() {
+        for (offset, name) in registrations(file) {
+            if !explained.keys().any(|known| without_suffix(known) == without_suffix(&name)) {
+                findings.push(format!(
+                    "{}: `weir_{name}` is not explained; give it a row in {METRICS}",
+                    file.at(offset)
+                ));
+            }
+            registered.insert(without_suffix(&name).to_owned());
+        }
+    }
+    for (name, offset) in &explained {
+        if !registered.contains(without_suffix(name)) {
+            findings.push(format!(
+                "{}: nothing registers `weir_{name}`; take the row out",
+                document.at(*offset)
+            ));
+        }
+    }
+    if registered.is_empty() {
+        findings
+            .push(format!("{METRICS}:1: no metric was found; is this rule still looking right?"));
+    }
+    findings
+}
+
+/// The first arguments that are names, in files that know the registry: whether of
+/// `registry.register("name", …)` itself or of a closure that calls it.
+fn registrations(file: &File) -> Vec<(usize, String)> {
+    let code = file.production();
+    if !code.contains("Registry") {
+        return Vec::new();
+    }
+    let mut names = Vec::new();
+    for (offset, name) in literals(file) {
+        let before = code.get(..offset).unwrap_or_default().trim_end();
+        let called = before.strip_suffix('(').and_then(|call| call.chars().next_back());
+        let after = code.get(offset + name.len() + 2..).unwrap_or_default().trim_start();
+        let is_first_of_several =
+            called.is_some_and(|c| c.is_alphanumeric() || c == '_') && after.starts_with(',');
+        if is_first_of_several && is_metric_name(&name) {
+            let unit = before.ends_with("register_with_unit(").then(|| unit(after)).flatten();
+            names.push((offset, format!("{name}{}", unit.unwrap_or_default())));
+        }
+    }
+    names
+}
+
+/// `_seconds` of `…, Unit::Seconds, …`.
+fn unit(arguments: &str) -> Option<String> {
+    let (_, rest) = arguments.split_once("Unit::")?;
+    let unit: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+    Some(format!("_{}", unit.to_lowercase()))
+}
+
+fn is_metric_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// What the encoder appends, or Prometheus derives, is not part of the name.
+fn without_suffix(name: &str) -> &str {
+    let suffixes = ["_total", "_bucket", "_count", "_sum"];
+    suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+}
+
+/// Every `weir_…` in a text, without `weir_`.
+fn metric_names(text: &str) -> impl Iterator<Item = (String, usize)> {
+    text.match_indices("weir_").filter_map(|(start, prefix)| {
+        let rest = text.get(start + prefix.len()..)?;
+        let name: String = rest
+            .chars()
+            .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
+            .collect();
+        (!name.is_empty()).then_some((name, start))
+    })
+}
+
+/// The headings of the second order, with their offsets.
+fn headings(text: &str) -> impl Iterator<Item = (&str, usize)> {
+    text.match_indices("\n## ").map(|(start, mark)| {
+        let rest = text.get(start + mark.len()..).unwrap_or_default();
+        (rest.lines().next().unwrap_or_default().trim().trim_matches('`'), start + 1)
+    })
+}
+
+/// The string literals of the product's code: only their quotes are left of them there.
+fn literals(file: &File) -> Vec<(usize, String)> {
+    let code = file.production();
+    let mut quotes = code.match_indices('"').map(|(offset, _)| offset);
+    let mut found = Vec::new();
+    while let (Some(opens), Some(closes)) = (quotes.next(), quotes.next()) {
+        let text = file.text.get(opens + 1..closes).unwrap_or_default();
+        found.push((opens, text.to_owned()));
+    }
+    found
+}
+
+/// `queue-full`, but no name of an HTTP header.
+fn is_slug(text: &str) -> bool {
+    const HEADERS: [&str; 6] = [
+        "content-type",
+        "content-length",
+        "retry-after",
+        "x-request-id",
+        "www-authenticate",
+        "x-amz-retry-after",
+    ];
+    text.contains('-')
+        && !HEADERS.contains(&text)
+        && text.split('-').all(|part| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        })
+}
+
+#[cfg(test)]
+mod on_small_trees {
+    use super::super::tree::small_tree;
+    use super::*;
+
+    #[test]
+    fn problems_and_headings_are_compared_both_ways() {
+        let code = "fn slug() { match x { A => \"queue-full\", B => \"rate-exceeded\" } }\n\
+                    const H: &str = \"retry-after\"; // \"not-this\"\n\
+                    #[cfg(test)]\nmod tests { const T: &str = \"nor-this\"; }\n";
+        let document = "# Errors\n\n## queue-full\n\n## gone-away\n\n## Exit codes\n";
+
+        let findings = problems_are_explained(&small_tree(&[(PROBLEMS, code), (ERRORS, document)]));
+
+        assert_eq!(
+            findings,
+            [
+                "src/source/http/problem.rs:1: `rate-exceeded` is not explained; write \
+             `## rate-exceeded` in docs/ERRORS.md",
+                "docs/ERRORS.md:5: no problem has the slug `gone-away`; take the section out",
+            ]
+        );
+    }
+
+    #[test]
+    fn metrics_and_rows_are_compared_both_ways() {
+        let code = "fn add(r: &mut Registry) { r.register(\n  \"records\", \"Records.\", a);\n\
+                    gauge(\"depth\", words);\n\
+                    r.register_with_unit(\"lag\", \"Lag.\", Unit::Seconds, c);\n\
+                    metrics.register(|registry| add(registry)); [(\"stream\", x)]; }\n";
+        let document = "| `weir_records_total` | |\n| `weir_lag_seconds` | |\n| `weir_gone` | |\n";
+
+        let findings = metrics_are_explained(&small_tree(&[
+            ("src/queue/metrics.rs", code),
+            (METRICS, document),
+        ]));
+
+        assert_eq!(
+            findings,
+            [
+                "src/queue/metrics.rs:3: `weir_depth` is not explained; give it a row in \
+             docs/METRICS.md",
+                "docs/METRICS.md:3: nothing registers `weir_gone`; take the row out",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_empty_catch_is_a_finding() {
+        let tree = small_tree(&[(PROBLEMS, ""), (ERRORS, ""), (METRICS, "")]);
+
+        assert!(problems_are_explained(&tree)[0].contains("no slug was found"));
+        assert!(metrics_are_explained(&tree)[0].contains("no metric was found"));
+    }
+}
