@@ -80,7 +80,7 @@ fn everything_arrives_at_both_destinations_and_the_books_balance() {
         .flat_map(|(name, _, count)| payloads(name, *count))
         .chain(lines.iter().cloned())
         .collect();
-    wait_until_read(&agent, sent.len() as u64);
+    LogFile::wait_until_read(&agent, "app", &logs);
     let books = Books::settled(&agent);
 
     println!("{books}");
@@ -126,12 +126,4 @@ fn hand_in(client: &Client, socket: &Path, payloads: &[String], way: Way) {
         assert_eq!(answer.json()["accepted"], part.len());
         assert!(answer.json()["first"].is_string() && answer.json()["last"].is_string());
     }
-}
-
-/// The clients have their answers; the tail has none to wait for.
-fn wait_until_read(agent: &Agent, records: u64) {
-    crate::support::wait_for("the tail to have read every line", || {
-        let committed = agent.status()["streams"]["orders"]["committed"].as_u64();
-        (committed.unwrap() >= records).then_some(())
-    });
 }

@@ -4,42 +4,45 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{File, Tree};
 
-const PROBLEMS: &str = "src/source/http/problem.rs";
+/// The files that give refusals their slugs.
+const PROBLEMS: [&str; 2] = ["/problem.rs", "/refusal.rs"];
 const ERRORS: &str = "docs/ERRORS.md";
 const METRICS: &str = "docs/METRICS.md";
 
-/// Every slug in the one file that makes problems has a heading `## slug` in `docs/ERRORS.md`, and
+/// Every slug in the files that make problems has a heading `## slug` in `docs/ERRORS.md`, and
 /// every such heading has its slug.
 pub fn problems_are_explained(tree: &Tree) -> Vec<String> {
-    let Some(problems) = tree.file(PROBLEMS) else {
-        return vec![format!("{PROBLEMS}:1: there is no such file; write the problems there")];
-    };
     let Some(errors) = tree.file(ERRORS) else {
         return vec![format!("{ERRORS}:1: there is no such file; explain the problems there")];
     };
-    let literals = literals(problems);
-    let slugs = literals.iter().filter(|(_, text)| is_slug(text));
-    let headings: BTreeMap<&str, usize> = headings(&errors.text).collect();
+    let headings: BTreeMap<&str, usize> =
+        headings(&errors.text).filter(|(heading, _)| is_kebab(heading)).collect();
     let mut findings = Vec::new();
-    for (offset, slug) in slugs.clone() {
-        if !headings.contains_key(slug.as_str()) {
-            findings.push(format!(
-                "{}: `{slug}` is not explained; write `## {slug}` in {ERRORS}",
-                problems.at(*offset)
-            ));
+    let mut known = BTreeSet::new();
+    for (file, _) in tree.rooms() {
+        if !PROBLEMS.iter().any(|name| file.path.ends_with(name)) {
+            continue;
+        }
+        for (offset, text) in literals(file) {
+            if is_slug(&text) && !headings.contains_key(text.as_str()) {
+                findings.push(format!(
+                    "{}: `{text}` is not explained; write `## {text}` in {ERRORS}",
+                    file.at(offset)
+                ));
+            }
+            known.insert(text);
         }
     }
-    for (heading, offset) in headings {
-        if is_slug(heading) && !literals.iter().any(|(_, text)| text == heading) {
+    for (heading, offset) in &headings {
+        if !known.contains(*heading) {
             findings.push(format!(
                 "{}: no problem has the slug `{heading}`; take the section out",
-                errors.at(offset)
+                errors.at(*offset)
             ));
         }
     }
-    if slugs.count() == 0 {
-        findings
-            .push(format!("{PROBLEMS}:1: no slug was found; is this rule still looking right?"));
+    if !known.iter().any(|text| is_slug(text)) {
+        findings.push(format!("{ERRORS}:1: no slug was found; is this rule still looking right?"));
     }
     findings
 }
@@ -151,7 +154,7 @@ fn literals(file: &File) -> Vec<(usize, String)> {
     found
 }
 
-/// `queue-full`, but no name of an HTTP header.
+/// `queue-full`, but no name of an HTTP header, and no single word: those may be anything.
 fn is_slug(text: &str) -> bool {
     const HEADERS: [&str; 6] = [
         "content-type",
@@ -161,11 +164,13 @@ fn is_slug(text: &str) -> bool {
         "www-authenticate",
         "x-amz-retry-after",
     ];
-    text.contains('-')
-        && !HEADERS.contains(&text)
-        && text.split('-').all(|part| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-        })
+    text.contains('-') && !HEADERS.contains(&text) && is_kebab(text)
+}
+
+/// Lower-case words joined by dashes.
+fn is_kebab(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.split('-').all(|part| !part.is_empty() && part.chars().all(is_plain))
 }
 
 #[cfg(test)]
@@ -175,19 +180,20 @@ mod on_small_trees {
 
     #[test]
     fn problems_and_headings_are_compared_both_ways() {
-        let code = "fn slug() { match x { A => \"queue-full\", B => \"rate-exceeded\" } }\n\
+        let code = "fn slug() { match x { A => \"queue-full\", B => \"rate-exceeded\", C => \"busy\" } }\n\
                     const H: &str = \"retry-after\"; // \"not-this\"\n\
                     #[cfg(test)]\nmod tests { const T: &str = \"nor-this\"; }\n";
-        let document = "# Errors\n\n## queue-full\n\n## gone-away\n\n## Exit codes\n";
+        let document = "# Errors\n\n## queue-full\n\n## busy\n## gone-away\n\n## Exit codes\n";
 
-        let findings = problems_are_explained(&small_tree(&[(PROBLEMS, code), (ERRORS, document)]));
+        let path = "src/source/http/problem.rs";
+        let findings = problems_are_explained(&small_tree(&[(path, code), (ERRORS, document)]));
 
         assert_eq!(
             findings,
             [
                 "src/source/http/problem.rs:1: `rate-exceeded` is not explained; write \
              `## rate-exceeded` in docs/ERRORS.md",
-                "docs/ERRORS.md:5: no problem has the slug `gone-away`; take the section out",
+                "docs/ERRORS.md:6: no problem has the slug `gone-away`; take the section out",
             ]
         );
     }
@@ -217,7 +223,7 @@ mod on_small_trees {
 
     #[test]
     fn an_empty_catch_is_a_finding() {
-        let tree = small_tree(&[(PROBLEMS, ""), (ERRORS, ""), (METRICS, "")]);
+        let tree = small_tree(&[("src/source/http/problem.rs", ""), (ERRORS, ""), (METRICS, "")]);
 
         assert!(problems_are_explained(&tree)[0].contains("no slug was found"));
         assert!(metrics_are_explained(&tree)[0].contains("no metric was found"));
