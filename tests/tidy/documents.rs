@@ -47,7 +47,7 @@ pub fn problems_are_explained(tree: &Tree) -> Vec<String> {
     findings
 }
 
-/// Every metric that is registered by name stands as `weir_name` in `docs/METRICS.md`, and every
+/// Every metric that is registered stands as `weir_name` in `docs/METRICS.md`, and every
 /// name there is registered.
 pub fn metrics_are_explained(tree: &Tree) -> Vec<String> {
     let Some(document) = tree.file(METRICS) else {
@@ -82,33 +82,32 @@ pub fn metrics_are_explained(tree: &Tree) -> Vec<String> {
     findings
 }
 
-/// The first arguments that are names, in files that know the registry: whether of
-/// `registry.register("name", …)` itself or of a closure that calls it.
+/// Names of metrics, in files that know the registry: first arguments of a call, whether of
+/// `registry.register("name", …)` itself or of a closure around it, and first members of a row of
+/// a table whose second is the help text. A sub-registry's prefix goes in front of what follows.
 fn registrations(file: &File) -> Vec<(usize, String)> {
     let code = file.production();
     if !code.contains("Registry") {
         return Vec::new();
     }
-    let mut names = Vec::new();
+    let (mut names, mut prefix) = (Vec::new(), String::new());
     for (offset, name) in literals(file) {
         let before = code.get(..offset).unwrap_or_default().trim_end();
-        let called = before.strip_suffix('(').and_then(|call| call.chars().next_back());
         let after = code.get(offset + name.len() + 2..).unwrap_or_default().trim_start();
-        let is_first_of_several =
-            called.is_some_and(|c| c.is_alphanumeric() || c == '_') && after.starts_with(',');
-        if is_first_of_several && is_metric_name(&name) {
-            let unit = before.ends_with("register_with_unit(").then(|| unit(after)).flatten();
-            names.push((offset, format!("{name}{}", unit.unwrap_or_default())));
+        let (Some(opening), true) = (before.strip_suffix('('), is_metric_name(&name)) else {
+            continue;
+        };
+        if opening.ends_with("sub_registry_with_prefix") {
+            prefix = format!("{name}_");
+            continue;
+        }
+        let is_call = opening.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let next = after.strip_prefix(',').map(str::trim_start);
+        if next.is_some_and(|next| is_call || next.starts_with('"')) {
+            names.push((offset, format!("{prefix}{name}")));
         }
     }
     names
-}
-
-/// `_seconds` of `…, Unit::Seconds, …`.
-fn unit(arguments: &str) -> Option<String> {
-    let (_, rest) = arguments.split_once("Unit::")?;
-    let unit: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
-    Some(format!("_{}", unit.to_lowercase()))
 }
 
 fn is_metric_name(name: &str) -> bool {
@@ -116,10 +115,14 @@ fn is_metric_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// What the encoder appends, or Prometheus derives, is not part of the name.
+/// What the encoder appends, or Prometheus derives, is not part of the name. Units among them are
+/// compared on the running agent, by a story.
 fn without_suffix(name: &str) -> &str {
-    let suffixes = ["_total", "_bucket", "_count", "_sum"];
-    suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+    let suffixes = ["_total", "_bucket", "_count", "_sum", "_bytes", "_seconds"];
+    match suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)) {
+        Some(shorter) => without_suffix(shorter),
+        None => name,
+    }
 }
 
 /// Every `weir_…` in a text, without `weir_`.
@@ -130,7 +133,8 @@ fn metric_names(text: &str) -> impl Iterator<Item = (String, usize)> {
             .chars()
             .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
             .collect();
-        (!name.is_empty()).then_some((name, start))
+        // `weir_queue_*` speaks of a group.
+        (!name.is_empty() && !name.ends_with('_')).then_some((name, start))
     })
 }
 
@@ -200,21 +204,24 @@ mod on_small_trees {
 
     #[test]
     fn metrics_and_rows_are_compared_both_ways() {
-        let code = "fn add(r: &mut Registry) { r.register(\n  \"records\", \"Records.\", a);\n\
+        let code = "fn add(r: &mut Registry) {\n\
+                    r.register(\n  \"records\", \"Records.\", a);\n\
                     gauge(\"depth\", words);\n\
+                    let rows = [(\"used\", \"Bytes used.\", x)]; [(\"stream\", x)];\n\
+                    let r = r.sub_registry_with_prefix(\"sub\");\n\
                     r.register_with_unit(\"lag\", \"Lag.\", Unit::Seconds, c);\n\
-                    metrics.register(|registry| add(registry)); [(\"stream\", x)]; }\n";
-        let document = "| `weir_records_total` | |\n| `weir_lag_seconds` | |\n| `weir_gone` | |\n";
+                    metrics.register(|registry| add(registry)); }\n";
+        let document = "| `weir_records_total` | |\n| `weir_sub_lag_seconds` | |\n\
+                        | `weir_gone` | |\n| `weir_sub_*` | |\n";
 
-        let findings = metrics_are_explained(&small_tree(&[
-            ("src/queue/metrics.rs", code),
-            (METRICS, document),
-        ]));
+        let tree = small_tree(&[("src/queue/metrics.rs", code), (METRICS, document)]);
 
         assert_eq!(
-            findings,
+            metrics_are_explained(&tree),
             [
-                "src/queue/metrics.rs:3: `weir_depth` is not explained; give it a row in \
+                "src/queue/metrics.rs:4: `weir_depth` is not explained; give it a row in \
+             docs/METRICS.md",
+                "src/queue/metrics.rs:5: `weir_used` is not explained; give it a row in \
              docs/METRICS.md",
                 "docs/METRICS.md:3: nothing registers `weir_gone`; take the row out",
             ]
