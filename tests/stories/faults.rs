@@ -56,7 +56,10 @@ fn moody(request: &Request) -> Answer {
             let code = "ProvisionedThroughputExceededException";
             Answer::fail_entries(request, code, |place, _| place % 3 == 0)
         }
-        Mood::Throttled => Answer::refuse(400, "LimitExceededException", "too many requests"),
+        Mood::Throttled => {
+            let code = "ProvisionedThroughputExceededException";
+            Answer::refuse(400, code, "too many requests")
+        }
         Mood::Broken => Answer::refuse(500, "InternalFailure", "try again"),
         Mood::ResetBefore => Answer::Reset,
         Mood::ResetAfter => Answer::TakeAndReset,

@@ -110,10 +110,10 @@ impl Answer {
             .unwrap_or_else(|fault| panic!("{fault} in the body of {self:?}"))
     }
 
-    /// The last part of a problem's `type`: `queue-full`.
+    /// The slug at the end of a problem's `type`: `queue-full`.
     pub fn problem(&self) -> Option<String> {
         let body: serde_json::Value = serde_json::from_str(&self.body).ok()?;
-        body["type"].as_str()?.rsplit('/').next().map(str::to_owned)
+        body["type"].as_str()?.rsplit(['/', ':']).next().map(str::to_owned)
     }
 }
 

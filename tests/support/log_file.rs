@@ -5,6 +5,9 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::agent::Agent;
+use super::wait_for;
+
 /// The file being written, and the ones renamed away beside it: `app.log.1`, `app.log.2`, …,
 /// the highest number being the youngest.
 #[derive(Debug)]
@@ -43,6 +46,19 @@ impl LogFile {
         let old = self.folder.join(format!("{NAME}.{}", self.rotations));
         fs::rename(self.folder.join(NAME), old).unwrap();
         self.file = File::create(self.folder.join(NAME)).unwrap();
+    }
+
+    /// Waits until the agent has made every byte of the files durable.
+    #[track_caller]
+    pub fn wait_until_read(agent: &Agent, tail: &str, folder: &Path) {
+        let files = fs::read_dir(folder).unwrap();
+        let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        wait_for("the tail to have read every line", || {
+            let status = agent.status();
+            let files = status["tails"][tail].as_array().unwrap();
+            let queued: u64 = files.iter().filter_map(|file| file["queued"].as_u64()).sum();
+            (queued >= bytes).then_some(())
+        });
     }
 
     /// Every line that stands in the files: what is in them counts, not what was meant to be.

@@ -4,47 +4,50 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{File, Tree};
 
-const PROBLEMS: &str = "src/source/http/problem.rs";
+/// The files that give refusals their slugs.
+const PROBLEMS: [&str; 2] = ["/problem.rs", "/refusal.rs"];
 const ERRORS: &str = "docs/ERRORS.md";
 const METRICS: &str = "docs/METRICS.md";
 
-/// Every slug in the one file that makes problems has a heading `## slug` in `docs/ERRORS.md`, and
+/// Every slug in the files that make problems has a heading `## slug` in `docs/ERRORS.md`, and
 /// every such heading has its slug.
 pub fn problems_are_explained(tree: &Tree) -> Vec<String> {
-    let Some(problems) = tree.file(PROBLEMS) else {
-        return vec![format!("{PROBLEMS}:1: there is no such file; write the problems there")];
-    };
     let Some(errors) = tree.file(ERRORS) else {
         return vec![format!("{ERRORS}:1: there is no such file; explain the problems there")];
     };
-    let literals = literals(problems);
-    let slugs = literals.iter().filter(|(_, text)| is_slug(text));
-    let headings: BTreeMap<&str, usize> = headings(&errors.text).collect();
+    let headings: BTreeMap<&str, usize> =
+        headings(&errors.text).filter(|(heading, _)| is_kebab(heading)).collect();
     let mut findings = Vec::new();
-    for (offset, slug) in slugs.clone() {
-        if !headings.contains_key(slug.as_str()) {
-            findings.push(format!(
-                "{}: `{slug}` is not explained; write `## {slug}` in {ERRORS}",
-                problems.at(*offset)
-            ));
+    let mut known = BTreeSet::new();
+    for (file, _) in tree.rooms() {
+        if !PROBLEMS.iter().any(|name| file.path.ends_with(name)) {
+            continue;
+        }
+        for (offset, text) in literals(file) {
+            if is_slug(&text) && !headings.contains_key(text.as_str()) {
+                findings.push(format!(
+                    "{}: `{text}` is not explained; write `## {text}` in {ERRORS}",
+                    file.at(offset)
+                ));
+            }
+            known.insert(text);
         }
     }
-    for (heading, offset) in headings {
-        if is_slug(heading) && !literals.iter().any(|(_, text)| text == heading) {
+    for (heading, offset) in &headings {
+        if !known.contains(*heading) {
             findings.push(format!(
                 "{}: no problem has the slug `{heading}`; take the section out",
-                errors.at(offset)
+                errors.at(*offset)
             ));
         }
     }
-    if slugs.count() == 0 {
-        findings
-            .push(format!("{PROBLEMS}:1: no slug was found; is this rule still looking right?"));
+    if !known.iter().any(|text| is_slug(text)) {
+        findings.push(format!("{ERRORS}:1: no slug was found; is this rule still looking right?"));
     }
     findings
 }
 
-/// Every metric that is registered by name stands as `weir_name` in `docs/METRICS.md`, and every
+/// Every metric that is registered stands as `weir_name` in `docs/METRICS.md`, and every
 /// name there is registered.
 pub fn metrics_are_explained(tree: &Tree) -> Vec<String> {
     let Some(document) = tree.file(METRICS) else {
@@ -79,33 +82,32 @@ pub fn metrics_are_explained(tree: &Tree) -> Vec<String> {
     findings
 }
 
-/// The first arguments that are names, in files that know the registry: whether of
-/// `registry.register("name", …)` itself or of a closure that calls it.
+/// Names of metrics, in files that know the registry: first arguments of a call, whether of
+/// `registry.register("name", …)` itself or of a closure around it, and first members of a row of
+/// a table whose second is the help text. A sub-registry's prefix goes in front of what follows.
 fn registrations(file: &File) -> Vec<(usize, String)> {
     let code = file.production();
     if !code.contains("Registry") {
         return Vec::new();
     }
-    let mut names = Vec::new();
+    let (mut names, mut prefix) = (Vec::new(), String::new());
     for (offset, name) in literals(file) {
         let before = code.get(..offset).unwrap_or_default().trim_end();
-        let called = before.strip_suffix('(').and_then(|call| call.chars().next_back());
         let after = code.get(offset + name.len() + 2..).unwrap_or_default().trim_start();
-        let is_first_of_several =
-            called.is_some_and(|c| c.is_alphanumeric() || c == '_') && after.starts_with(',');
-        if is_first_of_several && is_metric_name(&name) {
-            let unit = before.ends_with("register_with_unit(").then(|| unit(after)).flatten();
-            names.push((offset, format!("{name}{}", unit.unwrap_or_default())));
+        let (Some(opening), true) = (before.strip_suffix('('), is_metric_name(&name)) else {
+            continue;
+        };
+        if opening.ends_with("sub_registry_with_prefix") {
+            prefix = format!("{name}_");
+            continue;
+        }
+        let is_call = opening.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let next = after.strip_prefix(',').map(str::trim_start);
+        if next.is_some_and(|next| is_call || next.starts_with('"')) {
+            names.push((offset, format!("{prefix}{name}")));
         }
     }
     names
-}
-
-/// `_seconds` of `…, Unit::Seconds, …`.
-fn unit(arguments: &str) -> Option<String> {
-    let (_, rest) = arguments.split_once("Unit::")?;
-    let unit: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
-    Some(format!("_{}", unit.to_lowercase()))
 }
 
 fn is_metric_name(name: &str) -> bool {
@@ -113,10 +115,14 @@ fn is_metric_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// What the encoder appends, or Prometheus derives, is not part of the name.
+/// What the encoder appends, or Prometheus derives, is not part of the name. Units among them are
+/// compared on the running agent, by a story.
 fn without_suffix(name: &str) -> &str {
-    let suffixes = ["_total", "_bucket", "_count", "_sum"];
-    suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
+    let suffixes = ["_total", "_bucket", "_count", "_sum", "_bytes", "_seconds"];
+    match suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)) {
+        Some(shorter) => without_suffix(shorter),
+        None => name,
+    }
 }
 
 /// Every `weir_…` in a text, without `weir_`.
@@ -127,7 +133,8 @@ fn metric_names(text: &str) -> impl Iterator<Item = (String, usize)> {
             .chars()
             .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
             .collect();
-        (!name.is_empty()).then_some((name, start))
+        // `weir_queue_*` speaks of a group.
+        (!name.is_empty() && !name.ends_with('_')).then_some((name, start))
     })
 }
 
@@ -151,7 +158,7 @@ fn literals(file: &File) -> Vec<(usize, String)> {
     found
 }
 
-/// `queue-full`, but no name of an HTTP header.
+/// `queue-full`, but no name of an HTTP header, and no single word: those may be anything.
 fn is_slug(text: &str) -> bool {
     const HEADERS: [&str; 6] = [
         "content-type",
@@ -161,11 +168,13 @@ fn is_slug(text: &str) -> bool {
         "www-authenticate",
         "x-amz-retry-after",
     ];
-    text.contains('-')
-        && !HEADERS.contains(&text)
-        && text.split('-').all(|part| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-        })
+    text.contains('-') && !HEADERS.contains(&text) && is_kebab(text)
+}
+
+/// Lower-case words joined by dashes.
+fn is_kebab(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.split('-').all(|part| !part.is_empty() && part.chars().all(is_plain))
 }
 
 #[cfg(test)]
@@ -175,40 +184,44 @@ mod on_small_trees {
 
     #[test]
     fn problems_and_headings_are_compared_both_ways() {
-        let code = "fn slug() { match x { A => \"queue-full\", B => \"rate-exceeded\" } }\n\
+        let code = "fn slug() { match x { A => \"queue-full\", B => \"rate-exceeded\", C => \"busy\" } }\n\
                     const H: &str = \"retry-after\"; // \"not-this\"\n\
                     #[cfg(test)]\nmod tests { const T: &str = \"nor-this\"; }\n";
-        let document = "# Errors\n\n## queue-full\n\n## gone-away\n\n## Exit codes\n";
+        let document = "# Errors\n\n## queue-full\n\n## busy\n## gone-away\n\n## Exit codes\n";
 
-        let findings = problems_are_explained(&small_tree(&[(PROBLEMS, code), (ERRORS, document)]));
+        let path = "src/source/http/problem.rs";
+        let findings = problems_are_explained(&small_tree(&[(path, code), (ERRORS, document)]));
 
         assert_eq!(
             findings,
             [
                 "src/source/http/problem.rs:1: `rate-exceeded` is not explained; write \
              `## rate-exceeded` in docs/ERRORS.md",
-                "docs/ERRORS.md:5: no problem has the slug `gone-away`; take the section out",
+                "docs/ERRORS.md:6: no problem has the slug `gone-away`; take the section out",
             ]
         );
     }
 
     #[test]
     fn metrics_and_rows_are_compared_both_ways() {
-        let code = "fn add(r: &mut Registry) { r.register(\n  \"records\", \"Records.\", a);\n\
+        let code = "fn add(r: &mut Registry) {\n\
+                    r.register(\n  \"records\", \"Records.\", a);\n\
                     gauge(\"depth\", words);\n\
+                    let rows = [(\"used\", \"Bytes used.\", x)]; [(\"stream\", x)];\n\
+                    let r = r.sub_registry_with_prefix(\"sub\");\n\
                     r.register_with_unit(\"lag\", \"Lag.\", Unit::Seconds, c);\n\
-                    metrics.register(|registry| add(registry)); [(\"stream\", x)]; }\n";
-        let document = "| `weir_records_total` | |\n| `weir_lag_seconds` | |\n| `weir_gone` | |\n";
+                    metrics.register(|registry| add(registry)); }\n";
+        let document = "| `weir_records_total` | |\n| `weir_sub_lag_seconds` | |\n\
+                        | `weir_gone` | |\n| `weir_sub_*` | |\n";
 
-        let findings = metrics_are_explained(&small_tree(&[
-            ("src/queue/metrics.rs", code),
-            (METRICS, document),
-        ]));
+        let tree = small_tree(&[("src/queue/metrics.rs", code), (METRICS, document)]);
 
         assert_eq!(
-            findings,
+            metrics_are_explained(&tree),
             [
-                "src/queue/metrics.rs:3: `weir_depth` is not explained; give it a row in \
+                "src/queue/metrics.rs:4: `weir_depth` is not explained; give it a row in \
+             docs/METRICS.md",
+                "src/queue/metrics.rs:5: `weir_used` is not explained; give it a row in \
              docs/METRICS.md",
                 "docs/METRICS.md:3: nothing registers `weir_gone`; take the row out",
             ]
@@ -217,7 +230,7 @@ mod on_small_trees {
 
     #[test]
     fn an_empty_catch_is_a_finding() {
-        let tree = small_tree(&[(PROBLEMS, ""), (ERRORS, ""), (METRICS, "")]);
+        let tree = small_tree(&[("src/source/http/problem.rs", ""), (ERRORS, ""), (METRICS, "")]);
 
         assert!(problems_are_explained(&tree)[0].contains("no slug was found"));
         assert!(metrics_are_explained(&tree)[0].contains("no metric was found"));

@@ -160,7 +160,7 @@ impl StandIn {
             return Err(Refusal::Stopping);
         }
         let accepted = u32::try_from(accepted).unwrap();
-        Ok((Receipt { accepted, first: None, last: None }, rejections))
+        Ok((Receipt::pretended(accepted), rejections))
     }
 }
 
