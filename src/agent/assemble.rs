@@ -89,7 +89,6 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     let picture = Arc::new(Picture {
         clock: ground.clock.clone(),
         started_unix_ms: ground.clock.unix_ms(),
-        admission: admission.clone(),
         queues,
         workers: watches,
         tails: tail_watches,

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::delivery::{Hold, Watch};
 use crate::queue::{Ledger, Writer};
@@ -19,7 +18,6 @@ pub(super) type TailWatch = Arc<dyn Fn() -> Vec<FileStatus> + Send + Sync>;
 pub(super) struct Picture {
     pub(super) clock: Clock,
     pub(super) started_unix_ms: u64,
-    pub(super) admission: Arc<Admission>,
     pub(super) queues: BTreeMap<String, Writer>,
     /// By stream and destination.
     pub(super) workers: BTreeMap<(String, String), Watch>,

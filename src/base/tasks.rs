@@ -126,6 +126,7 @@ where
 ///
 /// # Panics
 /// If the work itself panicked; the panic goes on in the caller, whose task reports it.
+#[expect(clippy::disallowed_methods, reason = "the one place that looks after the panic")]
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
@@ -136,6 +137,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 /// Starts blocking work nobody waits for; it must not panic, it has nobody to tell.
+#[expect(clippy::disallowed_methods, reason = "the work takes care of itself")]
 pub fn blocking_detached(work: impl FnOnce() + Send + 'static) {
     drop(tokio::task::spawn_blocking(work));
 }

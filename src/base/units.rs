@@ -75,7 +75,8 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = BYTE_UNITS.iter().take(4).find(|(_, size)| self.0 > 0 && self.0 % size == 0);
+        let whole =
+            BYTE_UNITS.iter().take(4).find(|(_, size)| self.0 > 0 && self.0.is_multiple_of(*size));
         match whole {
             Some((unit, size)) => write!(f, "{} {unit}", self.0 / size),
             None => write!(f, "{} B", self.0),
@@ -109,7 +110,7 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        let whole = TIME_UNITS.iter().take(5).find(|(_, size)| ms > 0 && ms % size == 0);
+        let whole = TIME_UNITS.iter().take(5).find(|(_, size)| ms > 0 && ms.is_multiple_of(*size));
         match whole {
             Some((unit, size)) => write!(f, "{} {unit}", ms / size),
             None => write!(f, "{ms} ms"),

@@ -1,6 +1,5 @@
 //! `weir send`: each line of standard input or of files becomes one record of an agent.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,8 +14,9 @@ use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say};
 use super::table::{count, counted};
 use crate::base::backoff::Backoff;
+use crate::base::disk::{RealDisk, foreign};
 use crate::base::http_call::{self, Call, CallError, Reply};
-use crate::base::secret::Secret;
+use crate::base::secret::{self, Secret};
 use crate::base::units::Span;
 
 /// What `weir send` can be told.
@@ -64,7 +64,7 @@ pub(super) fn send(send: &Send) -> Answer {
     }
     for path in &send.files {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(|error| {
+        let file = foreign::reader(path).map_err(|error| {
             Report::new(Exit::Data, format!("`{name}` cannot be read: {error}"))
         })?;
         sender.read(&name, BufReader::new(file))?;
@@ -223,13 +223,9 @@ fn key(send: &Send) -> Result<Option<Secret>, Report> {
     let Some(path) = &send.key_file else {
         return Ok(std::env::var("WEIR_API_KEY").ok().map(Secret::new));
     };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Report::new(
-            Exit::Usage,
-            format!("the key file `{}` cannot be read: {error}", path.display()),
-        )
-    })?;
-    Ok(Some(Secret::new(text.trim())))
+    secret::resolve(&RealDisk, &|_| None, &format!("file:{}", path.display()))
+        .map(Some)
+        .map_err(|words| Report::new(Exit::Usage, words))
 }
 
 fn header(what: &str, value: &str) -> Result<HeaderValue, Report> {

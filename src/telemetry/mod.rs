@@ -1,6 +1,6 @@
 //! Logs and numbers for the operator.
 //!
-//! Uses: base.
+//! Uses: nothing.
 //! Always: one registry, made by the agent and handed down; no globals but the log itself.
 //! Never: knows the rooms; they bring their own metrics.
 

@@ -100,6 +100,14 @@ pub fn list(folder: &Path) -> io::Result<Vec<ForeignEntry>> {
     Ok(all)
 }
 
+/// Opens anything that can be read from front to back: a file, a pipe, a device.
+///
+/// # Errors
+/// What the system says.
+pub fn reader(path: &Path) -> io::Result<impl io::Read + use<>> {
+    File::open(path)
+}
+
 impl ForeignFile {
     /// Opens a regular file, following links. Never waits for the writer of a pipe.
     ///
