@@ -8,7 +8,8 @@ use super::group::Settled;
 /// Positions a cursor can hold beyond its watermark.
 pub(super) const WINDOW_MAX: u64 = 1 << 16;
 /// Words of 64 positions for the whole window, its beginning and end being anywhere in a word.
-const WORDS_MAX: usize = (WINDOW_MAX / 64 + 2) as usize;
+const WORDS_MAX: usize = 1026;
+const _: () = assert!(WORDS_MAX as u64 == WINDOW_MAX / 64 + 2);
 
 /// What became of a position; [`Settled`] and what the queue itself decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,7 @@ impl MarkTable {
                     self.bytes += frame::mark_bytes(&name, Some(&value));
                     self.values.insert(name, value);
                 }
-                None => _ = self.values.remove(&name),
+                None => drop(self.values.remove(&name)),
             }
         }
     }
@@ -75,10 +75,5 @@ impl MarkTable {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Bytes)> {
         self.values.iter()
-    }
-
-    /// Bytes of the table in a frame's body.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 }

@@ -152,6 +152,7 @@ impl fmt::Debug for dyn Shown {
 }
 
 type Pick = fn(&Ledger) -> u64;
+type PickOfQueue = fn(&Overview) -> u64;
 
 const STATES: [(&str, Pick); 5] = [
     ("accepted", |ledger| ledger.accepted),
@@ -169,7 +170,7 @@ impl Collector for Standing {
         };
         let shown: Vec<_> = queues.iter().map(|one| (one.stream(), one.overview())).collect();
         let bytes = Some(&Unit::Bytes);
-        let of_queue: [(&str, &str, fn(&Overview) -> u64); 2] = [
+        let of_queue: [(&str, &str, PickOfQueue); 2] = [
             ("queue_used", "Bytes the segments take on disk", |queue| queue.used_bytes),
             ("queue_max", "The bound on the bytes of segments", |queue| queue.max_bytes),
         ];

@@ -87,7 +87,7 @@ pub fn open(
 ) -> Result<Queue, OpenError> {
     let limits = Limits::of(&settings);
     let clock = Clock::real();
-    Ok(assemble(Opening { disk, settings, limits, clock, destinations, metrics })?)
+    assemble(Opening { disk, settings, limits, clock, destinations, metrics })
 }
 
 fn assemble(opening: Opening<'_>) -> Result<Queue, OpenError> {

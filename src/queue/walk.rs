@@ -162,7 +162,8 @@ impl Walk {
     }
 }
 
-const STEP: usize = frame::ALIGN as usize;
+const STEP: usize = 8;
+const _: () = assert!(STEP as u64 == frame::ALIGN);
 /// Looked through at once; a multiple of the alignment.
 const BLOCK_BYTES: usize = 4096;
 static ZEROES: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];

@@ -185,3 +185,111 @@ impl FaultyDisk {
         Ok(image)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::disk::{Disk as _, DiskFile, Open};
+
+    fn file(disk: &FaultyDisk) -> Box<dyn DiskFile> {
+        disk.create_folders(Path::new("/d")).unwrap();
+        disk.open(Path::new("/d/f"), Open::Create).unwrap()
+    }
+
+    fn content(disk: &FaultyDisk) -> Option<Vec<u8>> {
+        disk.content(Path::new("/d/f"))
+    }
+
+    #[test]
+    fn a_crash_keeps_what_was_synced_and_some_sectors_of_the_rest() {
+        let mut torn = 0;
+        for seed in 0..100 {
+            let disk = FaultyDisk::new();
+            let one = file(&disk);
+            one.write_all_at(&[1; 2048], 0).unwrap();
+            one.sync().unwrap();
+            disk.sync_folder(Path::new("/d")).unwrap();
+            one.write_all_at(&[2; 2048], 0).unwrap();
+            disk.crash(seed);
+
+            let found = content(&disk).unwrap();
+            assert!(found.chunks(512).all(|sector| sector == [1; 512] || sector == [2; 512]));
+            torn += u32::from(found.contains(&1) && found.contains(&2));
+            assert!(one.sync().is_err(), "files opened before the crash are dead");
+        }
+        assert!(torn > 20, "{torn} of 100 seeds tear");
+    }
+
+    #[test]
+    fn a_name_is_durable_only_after_its_folder_was_synced() {
+        let (mut kept, mut lost) = (0, 0);
+        for seed in 0..40 {
+            let disk = FaultyDisk::new();
+            file(&disk).sync().unwrap();
+            disk.crash(seed);
+            if content(&disk).is_some() { kept += 1 } else { lost += 1 }
+        }
+        assert!(kept > 0 && lost > 0);
+    }
+
+    #[test]
+    fn what_a_failed_sync_should_have_saved_is_readable_until_the_next_crash_and_then_gone() {
+        let disk = FaultyDisk::new();
+        let one = file(&disk);
+        disk.sync_folder(Path::new("/d")).unwrap();
+        one.write_all_at(b"lost", 0).unwrap();
+        disk.fail(&[Call::Sync], 0, io::ErrorKind::Other);
+
+        assert!(one.sync().is_err());
+        one.sync().unwrap();
+
+        assert_eq!(content(&disk).unwrap(), b"lost");
+        disk.crash(3);
+        assert_eq!(content(&disk).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_overwrites_and_refuses_what_grows() {
+        let disk = FaultyDisk::new();
+        let one = file(&disk);
+        disk.set_capacity(Some(1000));
+        one.reserve(900).unwrap();
+        assert_eq!(disk.free_bytes(Path::new("/d")).unwrap(), 100);
+
+        one.write_all_at(&[1; 200], 700).unwrap();
+        let full = one.write_all_at(&[1; 200], 850).unwrap_err();
+
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        disk.set_capacity(None);
+        one.write_all_at(&[1; 200], 850).unwrap();
+    }
+
+    #[test]
+    fn calls_fail_when_asked_and_nothing_has_an_effect_without_power() {
+        let disk = FaultyDisk::new();
+        let one = file(&disk);
+        disk.fail(&[Call::Write], 1, io::ErrorKind::StorageFull);
+        one.write_all_at(b"12", 0).unwrap();
+        assert!(one.write_all_at(b"34", 0).is_err());
+        one.write_all_at(b"56", 0).unwrap();
+        assert_eq!(disk.count(Call::Write), 3);
+        disk.flip(Path::new("/d/f"), 0, 0);
+        assert_eq!(content(&disk).unwrap(), b"46");
+
+        disk.end_power_after(1);
+        one.write_all_at(b"78", 0).unwrap();
+        assert!(one.write_all_at(b"90", 0).is_err());
+        assert!(disk.open(Path::new("/d/f"), Open::Read).is_err());
+        assert_eq!(content(&disk).unwrap(), b"78");
+    }
+
+    #[test]
+    fn a_lock_is_held_until_its_file_is_closed() {
+        let disk = FaultyDisk::new();
+        let (one, other) = (file(&disk), file(&disk));
+        assert!(one.try_lock().unwrap());
+        assert!(!other.try_lock().unwrap());
+        drop(one);
+        assert!(other.try_lock().unwrap());
+    }
+}

@@ -1,1 +1,9 @@
-//! tests
+//! The queue's own insider tests, by the question they answer.
+
+mod faults;
+mod formats;
+mod limits;
+mod live;
+mod model;
+mod recovery;
+mod rig;

@@ -1,0 +1,196 @@
+//! Every bound at one less, exactly, and one more.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::rig::{ALL, FOLDER, Rig, group, mark, small};
+use crate::base::disk::FaultyDisk;
+use crate::queue::feed::Turn;
+use crate::queue::{AppendError, Budget, Group, Mark, Queue, Settings, open};
+use crate::telemetry::Metrics;
+
+fn queue(max_bytes: u64) -> Queue {
+    let settings = Settings {
+        folder: FOLDER.into(),
+        stream: "s".into(),
+        max_bytes,
+        min_free_disk: 0,
+        cursor_save_after: Duration::from_millis(200),
+    };
+    open(FaultyDisk::new().shared(), settings, &["a".into()], &Metrics::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_group_may_be_as_large_as_the_bound_and_not_a_byte_more() {
+    let queue = queue(4 << 20);
+    let of = |bytes: usize| Group { payloads: vec![Bytes::from(vec![1; bytes])], marks: vec![] };
+    let refusal = queue.writer.append(of(4 << 20)).await.unwrap_err();
+    let AppendError::TooLarge { max_bytes, .. } = refusal else { panic!("{refusal:?}") };
+    // Each payload takes four bytes for its length.
+    let max = usize::try_from(max_bytes).unwrap() - 4;
+
+    for (bytes, fits) in [(max - 1, true), (max, true), (max + 1, false), (0, true)] {
+        assert_eq!(queue.writer.append(of(bytes)).await.is_ok(), fits, "{bytes}");
+    }
+
+    assert!(max > 1 << 20, "a record of 1 MiB fits into the smallest queue: {max}");
+    let overview = queue.writer.overview();
+    assert_eq!(overview.committed, 3);
+    assert!(overview.used_bytes <= overview.max_bytes);
+}
+
+#[tokio::test]
+async fn a_record_of_10_mib_goes_through_a_queue_of_32() {
+    let mut queue = queue(32 << 20);
+    for round in 0..5_u8 {
+        let payload = Bytes::from(vec![round; 10 << 20]);
+        let group = Group { payloads: vec![payload.clone()], marks: vec![] };
+        queue.writer.append(group).await.unwrap();
+        let reader = &mut queue.readers[0];
+        let stored = reader.next(Budget { count: 1, bytes: 0 }).await.unwrap();
+        assert_eq!(stored.len(), 1);
+        assert_eq!(stored[0].payload, payload);
+        reader.settle(&[stored[0].position], crate::queue::Settled::Delivered);
+    }
+    assert_eq!(queue.readers[0].ledger().delivered, 5);
+}
+
+#[tokio::test]
+async fn marks_have_short_names_and_small_values() {
+    let queue = queue(4 << 20);
+    let of = |name: usize, value: usize| {
+        let value = Some(Bytes::from(vec![b'v'; value]));
+        Group { payloads: vec![], marks: vec![Mark { name: "n".repeat(name), value }] }
+    };
+    for (name, value, fits) in [
+        (254, 1, true),
+        (255, 1, true),
+        (256, 1, false),
+        (1, 4095, true),
+        (2, 4096, true),
+        (3, 4097, false),
+    ] {
+        assert_eq!(queue.writer.append(of(name, value)).await.is_ok(), fits, "{name} {value}");
+    }
+    assert_eq!(queue.writer.marks("").len(), 4);
+    assert_eq!(queue.writer.marks("nn").len(), 3);
+}
+
+#[test]
+fn the_table_of_marks_is_bounded_by_count_and_bytes() {
+    let mut limits = small();
+    limits.mark_count = 3;
+    limits.mark_bytes = 60;
+    let mut rig = Rig::with(FaultyDisk::new(), limits, &["a"]).unwrap();
+    let mut put = |name: &str, value: &str| {
+        let group = Group { payloads: vec![], marks: vec![mark(name, value)] };
+        rig.commit(vec![group]).pop().unwrap().is_ok()
+    };
+
+    assert!(put("a", "1") && put("b", "1") && put("c", "1"));
+    assert!(!put("d", "1"), "a fourth name");
+    assert!(put("c", "2"), "a known name");
+    // Two marks of 6 bytes are there; one of 4 + 1 + 43 makes 60.
+    assert!(!put("c", &"v".repeat(44)));
+    assert!(put("c", &"v".repeat(43)));
+    assert!(put("c", "1"));
+
+    let groups = vec![
+        Group { payloads: vec![Bytes::from_static(b"x")], marks: vec![mark("e", "1")] },
+        group(&[b"y"]),
+    ];
+    let answers = rig.commit(groups);
+    assert!(matches!(answers[0], Err(AppendError::TooLarge { .. })));
+    assert!(answers[1].is_ok(), "only the group with too many marks is refused");
+    assert_eq!(rig.payloads_on_disk(), [(1, "y".into())]);
+
+    let forget = Mark { name: "a".into(), value: None };
+    rig.commit(vec![Group { payloads: vec![], marks: vec![forget] }])[0].clone().unwrap();
+    let group = Group { payloads: vec![], marks: vec![mark("d", "1")] };
+    assert!(rig.commit(vec![group])[0].is_ok(), "a forgotten name gives its room back");
+}
+
+#[test]
+fn a_full_queue_refuses_and_takes_again_when_it_was_read() {
+    let mut rig = Rig::new(&["a", "b"]);
+    let mut stored = 0;
+    let refusal = loop {
+        assert!(rig.used_bytes() <= rig.limits.max_bytes);
+        match rig.put(&[1; 1000]) {
+            Ok(_) => stored += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!(refusal, AppendError::Full { used_bytes: 128 << 10, max_bytes: 128 << 10 });
+    assert!(stored >= 8 * 11, "{stored}");
+    assert_eq!(rig.store.trouble(), Some(refusal.clone()));
+
+    // One destination alone frees nothing; both free all but the newest segment.
+    let end = rig.store.log().end();
+    while !rig.take(0, ALL).is_empty() {}
+    rig.settle(0, 1..=end);
+    rig.store.save().unwrap();
+    assert_eq!(rig.put(&[1; 1000]), Err(refusal));
+    while !rig.take(1, ALL).is_empty() {}
+    rig.settle(1, 1..=end);
+
+    assert!(rig.put(&[1; 1000]).is_ok(), "settled segments go at once when room is needed");
+    assert_eq!(rig.store.trouble(), None);
+    assert!(rig.used_bytes() <= 3 * rig.limits.segment_bytes);
+}
+
+#[test]
+fn the_window_of_unsettled_positions_is_exact() {
+    let mut limits = small();
+    limits.window = 10;
+    let mut rig = Rig::with(FaultyDisk::new(), limits, &["a"]).unwrap();
+    for number in 0..30_u8 {
+        rig.put(&[number]).unwrap();
+    }
+
+    assert_eq!(rig.take(0, ALL).len(), 10);
+    assert_eq!(rig.feeds[0].turn(ALL), Turn::Wait);
+    rig.settle(0, 2..=9);
+    assert_eq!(rig.feeds[0].turn(ALL), Turn::Wait, "the oldest is still owed");
+    rig.settle(0, [1]);
+    assert_eq!(rig.take(0, ALL).len(), 9);
+    rig.settle(0, [11]);
+    assert_eq!(rig.take(0, ALL).len(), 0, "10 is owed");
+    rig.settle(0, [10]);
+    assert_eq!(rig.take(0, ALL).len(), 2);
+}
+
+#[test]
+fn a_budget_is_kept_but_one_payload_is_always_given() {
+    let mut rig = Rig::new(&["a"]);
+    rig.commit(vec![group(&[&[0; 100], &[1; 100], &[2; 100], &[3; 1]])]);
+    let lengths = |turn: Turn| match turn {
+        Turn::Give(stored) => stored.iter().map(|one| one.payload.len()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+
+    assert_eq!(lengths(rig.feeds[0].turn(Budget { count: 0, bytes: 0 })), [100]);
+    assert_eq!(lengths(rig.feeds[0].turn(Budget { count: 5, bytes: 199 })), [100]);
+    assert_eq!(lengths(rig.feeds[0].turn(Budget { count: 5, bytes: 101 })), [100, 1]);
+    assert_eq!(rig.feeds[0].turn(ALL), Turn::Wait);
+}
+
+#[test]
+fn free_space_below_the_operators_floor_refuses() {
+    let disk = FaultyDisk::new();
+    let mut limits = small();
+    limits.min_free_disk = 50_000;
+    disk.set_capacity(Some(1_000_000));
+    let mut rig = Rig::with(disk.clone(), limits, &["a"]).unwrap();
+    rig.put(b"one").unwrap();
+
+    disk.set_capacity(Some(80_000));
+    let mut rig = rig.reopened();
+
+    let refusal = rig.put(b"two").unwrap_err();
+    assert!(matches!(refusal, AppendError::DiskFull { free_bytes } if free_bytes < 50_000));
+    disk.set_capacity(None);
+    let mut rig = rig.reopened();
+    rig.put(b"two").unwrap();
+}

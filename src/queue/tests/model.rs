@@ -1,0 +1,329 @@
+//! A model beside the queue: whatever happens, both hold the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+
+use bytes::Bytes;
+
+use super::rig::{Rig, over_seeds};
+use crate::base::disk::{Call, FaultyDisk};
+use crate::queue::feed::Turn;
+use crate::queue::frame::in_memory;
+use crate::queue::metrics::Shown as _;
+use crate::queue::{AppendError, Budget, Group, Mark};
+
+/// What must be true, in the simplest form.
+#[derive(Default)]
+struct Model {
+    log: Vec<Bytes>,
+    marks: BTreeMap<String, Bytes>,
+    /// Refused since the last commit: after a restart one of them may have been stored after all.
+    maybe: Vec<(Vec<Bytes>, Vec<Mark>)>,
+    ways: Vec<Way>,
+}
+
+#[derive(Default)]
+struct Way {
+    settled: BTreeSet<u64>,
+    /// Settled at the last save that succeeded.
+    saved: BTreeSet<u64>,
+    /// Given in this opening and not settled.
+    open: BTreeSet<u64>,
+    given: u64,
+}
+
+struct Sim {
+    rig: Option<Rig>,
+    model: Model,
+    chance: fastrand::Rng,
+    stamp: u64,
+    history: Vec<String>,
+}
+
+const CALLS: [Call; 9] = [
+    Call::Open,
+    Call::Rename,
+    Call::Remove,
+    Call::SyncFolder,
+    Call::Read,
+    Call::Write,
+    Call::Sync,
+    Call::Reserve,
+    Call::Bytes,
+];
+
+impl Sim {
+    fn new(seed: u64) -> Self {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut limits = super::rig::small();
+        limits.window = [3, 50, 1 << 16][chance.usize(0..3)];
+        let rig = Rig::with(FaultyDisk::new(), limits, &["a", "b"]).unwrap();
+        let model = Model { ways: vec![Way::default(), Way::default()], ..Model::default() };
+        Self { rig: Some(rig), model, chance, stamp: 0, history: Vec::new() }
+    }
+
+    fn rig(&mut self) -> &mut Rig {
+        self.rig.as_mut().unwrap()
+    }
+
+    fn act(&mut self) {
+        match self.chance.u32(0..100) {
+            0..40 => self.commit(),
+            40..60 => self.take(),
+            60..75 => self.settle(),
+            75..83 => self.save(),
+            83..87 => self.fault(),
+            87..89 => self.fill(),
+            89..92 => self.heal(),
+            92..95 => self.reopen(None),
+            _ => {
+                let seed = self.chance.u64(..);
+                self.reopen(Some(seed));
+            }
+        }
+    }
+
+    fn group(&mut self) -> Group {
+        let mut group = Group::default();
+        for _ in 0..self.chance.usize(0..6) {
+            let bytes = if self.chance.u8(..) == 0 { 20_000 } else { self.chance.usize(0..400) };
+            self.stamp += 1;
+            let mut payload = self.stamp.to_le_bytes().to_vec();
+            payload.resize(bytes.max(8), 0x5a);
+            payload.truncate(if bytes == 0 { 0 } else { payload.len() });
+            group.payloads.push(payload.into());
+        }
+        for _ in 0..self.chance.usize(0..3) {
+            self.stamp += 1;
+            let name = format!("m{}", self.chance.u8(0..8));
+            let value = Bytes::from(self.stamp.to_string());
+            let value = Some(value).filter(|_| self.chance.u8(0..5) > 0);
+            group.marks.push(Mark { name, value });
+        }
+        group
+    }
+
+    fn commit(&mut self) {
+        let groups: Vec<Group> = (0..self.chance.usize(1..4)).map(|_| self.group()).collect();
+        let payloads: Vec<Bytes> = groups.iter().flat_map(|one| one.payloads.clone()).collect();
+        let marks: Vec<Mark> = groups.iter().flat_map(|one| one.marks.clone()).collect();
+        let counts: Vec<usize> = groups.iter().map(|one| one.payloads.len()).collect();
+
+        let answers = self.rig().commit(groups);
+
+        self.history.push(format!("commit {counts:?} {answers:?}"));
+        if answers.iter().all(Result::is_err) {
+            assert!(
+                answers.iter().all(|one| !matches!(one, Err(AppendError::TooLarge { .. }))),
+                "{answers:?}"
+            );
+            self.model.maybe.push((payloads, marks));
+            return;
+        }
+        let mut next = self.model.log.len() as u64 + 1;
+        for (answer, count) in answers.iter().zip(counts) {
+            let durable = answer.as_ref().unwrap();
+            assert_eq!((durable.first().0, durable.count() as usize), (next, count));
+            next += count as u64;
+        }
+        self.model.adopt((payloads, marks));
+    }
+
+    fn take(&mut self) {
+        let at = self.chance.usize(0..2);
+        let budget = Budget { count: self.chance.usize(0..20), bytes: self.chance.usize(0..4000) };
+        let turn = self.rig().feeds[at].turn(budget);
+        match turn {
+            Turn::Give(stored) => {
+                self.history.push(format!("{at} given {}", stored.len()));
+                assert!(stored.len() <= budget.count.max(1));
+                let bytes: usize = stored.iter().map(|one| one.payload.len()).sum();
+                assert!(stored.len() == 1 || bytes <= budget.bytes);
+                let way = &mut self.model.ways[at];
+                for one in stored {
+                    let position = one.position.0;
+                    assert!(position > way.given, "given twice or out of order: {position}");
+                    let left_out = way.given + 1..position;
+                    for skipped in left_out {
+                        assert!(way.settled.contains(&skipped), "{skipped} was left out");
+                    }
+                    assert!(!way.settled.contains(&position), "{position} is settled");
+                    assert_eq!(one.payload, self.model.log[in_memory(position) - 1]);
+                    way.given = position;
+                    way.open.insert(position);
+                }
+                let window = self.rig().limits.window;
+                let open = &self.model.ways[at].open;
+                assert!(open.last().unwrap() - open.first().unwrap() < window);
+            }
+            Turn::Read => {
+                let read = self.rig().feeds[at].read();
+                self.history.push(format!("{at} read {read:?}"));
+            }
+            Turn::Wait => {}
+            Turn::End => panic!("nobody closed it"),
+        }
+    }
+
+    fn settle(&mut self) {
+        let at = self.chance.usize(0..2);
+        let mut open: Vec<u64> = self.model.ways[at].open.iter().copied().collect();
+        self.chance.shuffle(&mut open);
+        open.truncate(self.chance.usize(0..=open.len()));
+        self.rig().settle(at, open.iter().copied());
+        self.history.push(format!("{at} settled {}", open.len()));
+        let way = &mut self.model.ways[at];
+        for position in open {
+            way.open.remove(&position);
+            way.settled.insert(position);
+        }
+    }
+
+    fn save(&mut self) {
+        let saved = self.rig().store.save();
+        self.history.push(format!("save {saved:?}"));
+        if saved.is_ok() {
+            for way in &mut self.model.ways {
+                way.saved = way.settled.clone();
+            }
+        }
+    }
+
+    fn fault(&mut self) {
+        let (call, skip) = (CALLS[self.chance.usize(0..CALLS.len())], self.chance.u64(0..4));
+        let error = if self.chance.bool() { ErrorKind::StorageFull } else { ErrorKind::Other };
+        self.history.push(format!("fault {call:?} after {skip}: {error:?}"));
+        self.rig().disk.fail(&[call], skip, error);
+    }
+
+    fn fill(&mut self) {
+        let used = self.rig().used_bytes();
+        let more = self.chance.u64(0..40_000);
+        self.history.push(format!("capacity {used} + {more}"));
+        self.rig().disk.set_capacity(Some(used + 100_000 + more));
+    }
+
+    fn heal(&mut self) {
+        self.history.push("heal".into());
+        self.rig().disk.heal();
+        self.rig().disk.set_capacity(None);
+    }
+
+    fn reopen(&mut self, crash: Option<u64>) {
+        self.history.push(format!("reopen, crash {crash:?}"));
+        let rig = self.rig.take().unwrap();
+        if let Some(seed) = crash {
+            rig.disk.crash(seed);
+        }
+        let opened = rig.open_again();
+        let rig = opened.unwrap_or_else(|_| {
+            rig.disk.heal();
+            rig.disk.set_capacity(None);
+            rig.open_again().unwrap()
+        });
+        rig.disk.heal();
+        self.rig = Some(rig);
+        self.compare_log();
+        self.compare_cursors();
+    }
+
+    /// The log holds what was promised, and at most one of what was refused since.
+    fn compare_log(&mut self) {
+        let rig = self.rig.as_ref().unwrap();
+        let first = rig.store.log().first();
+        for way in &self.model.ways {
+            assert!((1..first).all(|gone| way.saved.contains(&gone)), "an unsettled one is gone");
+        }
+        let found: Vec<Bytes> = rig.payloads_on_disk().into_iter().map(|(_, one)| one).collect();
+        let marks: BTreeMap<_, _> = rig.store.marks().with_prefix("").into_iter().collect();
+        let mut possible = vec![(Vec::new(), Vec::new())];
+        possible.append(&mut self.model.maybe);
+        for one in possible {
+            let mut log = self.model.log.clone();
+            log.extend(one.0.iter().cloned());
+            let mut expected = self.model.marks.clone();
+            apply(&mut expected, &one.1);
+            if log[in_memory(first) - 1..] == found && expected == marks {
+                self.model.adopt(one);
+                return;
+            }
+        }
+        panic!("{} promised, {} found from {first}", self.model.log.len(), found.len());
+    }
+
+    /// Everything saved is still settled, and nothing that was never settled is.
+    fn compare_cursors(&mut self) {
+        let end = self.model.log.len() as u64;
+        let rig = self.rig.as_ref().unwrap();
+        for (books, way) in rig.store.books.iter().zip(&mut self.model.ways) {
+            let cursor = books.open().cursor.clone();
+            let now: BTreeSet<u64> = (1..=end).filter(|one| cursor.is_settled(*one)).collect();
+            assert!(now.is_superset(&way.saved), "a save was lost");
+            assert!(now.is_subset(&way.settled), "something settled itself");
+            (way.saved, way.settled) = (now.clone(), now);
+            (way.open, way.given) = (BTreeSet::new(), cursor.watermark());
+        }
+    }
+
+    fn compare_books(&mut self) {
+        let end = self.model.log.len() as u64;
+        let rig = self.rig.as_ref().unwrap();
+        for (at, way) in self.model.ways.iter().enumerate() {
+            let ledger = rig.ledger(at);
+            let settled = way.settled.len() as u64;
+            assert_eq!((ledger.accepted, ledger.delivered), (end, settled));
+            assert_eq!((ledger.damaged, ledger.dropped), (0, 0), "nothing was damaged or dropped");
+            assert_eq!(ledger.waiting_bytes > 0, ledger.waiting > 0, "{ledger:?}");
+        }
+        let overview = rig.store.overview();
+        assert!(overview.used_bytes <= overview.max_bytes, "{overview:?}");
+    }
+}
+
+impl Model {
+    fn adopt(&mut self, (payloads, marks): (Vec<Bytes>, Vec<Mark>)) {
+        self.log.extend(payloads);
+        apply(&mut self.marks, &marks);
+        self.maybe.clear();
+    }
+}
+
+fn apply(table: &mut BTreeMap<String, Bytes>, marks: &[Mark]) {
+    for Mark { name, value } in marks {
+        match value {
+            Some(value) => table.insert(name.clone(), value.clone()),
+            None => table.remove(name),
+        };
+    }
+}
+
+fn simulate(seed: u64, steps: usize) -> Vec<String> {
+    let mut sim = Sim::new(seed);
+    let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        for _ in 0..steps {
+            sim.act();
+            sim.compare_books();
+        }
+        sim.heal();
+        sim.rig().drain();
+        sim.rig().put(b"the queue heals by itself").unwrap();
+        sim.rig().drain();
+        assert_eq!(sim.rig().ledger(0).waiting + sim.rig().ledger(1).waiting, 0);
+    }));
+    if let Err(panic) = run {
+        let from = sim.history.len().saturating_sub(25);
+        eprintln!("the last steps:\n  {}", sim.history[from..].join("\n  "));
+        std::panic::resume_unwind(panic);
+    }
+    sim.history
+}
+
+#[test]
+fn the_queue_and_its_model_agree_whatever_happens() {
+    over_seeds(400, |seed| drop(simulate(seed, 120)));
+}
+
+#[test]
+fn one_seed_run_twice_takes_the_same_steps() {
+    over_seeds(5, |seed| assert_eq!(simulate(seed, 200), simulate(seed, 200)));
+}
