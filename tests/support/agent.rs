@@ -38,7 +38,47 @@ impl Agent {
     /// finds what it left there.
     #[track_caller]
     pub fn start(scratch: &Scratch, config: &str) -> Self {
-        let mut agent = Self::spawn(scratch, config);
+        Self::run(scratch, config, command(scratch))
+    }
+
+    /// The same with nothing in its environment that credentials could come from.
+    #[track_caller]
+    pub fn start_without_credentials(scratch: &Scratch, config: &str) -> Self {
+        let mut command = command(scratch);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        Self::run(scratch, config, command)
+    }
+
+    #[track_caller]
+    fn run(scratch: &Scratch, config: &str, mut command: Command) -> Self {
+        let file = configure(scratch, config);
+        command.args(["run", "--config"]).arg(file);
+        Self::launch(scratch, scratch.join("state"), command)
+    }
+
+    /// `weir demo`, which needs no configuration, on addresses of the system's choice.
+    #[track_caller]
+    pub fn demo(scratch: &Scratch, folder: &str) -> Self {
+        let mut command = command(scratch);
+        command.args([
+            "demo",
+            "--dir",
+            folder,
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+        ]);
+        Self::launch(scratch, scratch.join(folder), command)
+    }
+
+    #[track_caller]
+    fn launch(scratch: &Scratch, state_dir: PathBuf, mut command: Command) -> Self {
+        let log = scratch.join("weir.log");
+        let to_log = File::options().create(true).append(true).open(&log).unwrap();
+        command.stdin(Stdio::null()).stdout(to_log.try_clone().unwrap()).stderr(to_log);
+        let child = command.spawn().unwrap();
+        let mut agent = Self { child, log, state_dir, addresses: Value::Null };
         let file = agent.state_dir.join("addresses.json");
         let pid = u64::from(agent.child.id());
 
@@ -51,22 +91,6 @@ impl Agent {
             (written["pid"].as_u64() == Some(pid)).then_some(written)
         });
         agent
-    }
-
-    fn spawn(scratch: &Scratch, config: &str) -> Self {
-        let state_dir = scratch.join("state");
-        let file = configure(scratch, config);
-        let log = scratch.join("weir.log");
-        let to_log = File::options().create(true).append(true).open(&log).unwrap();
-        let child = command(scratch)
-            .args(["run", "--config"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(to_log.try_clone().unwrap())
-            .stderr(to_log)
-            .spawn()
-            .unwrap();
-        Self { child, log, state_dir, addresses: Value::Null }
     }
 
     /// `127.0.0.1:PORT` of `[http.NAME]`.
