@@ -191,7 +191,7 @@ impl Open {
         }
         match log.guess(oldest) {
             Some((segment, offset, unix_ms)) => {
-                (log.bytes_from(segment, offset), recent.or(Some(unix_ms)))
+                (log.bytes_from(segment, offset), recent.or(unix_ms))
             }
             None => (0, recent),
         }
