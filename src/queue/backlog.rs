@@ -31,9 +31,11 @@ impl Backlog {
         Self { store, walk: None, hint: None }
     }
 
-    /// Remembers a frame that was given from memory.
+    /// Remembers a frame that was given from memory, and lets go of the file it would have been
+    /// read from: an open file keeps its space after it was removed.
     pub(super) fn passed(&mut self, frame: &Frame) {
         self.hint = Some((frame.place, frame.first));
+        self.walk = None;
     }
 
     /// Reads on from `next`, about one window. Finds nothing only where nothing is durable.

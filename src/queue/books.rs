@@ -54,12 +54,14 @@ const SAME_BYTES: u64 = 64 << 10;
 const FOOTPRINTS_MAX: usize = 4096;
 
 impl Books {
+    /// Books with a cursor as it was found. It counts as saved only after the next save: what was
+    /// read may never have reached the disk, if a sync failed before the process ended.
     pub(super) fn new(destination: String, cursor: Cursor, file: CursorFile) -> Self {
         Self {
             destination,
-            saved: cursor.watermark().into(),
+            saved: 0.into(),
             given: cursor.watermark().into(),
-            open: Mutex::new(Open { cursor, trail: Trail::default(), is_changed: false }),
+            open: Mutex::new(Open { cursor, trail: Trail::default(), is_changed: true }),
             file: Mutex::new(file),
             wake: Notify::new(),
         }
@@ -189,7 +191,7 @@ impl Open {
         }
         match log.guess(oldest) {
             Some((segment, offset, unix_ms)) => {
-                (log.bytes_from(segment, offset), recent.or(Some(unix_ms)))
+                (log.bytes_from(segment, offset), recent.or(unix_ms))
             }
             None => (0, recent),
         }

@@ -93,6 +93,11 @@ impl Committer {
         }
     }
 
+    /// Nothing waits: gives back the memory that large frames took.
+    pub(super) fn rest(&mut self) {
+        self.builder.rest();
+    }
+
     /// After a panic nothing is known about the file it wrote to.
     pub(super) fn abandon(&mut self) {
         self.active = None;
@@ -163,12 +168,13 @@ impl Committer {
         self.store.marks().apply(marks);
         {
             let unread = self.store.given_to_all().saturating_add(1);
+            let furthest = self.store.given_to_one();
             let mut log = self.store.log();
             log.extend(frame.place, count);
             log.forget_read(unread);
             // Without readers nobody will come for it.
-            if count > 0 && unread < u64::MAX {
-                log.remember(Arc::new(frame), self.store.limits.ring_bytes);
+            if let Some(given) = furthest.filter(|_| count > 0) {
+                log.remember(Arc::new(frame), self.store.limits.ring_bytes, given + 1);
             }
         }
         self.store.stored();

@@ -5,13 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cursor::{Cursor, SLOT_BYTES, Slot};
-use crate::base::disk::{Disk, DiskFile, Open, read_full_at, replace_durably};
+use crate::base::disk::{Disk, DiskFile, Open, is_full, read_full_at, replace_durably};
 
 /// The file of one destination's cursor.
 pub(super) struct CursorFile {
     path: PathBuf,
     /// `None` after a failed write or sync: that file is not written again, a new one replaces it.
     file: Option<Box<dyn DiskFile>>,
+    /// The file was written in place after it got its name, so the name is on disk. Before, the
+    /// sync of the folder may have failed, and then the name may be lost in the next crash.
+    is_name_sure: bool,
     generation: u64,
 }
 
@@ -36,10 +39,12 @@ impl CursorFile {
         let mut bytes = vec![0; 2 * SLOT_BYTES];
         read_full_at(file.as_ref(), &mut bytes, 0)?;
         let (first, second) = bytes.split_at(SLOT_BYTES);
-        Ok(match newer(Slot::decode(first), Slot::decode(second)) {
+        let (first, second) = (Slot::decode(first), Slot::decode(second));
+        let is_name_sure = matches!((&first, &second), (Slot::Good(..), Slot::Good(..)));
+        Ok(match newer(first, second) {
             Slot::Good(cursor, generation) => {
                 let path = path.to_owned();
-                Found::Cursor(cursor, Self { path, file: Some(file), generation })
+                Found::Cursor(cursor, Self { path, file: Some(file), is_name_sure, generation })
             }
             Slot::Damaged => Found::Damaged,
             Slot::Foreign(version) => Found::Foreign(version),
@@ -48,30 +53,52 @@ impl CursorFile {
 
     /// Makes the file, with room for both slots, so that no later save needs free space.
     pub(super) fn create(disk: &dyn Disk, path: &Path, cursor: &Cursor) -> io::Result<Self> {
-        let mut file = Self { path: path.to_owned(), file: None, generation: 0 };
-        file.save(disk, cursor)?;
+        let path = path.to_owned();
+        let mut file = Self { path, file: None, is_name_sure: true, generation: 0 };
+        file.replace(disk, cursor)?;
         Ok(file)
+    }
+
+    /// Sees to it that the cursor, as it was found, outlives a crash. A full disk is no reason to
+    /// refuse: then it stays as it is.
+    pub(super) fn make_sure(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
+        if self.is_name_sure {
+            return Ok(());
+        }
+        match self.replace(disk, cursor) {
+            Err(error) if is_full(&error) => {
+                // Whether the old file or the new one stands there: later saves go on in it.
+                self.file = Some(disk.open(&self.path, Open::Write)?);
+                self.generation = (self.generation + 1).next_multiple_of(2);
+                Ok(())
+            }
+            answer => answer,
+        }
     }
 
     /// Saves; returns once it is synced.
     pub(super) fn save(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
+        let Some(file) = &self.file else { return self.replace(disk, cursor) };
         let generation = self.generation + 1;
+        let offset = if generation.is_multiple_of(2) { 0 } else { SLOT_BYTES as u64 };
         let bytes = Slot::encode(cursor, generation);
-        if let Some(file) = &self.file {
-            let offset = if generation.is_multiple_of(2) { 0 } else { SLOT_BYTES as u64 };
-            let saved = file.write_all_at(&bytes, offset).and_then(|()| file.sync());
-            if saved.is_ok() {
-                self.generation = generation;
-                return Ok(());
-            }
-            self.file = None;
+        if file.write_all_at(&bytes, offset).and_then(|()| file.sync()).is_ok() {
+            self.generation = generation;
+            return Ok(());
         }
+        self.file = None;
+        self.replace(disk, cursor)
+    }
+
+    /// Puts a new file in the place of the old one.
+    fn replace(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
         // The first slot takes even generations, so an odd one here would be overwritten next.
-        let generation = generation.next_multiple_of(2);
+        let generation = (self.generation + 1).next_multiple_of(2);
         let mut whole = Slot::encode(cursor, generation);
         whole.resize(2 * SLOT_BYTES, 0);
         replace_durably(disk, &self.path, &whole)?;
         self.file = Some(disk.open(&self.path, Open::Write)?);
+        self.is_name_sure = true;
         self.generation = generation;
         Ok(())
     }

@@ -158,6 +158,8 @@ pub(super) struct Builder {
 
 /// A builder keeps no more memory than this from one frame to the next.
 const KEPT_BYTES_MAX: usize = 2 << 20;
+/// And this while nothing is written: there may be hundreds of quiet streams.
+const RESTING_BYTES_MAX: usize = 64 << 10;
 
 impl Builder {
     /// Begins a frame.
@@ -204,6 +206,12 @@ impl Builder {
             room.copy_from_slice(&self.header.encode());
         }
         &self.bytes
+    }
+
+    /// Gives memory back between bursts.
+    pub(super) fn rest(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(RESTING_BYTES_MAX);
     }
 
     /// What the finished frame says of itself.

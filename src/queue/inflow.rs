@@ -232,7 +232,10 @@ impl Run {
                     committer.tidy();
                 }
                 Work::Mend => committer.mend(),
-                Work::Nothing => break,
+                Work::Nothing => {
+                    committer.rest();
+                    break;
+                }
             }
         }
         self.has_ended = true;

@@ -149,22 +149,28 @@ impl Log {
     }
 
     /// About where a position lies and when it was committed, from the segments alone.
-    pub(super) fn guess(&self, position: u64) -> Option<(u64, u64, u64)> {
+    pub(super) fn guess(&self, position: u64) -> Option<(u64, u64, Option<u64>)> {
         let Span { segment, until } = self.span(position)?;
         let count = u128::from(until.saturating_sub(segment.first).max(1));
         let before = u128::from(position.saturating_sub(segment.first));
         let bytes = u128::from(segment.used.saturating_sub(segment::HEADER_BYTES));
         let offset = u64::try_from(bytes * before / count).unwrap_or(0);
-        Some((segment.first, segment::HEADER_BYTES + offset, segment.unix_ms))
+        // A segment with a damaged header has no time.
+        let unix_ms = Some(segment.unix_ms).filter(|unix_ms| *unix_ms > 0);
+        Some((segment.first, segment::HEADER_BYTES + offset, unix_ms))
     }
 
-    /// Keeps a frame in memory, as far as `bytes_max` and the slowest of the readers that have been
-    /// given everything before `unread` allow.
-    pub(super) fn remember(&mut self, frame: Arc<Frame>, bytes_max: usize) {
+    /// Keeps a frame in memory, in `bytes_max` together with others; none if every reader is so
+    /// far behind that it comes from disk: the one that is furthest stands at `next`.
+    pub(super) fn remember(&mut self, frame: Arc<Frame>, bytes_max: usize, next: u64) {
         self.ring_bytes += frame.bytes;
         self.ring.push_back(frame);
         while self.ring_bytes > bytes_max && self.ring.len() > 1 {
             self.forget_oldest();
+        }
+        if self.ring.front().is_some_and(|oldest| next < oldest.first) {
+            self.ring.clear();
+            self.ring_bytes = 0;
         }
     }
 

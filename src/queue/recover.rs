@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::books::Books;
 use super::cursor::{Cursor, How};
@@ -44,6 +44,8 @@ struct Scan {
     used: u64,
     /// The last good frame: offset and length.
     last: Option<(u64, u64)>,
+    /// How many good frames there are, the table of marks among them.
+    frames: u64,
     /// A footer says that nothing follows.
     is_sealed: bool,
     /// The table of marks it begins with could be read.
@@ -124,6 +126,7 @@ impl Opening<'_> {
             end: segment.first - 1,
             used: segment::HEADER_BYTES.min(segment.bytes),
             last: None,
+            frames: 0,
             is_sealed: false,
             has_snapshot: false,
             is_torn: false,
@@ -145,6 +148,7 @@ impl Opening<'_> {
                     scan.end = header.end() - 1;
                     scan.used = offset + header.total_bytes();
                     scan.last = Some((offset, header.total_bytes()));
+                    scan.frames += 1;
                     scan.is_torn = false;
                 }
                 Step::Damage { .. } => scan.is_torn = true,
@@ -169,15 +173,48 @@ impl Opening<'_> {
                 offset = scan.used, "the newest segment ends in a half written frame, which is cut");
         }
         let path = self.settings.folder.join(segment::name(segment.first));
-        let file = self.disk.open(&path, Open::Write)?;
-        let synced = rewrite_end(file.as_ref(), segment, scan)
-            .and_then(|()| self.disk.sync_folder(&self.settings.folder));
-        match synced {
-            Ok(()) => Ok(Some(Active::new(file, *segment))),
+        let ready = self.disk.open(&path, Open::Write).and_then(|file| {
+            if scan.frames <= FRAMES_AT_NAMING {
+                return self.make_again(file.as_ref(), &path, segment);
+            }
+            rewrite_end(file.as_ref(), segment, scan)?;
+            self.disk.sync_folder(&self.settings.folder)?;
+            Ok(file)
+        });
+        match ready {
+            Ok(file) => Ok(Some(Active::new(file, *segment))),
             // Reading must go on, or room will never come: a new segment begins when there is.
             Err(error) if is_full(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A segment with one frame may have got its name by a sync of the folder that failed: that
+    /// name may never reach the disk, however often the folder is synced. A copy takes its place
+    /// under a name that is new.
+    fn make_again(
+        &self,
+        old: &dyn DiskFile,
+        path: &Path,
+        segment: &Segment,
+    ) -> io::Result<Box<dyn DiskFile>> {
+        let mut content = vec![0; frame::in_memory(segment.used)];
+        let read = read_full_at(old, &mut content, 0)?;
+        content.truncate(read);
+        content.resize(read + frame::HEADER_BYTES, 0);
+        let spare = self.settings.folder.join(segment::spare_name(0));
+        let made = self.disk.open(&spare, Open::CreateNew).and_then(|file| {
+            file.reserve(segment.bytes)?;
+            file.write_all_at(&content, 0)?;
+            file.sync()?;
+            self.disk.rename(&spare, path)?;
+            self.disk.sync_folder(&self.settings.folder)?;
+            Ok(file)
+        });
+        if made.is_err() && self.disk.remove(&spare).is_err() {
+            debug!("the copy of a segment could not be removed; the next opening does it");
+        }
+        made
     }
 
     /// Every cursor in the folder, by file name.
@@ -213,7 +250,10 @@ impl Opening<'_> {
             let at = found.iter().position(|(known, _)| *known == name);
             let found = at.map_or(Found::Nothing, |at| found.swap_remove(at).1);
             let (mut cursor, file) = match found {
-                Found::Cursor(cursor, file) => (cursor, file),
+                Found::Cursor(cursor, mut file) => {
+                    file.make_sure(self.disk.as_ref(), &cursor).map_err(io)?;
+                    (cursor, file)
+                }
                 Found::Damaged | Found::Foreign(_) => {
                     let cursor = Cursor::new(log.first() - 1);
                     (cursor.clone(), self.replace(folder, &name, &cursor).map_err(io)?)
@@ -259,6 +299,9 @@ impl Opening<'_> {
         CursorFile::create(self.disk.as_ref(), &folder.join(name), cursor)
     }
 }
+
+/// A segment has so many frames when it gets its name: the table of marks, and the first.
+const FRAMES_AT_NAMING: u64 = 2;
 
 fn rewrite_end(file: &dyn DiskFile, segment: &Segment, scan: &Scan) -> io::Result<()> {
     let (offset, bytes) = scan.last.unwrap_or((scan.used, 0));

@@ -232,7 +232,9 @@ impl Rolls {
             Some(free)
         });
         match free_bytes {
-            Some(free_bytes) if free_bytes < self.store.limits.min_free_disk + bytes => {
+            Some(free_bytes)
+                if free_bytes < self.store.limits.min_free_disk.saturating_add(bytes) =>
+            {
                 Err(AppendError::DiskFull { free_bytes })
             }
             _ => Ok(()),

@@ -91,7 +91,7 @@ impl Limits {
             mark_bytes: frame::in_memory(mark_bytes),
             window: 1 << 16,
             read_bytes: frame::in_memory(256 * KIB),
-            ring_bytes: frame::in_memory((max_bytes / 4).min(4 * MIB)),
+            ring_bytes: frame::in_memory((max_bytes / 16).min(4 * MIB)),
             quarantine_bytes: (max_bytes / 4).max(MIB),
             linger: Duration::from_millis(1),
         }

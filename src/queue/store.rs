@@ -107,6 +107,11 @@ impl Store {
         self.books.iter().map(Books::given).min().unwrap_or(u64::MAX)
     }
 
+    /// Up to here the reader that is furthest was given; `None` without readers.
+    pub(super) fn given_to_one(&self) -> Option<u64> {
+        self.books.iter().map(Books::given).max()
+    }
+
     pub(super) fn wake_readers(&self) {
         self.books.iter().for_each(|books| books.wake.notify_one());
     }

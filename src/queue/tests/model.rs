@@ -260,7 +260,7 @@ impl Sim {
             let now: BTreeSet<u64> = (1..=end).filter(|one| cursor.is_settled(*one)).collect();
             assert!(now.is_superset(&way.saved), "a save was lost");
             assert!(now.is_subset(&way.settled), "something settled itself");
-            (way.saved, way.settled) = (now.clone(), now);
+            way.settled = now;
             (way.open, way.given) = (BTreeSet::new(), cursor.watermark());
         }
     }
@@ -320,7 +320,7 @@ fn simulate(seed: u64, steps: usize) -> Vec<String> {
 
 #[test]
 fn the_queue_and_its_model_agree_whatever_happens() {
-    over_seeds(400, |seed| drop(simulate(seed, 120)));
+    over_seeds(250, |seed| drop(simulate(seed, 120)));
 }
 
 #[test]
