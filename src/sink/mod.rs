@@ -185,5 +185,9 @@ pub enum Compression {
     Zstd,
 }
 
+/// The scriptable upstream of the tests from outside; delivery's use it too.
+#[cfg(test)]
+#[path = "../../tests/support/fake_upstream.rs"]
+pub(crate) mod fake_upstream;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,5 @@
 //! The worker with a queue of the test's own, against sinks that do what they are told.
 
-#[path = "../../../tests/support/fake_upstream.rs"]
-mod fake_upstream;
-
 mod machines;
 mod replays;
 mod upstream;

@@ -11,10 +11,10 @@ use aws_credential_types::provider::{
 };
 use tokio::time::sleep;
 
-use super::fake_upstream::{Answer, FakeUpstream, Request, Taken};
 use super::{Bench, TestQueue};
 use crate::base::secret::Secret;
 use crate::queue::Settled;
+use crate::sink::fake_upstream::{Answer, FakeUpstream, Request, Taken};
 use crate::sink::{
     AwsSettings, Firehose, FirehoseSettings, Kinesis, KinesisSettings, Sink, StaticCredentials,
 };

@@ -8,8 +8,8 @@ use aws_credential_types::provider::{
 };
 use bytes::Bytes;
 
-use super::fake_upstream::{Answer, FakeUpstream};
 use crate::base::secret::Secret;
+use crate::sink::fake_upstream::{Answer, FakeUpstream};
 use crate::sink::{
     At, AwsSettings, Entry, Fate, Fault, Firehose, FirehoseSettings, Kinesis, KinesisSettings,
     Outcome, Sink, StaticCredentials,

@@ -1,8 +1,5 @@
 //! The sinks against an upstream that does what it is told, and against a disk.
 
-#[path = "../../../tests/support/fake_upstream.rs"]
-mod fake_upstream;
-
 mod aws;
 mod directory;
 
