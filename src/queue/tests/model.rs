@@ -232,7 +232,7 @@ impl Sim {
         let rig = self.rig.as_ref().unwrap();
         let first = rig.store.log().first();
         for way in &self.model.ways {
-            assert!((1..first).all(|gone| way.saved.contains(&gone)), "an unsettled one is gone");
+            assert!((1..first).all(|gone| way.settled.contains(&gone)), "an unsettled one is gone");
         }
         let found: Vec<Bytes> = rig.payloads_on_disk().into_iter().map(|(_, one)| one).collect();
         let marks: BTreeMap<_, _> = rig.store.marks().with_prefix("").into_iter().collect();
