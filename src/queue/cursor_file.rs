@@ -187,6 +187,7 @@ mod tests {
         let mut cursor = Cursor::new(0);
         let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
         for call in [Call::Sync, Call::Write] {
+            file.make_sure(&disk, &cursor).unwrap();
             cursor.settle(cursor.watermark() + 1, How::Dropped);
             disk.fail(&[call], 0, io::ErrorKind::Other);
             file.save(&disk, &cursor).unwrap();
