@@ -11,6 +11,7 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -60,8 +61,8 @@ const LIMITS: Limits = Limits {
 /// Binds the address.
 ///
 /// # Errors
-/// In words, which address and why.
-pub async fn bind(settings: Settings) -> Result<Bound, String> {
+/// What the system says, in words: which address and why.
+pub async fn bind(settings: Settings) -> io::Result<Bound> {
     let listener = serve::bind(&Address::Tcp(settings.listen)).await?;
     let address = listener.tcp_address().unwrap_or(settings.listen);
     Ok(Bound { listener, address })

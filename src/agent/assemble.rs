@@ -1,6 +1,7 @@
 //! Every part, in order, once: from the configuration to parts that are ready to run.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -139,15 +140,8 @@ async fn feeder(
         Destination::Directory(directory) => {
             let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
             let directory = directory.clone();
-            let folder = directory.path.clone();
             let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
-            bench.employ(opened.map_err(|error| {
-                StartError::Disk(format!(
-                    "the directory {} of destination `{}` cannot be used: {error}",
-                    folder.display(),
-                    settings.destination
-                ))
-            })?)
+            bench.employ(opened.map_err(StartError::Disk)?)
         }
     })
 }
@@ -180,10 +174,10 @@ async fn open_shelf(
     let (disk, letters) = (ground.disk.clone(), letters.clone());
     let (stream, destination) = (settings.stream.clone(), settings.destination.clone());
     let folder = letters.folder.clone();
-    blocking(move || Shelf::open(disk, &letters, &stream, &destination)).await.map_err(|error| {
-        StartError::Disk(format!(
-            "the dead letters in {} cannot be opened: {error}",
-            folder.display()
-        ))
+    let opened = blocking(move || Shelf::open(disk, &letters, &stream, &destination)).await;
+    opened.map_err(|error| {
+        let folder = folder.display();
+        let words = format!("the dead letters in {folder} cannot be opened: {error}");
+        StartError::Disk(io::Error::new(error.kind(), words))
     })
 }

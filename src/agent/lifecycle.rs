@@ -1,5 +1,6 @@
 //! The life of the process: start order and stop order, as lists one can read aloud.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,8 +33,9 @@ pub enum Ending {
     Failed(Failed),
 }
 
-/// Longest time for sources to finish what they are doing once they are asked to stop.
-const SOURCES_GRACE: Duration = Duration::from_secs(10);
+/// Longest time for sources to finish what they are doing once they are asked to stop; a little
+/// more than the listeners give their requests, so that these end in order.
+const SOURCES_GRACE: Duration = Duration::from_secs(11);
 /// Longest time for requests to an upstream that are under way when the grace ends.
 const REQUESTS_GRACE: Duration = Duration::from_secs(5);
 /// How often the books are looked at while draining.
@@ -89,9 +91,8 @@ impl Running {
     /// delivery, the operator's door, the sources.
     fn start(parts: Parts, config: &Config, ground: &Ground) -> Result<Self, StartError> {
         parts.state_dir.publish(&parts.addresses).map_err(|error| {
-            StartError::Disk(format!(
-                "addresses.json cannot be written: {error}; nothing was started"
-            ))
+            let words = format!("addresses.json cannot be written: {error}");
+            StartError::Disk(io::Error::new(error.kind(), words))
         })?;
         let delivery = start_delivery(parts.workers);
         let views = views(&parts.picture, config, ground);

@@ -11,6 +11,8 @@ mod signals;
 mod state_dir;
 mod status;
 
+use std::io;
+
 use thiserror::Error;
 
 pub use lifecycle::{Ending, run};
@@ -26,12 +28,12 @@ pub enum StartError {
     #[error(transparent)]
     Queue(#[from] crate::queue::OpenError),
     /// The dead-letter directory, or the folder of a directory destination.
-    #[error("{0}")]
-    Disk(String),
+    #[error("{0}; nothing was started")]
+    Disk(io::Error),
     /// An address that cannot be listened on.
-    #[error("{0}")]
-    Listen(String),
+    #[error("{0}; nothing was started")]
+    Listen(io::Error),
     /// Something the configuration names is not as it should be: a keys file, an AWS region.
-    #[error("{0}")]
+    #[error("{0}; nothing was started")]
     Setting(String),
 }

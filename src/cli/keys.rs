@@ -1,5 +1,6 @@
 //! `weir keys`: API keys in their file, hashed; the secret is shown once.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::report::{Answer, Exit, Report, say, tell};
 use super::table::lay_out;
-use crate::admission::keys::{self, Listed};
+use crate::admission::keys::{self, KeysError, Listed};
 use crate::base::clock::Clock;
 use crate::base::disk::RealDisk;
 
@@ -126,6 +127,13 @@ fn take_back(revoke: &Revoke) -> Answer {
     Ok(ExitCode::SUCCESS)
 }
 
-fn fault(words: String) -> Report {
-    Report::new(Exit::Data, words)
+fn fault(error: KeysError) -> Report {
+    match error {
+        KeysError::Wrong(_) => Report::new(Exit::Data, error),
+        KeysError::Busy(_) => Report::new(Exit::TryLater, error).hint("try again in a moment"),
+        KeysError::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+            Report::new(Exit::Data, error)
+        }
+        KeysError::Io(error) => error.into(),
+    }
 }

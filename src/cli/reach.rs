@@ -15,7 +15,7 @@ use super::send::call_blocking;
 use crate::agent::Addresses;
 use crate::base::disk::RealDisk;
 use crate::base::http_call::Call;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Findings, Loaded};
 
 /// Which agent a command is about.
 #[derive(Clone, Debug, Args)]
@@ -39,11 +39,14 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Loads a configuration; all its faults go to standard error.
 pub(super) fn load(path: &Path) -> Result<Config, Report> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let loaded = config::load(&RealDisk, &environment, path)
-        .map_err(|findings| Report::findings(&findings))?;
+    let loaded = read(path).map_err(|findings| Report::findings(&findings))?;
     loaded.warnings.iter().for_each(|warning| tell(format!("{warning}\n")));
     Ok(loaded.config)
+}
+
+/// Reads a configuration, with what is wrong or doubtful about it.
+pub(super) fn read(path: &Path) -> Result<Loaded, Findings> {
+    config::load(&RealDisk, &|name: &str| std::env::var(name).ok(), path)
 }
 
 impl Reach {

@@ -87,7 +87,10 @@ impl From<StartError> for Report {
             }
             StartError::Queue(OpenError::Foreign { .. }) => Self::new(Exit::Data, words),
             StartError::Queue(OpenError::Io { source, .. }) => Self::new(exit_of(&source), words),
-            StartError::Disk(_) => Self::new(Exit::Disk, words),
+            StartError::Disk(source) => Self::new(exit_of(&source), words),
+            StartError::Listen(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Self::new(Exit::NoPermission, words)
+            }
             StartError::Listen(_) => Self::new(Exit::Unavailable, words),
             StartError::Setting(_) => Self::new(Exit::Config, words),
         }

@@ -180,7 +180,7 @@ impl Shelf {
     }
 
     fn begin(&mut self, now_ms: u64) -> io::Result<Box<dyn DiskFile>> {
-        let begun_ms = now_ms.max(self.newest_ms + 1);
+        let begun_ms = now_ms.max(self.newest_ms.saturating_add(1));
         let path = self.folder.join(folder::name(begun_ms));
         let file = self.disk.open(&path, Open::CreateNew)?;
         file.try_lock()?;

@@ -1,7 +1,7 @@
 //! Commands tell scripts what they did: results on standard output, faults on standard error, and
 //! an exit code.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::agent::{Agent, Ended, configure, weir, weir_fed};
 use crate::support::books::{Books, Row};
@@ -114,6 +114,12 @@ fn check_tells_what_would_run_and_starts_nothing() {
     let missing = weir(&scratch, &["check", "--config", "nowhere.toml"]);
     assert_eq!(missing.code, Some(78), "{missing:?}");
     assert!(missing.stderr.contains("nowhere.toml"), "{missing:?}");
+    let sound = succeeds(weir(&scratch, &["check", "--json", "--config", &file]));
+    assert_eq!(sound.parse::<Value>().unwrap()["errors"], json!([]));
+    scratch.write("odd.toml", "stat_dir = \"x\"\n");
+    let odd = weir(&scratch, &["check", "--json", "--config", "odd.toml"]);
+    let found = odd.stdout.parse::<Value>().unwrap()["errors"].take();
+    assert_eq!((odd.code, &found[0]["line"]), (Some(78), &json!(1)), "{found}");
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use super::file::{
     FILE_BYTES_MAX, Key, Keys, Written, check_name, hash_of, parse_expiry, print_hash,
 };
 use crate::base::clock::{Clock, rfc3339};
-use crate::base::disk::{Disk, Open, read_file, replace_durably};
+use crate::base::disk::{Disk, Open, beside, read_named_file, replace_durably};
 use crate::base::random;
 use crate::base::secret::Secret;
 
@@ -22,6 +24,20 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const ID_DIGITS: usize = 12;
 const FIRST_LINES: &str =
     "# API keys of weir, hashed. Written by `weir keys add` and `weir keys revoke`.\n";
+
+/// Why keys were not listed or changed.
+#[derive(Debug, Error)]
+pub enum KeysError {
+    /// What was asked for, or what stands in the file.
+    #[error("{0}")]
+    Wrong(String),
+    /// Somebody else is about to change the file.
+    #[error("`{}` is being changed by another command; it was not changed", .0.display())]
+    Busy(PathBuf),
+    /// The file, or its folder.
+    #[error(transparent)]
+    Io(io::Error),
+}
 
 /// What a new key should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,26 +75,20 @@ pub struct Listed {
 /// secret, which stands nowhere else. Blocks.
 ///
 /// # Errors
-/// In words; the file was not changed then.
-pub fn add(disk: &dyn Disk, clock: &Clock, path: &Path, new: &NewKey) -> Result<Secret, String> {
-    check_name(&new.name)?;
-    if let Some(text) = &new.expires
-        && parse_expiry(text)? <= clock.unix_ms()
-    {
-        return Err(format!("`{text}` is in the past; choose a later time to expire"));
-    }
-    if new.streams.as_ref().is_some_and(Vec::is_empty) {
-        return Err("a key for no stream at all opens nothing; name one, or none for all".into());
-    }
+/// [`KeysError`]; the file was not changed then.
+pub fn add(disk: &dyn Disk, clock: &Clock, path: &Path, new: &NewKey) -> Result<Secret, KeysError> {
+    check(new, clock)?;
     let file = KeysFile::open(disk, path)?;
     let same_name = file.keys.0.iter().filter(|key| key.name == new.name).count();
     if same_name >= KEYS_PER_CALLER_MAX {
-        return Err(format!(
+        return Err(KeysError::Wrong(format!(
             "`{0}` has {same_name} keys already, and a caller may have {KEYS_PER_CALLER_MAX}; revoke one first: `weir keys revoke`",
             new.name
-        ));
+        )));
     }
-    let secret = make_secret().map_err(|error| format!("no secret could be made: {error}"))?;
+    let secret = make_secret().map_err(|error| {
+        KeysError::Io(with_words(&error, format!("no secret could be made: {error}")))
+    })?;
     let written = Written {
         name: new.name.clone(),
         hash: print_hash(&hash_of(secret.reveal())),
@@ -97,9 +107,9 @@ pub fn add(disk: &dyn Disk, clock: &Clock, path: &Path, new: &NewKey) -> Result<
 /// The keys of a file, in its order. Blocks.
 ///
 /// # Errors
-/// In words: the file is missing, unreadable or malformed.
-pub fn list(disk: &dyn Disk, clock: &Clock, path: &Path) -> Result<Vec<Listed>, String> {
-    let bytes = read(disk, path).map_err(|error| words(path, &error))?;
+/// [`KeysError`]: the file is missing, unreadable or malformed.
+pub fn list(disk: &dyn Disk, clock: &Clock, path: &Path) -> Result<Vec<Listed>, KeysError> {
+    let bytes = read(disk, path)?;
     let keys = parse(path, &bytes)?;
     let now = clock.unix_ms();
     let listed = keys.0.into_iter().map(|key| Listed {
@@ -118,17 +128,17 @@ pub fn list(disk: &dyn Disk, clock: &Clock, path: &Path) -> Result<Vec<Listed>, 
 /// their ids. A running agent notices within a second of its next use. Blocks.
 ///
 /// # Errors
-/// In words: there is no such key, or the file cannot be changed; it was not changed then.
-pub fn revoke(disk: &dyn Disk, path: &Path, name_or_id: &str) -> Result<Vec<String>, String> {
-    read(disk, path).map_err(|error| words(path, &error))?;
+/// [`KeysError`]: there is no such key, or the file cannot be changed; it was not changed then.
+pub fn revoke(disk: &dyn Disk, path: &Path, name_or_id: &str) -> Result<Vec<String>, KeysError> {
+    read(disk, path)?;
     let file = KeysFile::open(disk, path)?;
     let goes = |key: &Key| key.name == name_or_id || id_of(key) == name_or_id;
     let (gone, kept): (Vec<&Key>, Vec<&Key>) = file.keys.0.iter().partition(|key| goes(key));
     if gone.is_empty() {
-        return Err(format!(
+        return Err(KeysError::Wrong(format!(
             "no key in `{}` has the name or id `{name_or_id}`; `weir keys ls` shows them",
             path.display()
-        ));
+        )));
     }
     let ids = gone.into_iter().map(id_of).collect();
     let wanted: Vec<Written> = kept.into_iter().map(|key| key.written.clone()).collect();
@@ -168,24 +178,26 @@ struct KeysFile<'a> {
 }
 
 impl<'a> KeysFile<'a> {
-    fn open(disk: &'a dyn Disk, named: &Path) -> Result<Self, String> {
+    fn open(disk: &'a dyn Disk, named: &Path) -> Result<Self, KeysError> {
         let path = disk.resolve(named).unwrap_or_else(|_| named.to_owned());
-        let lock = disk.open(&path, Open::Create).map_err(|error| words(&path, &error))?;
-        if !lock.try_lock().map_err(|error| words(&path, &error))? {
-            return Err(format!(
-                "`{}` is being changed by another command; it was not changed; try again",
-                path.display()
-            ));
+        // The lock lies beside the file, which is replaced by another with every change.
+        let in_words = |error| words(&path, &error);
+        let lock = disk.open(&beside(&path, ".lock"), Open::Create).map_err(in_words)?;
+        if !lock.try_lock().map_err(in_words)? {
+            return Err(KeysError::Busy(path));
         }
-        let bytes = read(disk, &path).map_err(|error| words(&path, &error))?;
+        let bytes = match read(disk, &path) {
+            Err(KeysError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read?,
+        };
         let keys = parse(&path, &bytes)?;
-        let text = String::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+        let text = String::from_utf8(bytes).map_err(|_| KeysError::Wrong("not UTF-8".into()))?;
         Ok(Self { disk, path, text, keys, _lock: lock })
     }
 
     /// Puts the edited text in place if it says what is wanted; else (somebody wrote the file in a
     /// shape that edits don't fit) a fresh text that does.
-    fn replace(&self, edited: String, wanted: &[Written]) -> Result<(), String> {
+    fn replace(&self, edited: String, wanted: &[Written]) -> Result<(), KeysError> {
         let says = |text: &str| -> Option<Vec<Written>> {
             let keys = Keys::parse(text.as_bytes()).ok()?;
             Some(keys.0.into_iter().map(|key| key.written).collect())
@@ -193,7 +205,8 @@ impl<'a> KeysFile<'a> {
         let fits = says(&edited).is_some_and(|written| written == wanted);
         let text = if fits { edited } else { wanted.iter().fold(String::new(), appended_to) };
         if says(&text).is_none_or(|written| written != wanted) {
-            return Err("the new keys do not read back; the file was not changed".into());
+            let why = "the new keys do not read back; the file was not changed";
+            return Err(KeysError::Wrong(why.into()));
         }
         replace_durably(self.disk, &self.path, text.as_bytes())
             .map_err(|error| words(&self.path, &error))
@@ -258,19 +271,41 @@ fn without(text: &str, places: &[usize]) -> String {
     out + &held
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
-    let path = disk.resolve(path)?;
-    read_file(disk, &path, FILE_BYTES_MAX)
-}
-
-fn parse(path: &Path, bytes: &[u8]) -> Result<Keys, String> {
-    Keys::parse(bytes).map_err(|why| format!("`{}` is malformed: {why}", path.display()))
-}
-
-fn words(path: &Path, error: &io::Error) -> String {
-    let path = path.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => format!("there is no file `{path}`"),
-        _ => format!("`{path}` cannot be used: {error}"),
+fn check(new: &NewKey, clock: &Clock) -> Result<(), KeysError> {
+    check_name(&new.name).map_err(KeysError::Wrong)?;
+    if let Some(text) = &new.expires
+        && parse_expiry(text).map_err(KeysError::Wrong)? <= clock.unix_ms()
+    {
+        let why = format!("`{text}` is in the past; choose a later time to expire");
+        return Err(KeysError::Wrong(why));
     }
+    if new.streams.as_ref().is_some_and(Vec::is_empty) {
+        let why = "a key for no stream at all opens nothing; name one, or none for all";
+        return Err(KeysError::Wrong(why.into()));
+    }
+    Ok(())
+}
+
+fn read(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, KeysError> {
+    read_named_file(disk, path, FILE_BYTES_MAX).map_err(|error| words(path, &error))
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Keys, KeysError> {
+    let malformed = |why| KeysError::Wrong(format!("`{}` is malformed: {why}", path.display()));
+    Keys::parse(bytes).map_err(malformed)
+}
+
+fn words(path: &Path, error: &io::Error) -> KeysError {
+    let path = path.display();
+    KeysError::Io(with_words(
+        error,
+        match error.kind() {
+            io::ErrorKind::NotFound => format!("there is no file `{path}`"),
+            _ => format!("`{path}` cannot be used: {error}"),
+        },
+    ))
+}
+
+fn with_words(error: &io::Error, words: String) -> io::Error {
+    io::Error::new(error.kind(), words)
 }

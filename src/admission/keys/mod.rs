@@ -13,5 +13,5 @@
 mod edit;
 mod file;
 
-pub use edit::{Listed, NewKey, add, list, revoke};
+pub use edit::{KeysError, Listed, NewKey, add, list, revoke};
 pub(super) use file::{FILE_BYTES_MAX, Key, Keys, hash_of_bytes};

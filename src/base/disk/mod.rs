@@ -8,6 +8,7 @@ mod faulty;
 pub mod foreign;
 mod real;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -214,7 +215,7 @@ pub fn read_named_file(disk: &dyn Disk, path: &Path, max: u64) -> io::Result<Vec
 /// # Errors
 /// What the disk says; the old content is then still in place.
 pub fn replace_durably(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
+    let beside = beside(path, ".new");
     let file = disk.open(&beside, Open::Create)?;
     file.set_bytes(0)?;
     file.write_all_at(bytes, 0)?;
@@ -225,6 +226,14 @@ pub fn replace_durably(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result
     file.sync()?;
     disk.rename(&beside, path)?;
     disk.sync_folder(parent(path))
+}
+
+/// A hidden name in the same folder: `.keys.toml.new`.
+pub fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 /// The folder that holds `path`; `.` for a bare name.

@@ -53,8 +53,8 @@ const BACKLOG: u32 = 1024;
 /// Binds an address. A socket file that nobody answers on is a leftover and is replaced.
 ///
 /// # Errors
-/// In words: which address, why, and what to do.
-pub async fn bind(address: &Address) -> Result<Listener, String> {
+/// What the system says, in words: which address, why, and what to do.
+pub async fn bind(address: &Address) -> io::Result<Listener> {
     match address {
         Address::Tcp(wanted) => {
             let listener = TcpListener::bind(wanted).await.map_err(|e| tcp_words(*wanted, &e))?;
@@ -103,9 +103,9 @@ impl Listener {
     }
 }
 
-fn tcp_words(address: SocketAddr, error: &io::Error) -> String {
+fn tcp_words(address: SocketAddr, error: &io::Error) -> io::Error {
     let port = address.port();
-    match error.kind() {
+    let words = match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "`{address}` is taken by another program; choose another port, or see who holds it with `ss -ltnp 'sport = :{port}'`"
         ),
@@ -116,7 +116,8 @@ fn tcp_words(address: SocketAddr, error: &io::Error) -> String {
             "`{address}` needs more rights than this process has; choose a port above 1023, or give it CAP_NET_BIND_SERVICE"
         ),
         _ => format!("`{address}` cannot be listened on: {error}"),
-    }
+    };
+    io::Error::new(error.kind(), words)
 }
 
 /// The file of a unix socket, removed at the end unless another one stands there by then.
@@ -145,7 +146,7 @@ fn identity(stat: &Stat) -> (u64, u64) {
 /// Owner and group may connect.
 const SOCKET_MODE: Mode = Mode::from_raw_mode(0o660);
 
-async fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), String> {
+async fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let words = |error: io::Error| unix_words(path, &error);
     clear_leftover(path).await?;
     let socket = UnixSocket::new_stream().map_err(words)?;
@@ -157,17 +158,18 @@ async fn bind_unix(path: &Path) -> Result<(UnixListener, SocketFile), String> {
     Ok((socket.listen(BACKLOG).map_err(words)?, file))
 }
 
-async fn clear_leftover(path: &Path) -> Result<(), String> {
-    let shown = path.display();
+async fn clear_leftover(path: &Path) -> io::Result<()> {
+    let taken = |words: &str| {
+        let words = format!("`unix:{}` is taken by {words}", path.display());
+        Err(io::Error::new(io::ErrorKind::AddrInUse, words))
+    };
     let stat = match rustix::fs::lstat(path) {
         Ok(stat) => stat,
         Err(rustix::io::Errno::NOENT) => return Ok(()),
         Err(error) => return Err(unix_words(path, &error.into())),
     };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
-        return Err(format!(
-            "`unix:{shown}` is taken by a file that is no socket; it was left alone; choose another path"
-        ));
+        return taken("a file that is no socket; it was left alone; choose another path");
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -175,15 +177,13 @@ async fn clear_leftover(path: &Path) -> Result<(), String> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(unix_words(path, &error)),
-        Ok(_) => Err(format!(
-            "`unix:{shown}` is taken by another program that answers on it; stop that one, or choose another path"
-        )),
+        Ok(_) => taken("another program that answers on it; stop that one, or choose another path"),
     }
 }
 
-fn unix_words(path: &Path, error: &io::Error) -> String {
+fn unix_words(path: &Path, error: &io::Error) -> io::Error {
     let shown = path.display();
-    match error.kind() {
+    let words = match error.kind() {
         io::ErrorKind::NotFound => {
             format!("`unix:{shown}` cannot be made: its folder does not exist; create it first")
         }
@@ -194,5 +194,6 @@ fn unix_words(path: &Path, error: &io::Error) -> String {
             format!("`unix:{shown}` is too long: the system takes at most 107 bytes of path")
         }
         _ => format!("`unix:{shown}` cannot be listened on: {error}"),
-    }
+    };
+    io::Error::new(error.kind(), words)
 }

@@ -54,15 +54,12 @@ impl Directory {
     /// Opens the folder, or makes it, and finishes what a crash left behind. Blocks.
     ///
     /// # Errors
-    /// In words, what the disk says.
-    pub fn open(
-        disk: SharedDisk,
-        clock: Clock,
-        settings: &DirectorySettings,
-    ) -> Result<Self, String> {
+    /// What the disk says, in words.
+    pub fn open(disk: SharedDisk, clock: Clock, settings: &DirectorySettings) -> io::Result<Self> {
         let folder = Folder::open(disk, clock, settings).map_err(|error| {
             let path = settings.path.display();
-            format!("the folder {path} cannot take objects: {error}; nothing was written")
+            let words = format!("the folder {path} cannot take objects: {error}");
+            io::Error::new(error.kind(), words)
         })?;
         Ok(Self {
             folder: Arc::new(Mutex::new(folder)),

@@ -18,6 +18,7 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,8 +84,8 @@ impl std::fmt::Debug for Bound {
 /// Binds every address of one block, so that a taken port is a fault at start.
 ///
 /// # Errors
-/// In words, which address and why.
-pub async fn bind(settings: Settings) -> Result<Bound, String> {
+/// What the system says, in words: which address and why.
+pub async fn bind(settings: Settings) -> io::Result<Bound> {
     let mut listeners = Vec::with_capacity(settings.listen.len());
     for listen in &settings.listen {
         let address = match listen {

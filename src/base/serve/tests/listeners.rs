@@ -13,7 +13,7 @@ async fn a_taken_port_is_named_with_what_to_do() {
     let first = tcp().await;
     let taken = first.tcp_address().unwrap();
 
-    let words = bind(&Address::Tcp(taken)).await.unwrap_err();
+    let words = bind(&Address::Tcp(taken)).await.unwrap_err().to_string();
 
     let port = taken.port();
     assert_eq!(
@@ -47,12 +47,12 @@ async fn a_leftover_socket_is_replaced_and_a_living_one_or_a_file_is_not() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
 
     let living = bind(&address).await.unwrap();
-    let words = bind(&address).await.unwrap_err();
+    let words = bind(&address).await.unwrap_err().to_string();
     assert!(words.contains("another program that answers on it"), "{words}");
 
     drop(living);
     std::fs::write(&path, "a diary").unwrap();
-    let words = bind(&address).await.unwrap_err();
+    let words = bind(&address).await.unwrap_err().to_string();
     assert!(words.contains("a file that is no socket"), "{words}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "a diary");
 }
@@ -61,8 +61,8 @@ async fn a_leftover_socket_is_replaced_and_a_living_one_or_a_file_is_not() {
 async fn a_missing_folder_and_a_long_path_are_told_apart() {
     let scratch = Scratch::new();
 
-    let missing = bind(&Address::Unix(scratch.join("none/in.sock"))).await.unwrap_err();
-    let long = bind(&Address::Unix(scratch.join(&"x".repeat(120)))).await.unwrap_err();
+    let missing = bind(&Address::Unix(scratch.join("none/in.sock"))).await.unwrap_err().to_string();
+    let long = bind(&Address::Unix(scratch.join(&"x".repeat(120)))).await.unwrap_err().to_string();
 
     assert!(missing.contains("its folder does not exist"), "{missing}");
     assert!(long.contains("at most 107 bytes"), "{long}");
