@@ -162,6 +162,10 @@ impl Cursor {
             self.words.pop_front();
             self.base += 1;
         }
+        if self.words.is_empty() {
+            // The watermark ends a word: the next one, with nothing settled, stands in its place.
+            self.words.push_back(0);
+        }
         let settled = self.words.front().map_or(0, |bits| u64::from(bits.trailing_ones()));
         self.watermark = self.base * 64 + settled - 1;
     }
@@ -316,6 +320,21 @@ mod tests {
         let end = cursor.settle_range(open + WINDOW_MAX, 30 * WINDOW_MAX, How::Dropped);
         assert_eq!((end, cursor.watermark()), (30 * WINDOW_MAX, 30 * WINDOW_MAX - 1));
         assert_eq!(cursor.counts().sum(), cursor.watermark());
+    }
+
+    #[test]
+    fn a_cursor_reads_back_at_every_watermark_with_and_without_positions_beyond() {
+        let mut cursor = Cursor::new(0);
+        for position in 1..300 {
+            cursor.settle(position, DELIVERED);
+            let read = Slot::decode(&Slot::encode(&cursor, 1));
+            assert_eq!(read, Slot::Good(cursor.clone(), 1), "watermark {position}");
+
+            let mut ahead = cursor.clone();
+            ahead.settle(position + 2, DELIVERED);
+            let read = Slot::decode(&Slot::encode(&ahead, 1));
+            assert_eq!(read, Slot::Good(ahead, 1), "watermark {position}, one beyond");
+        }
     }
 
     proptest! {

@@ -20,6 +20,9 @@ struct Model {
     marks: BTreeMap<String, Bytes>,
     /// Refused since the last commit: after a restart one of them may have been stored after all.
     maybe: Vec<(Vec<Bytes>, Vec<Mark>)>,
+    /// Log and marks without what was refused and found all the same, on a disk too full to make
+    /// it last: it may be gone after the next crash, as nobody was promised it.
+    without: Option<(Vec<Bytes>, BTreeMap<String, Bytes>)>,
     ways: Vec<Way>,
 }
 
@@ -38,6 +41,8 @@ struct Sim {
     model: Model,
     chance: fastrand::Rng,
     stamp: u64,
+    /// Positions nobody was promised were settled and are gone: the model ends here.
+    is_over: bool,
     history: Vec<String>,
 }
 
@@ -60,7 +65,7 @@ impl Sim {
         limits.window = [3, 50, 1 << 16][chance.usize(0..3)];
         let rig = Rig::with(FaultyDisk::new(), limits, &["a", "b"]).unwrap();
         let model = Model { ways: vec![Way::default(), Way::default()], ..Model::default() };
-        Self { rig: Some(rig), model, chance, stamp: 0, history: Vec::new() }
+        Self { rig: Some(rig), model, chance, stamp: 0, is_over: false, history: Vec::new() }
     }
 
     fn rig(&mut self) -> &mut Rig {
@@ -127,6 +132,7 @@ impl Sim {
             assert_eq!((durable.first().0, durable.count() as usize), (next, count));
             next += count as u64;
         }
+        self.model.without = None;
         self.model.adopt((payloads, marks));
     }
 
@@ -225,7 +231,9 @@ impl Sim {
         rig.disk.heal();
         self.rig = Some(rig);
         self.compare_log();
-        self.compare_cursors();
+        if !self.is_over {
+            self.compare_cursors();
+        }
     }
 
     /// The log holds what was promised, and at most one of what was refused since.
@@ -247,26 +255,38 @@ impl Sim {
             }
         }
         for way in &self.model.ways {
-            assert!(gone.iter().all(|gone| way.settled.contains(gone)), "an unsettled one is gone");
+            let kept = self.model.without.as_ref().map_or(end, |(log, _)| log.len() as u64);
+            let mut promised = gone.iter().filter(|gone| **gone <= kept);
+            assert!(promised.all(|gone| way.settled.contains(gone)), "an unsettled one is gone");
         }
         assert_eq!(found.len() + gone.len(), in_memory(end));
         let marks: BTreeMap<_, _> = rig.store.marks().with_prefix("").into_iter().collect();
-        let mut possible = vec![(Vec::new(), Vec::new())];
-        possible.append(&mut self.model.maybe);
-        for one in possible {
-            let mut log = self.model.log.clone();
-            log.extend(one.0.iter().cloned());
-            let mut expected = self.model.marks.clone();
-            apply(&mut expected, &one.1);
-            let agrees = |(position, payload): &(u64, Bytes)| {
+        let now = (self.model.log.clone(), self.model.marks.clone());
+        let mut possible = vec![now.clone()];
+        for (payloads, changes) in std::mem::take(&mut self.model.maybe) {
+            let (mut log, mut table) = now.clone();
+            log.extend(payloads);
+            apply(&mut table, &changes);
+            possible.push((log, table));
+        }
+        possible.extend(self.model.without.clone());
+        let is_sure = rig.is_sure;
+        let agrees = |(log, table): &&(Vec<Bytes>, BTreeMap<String, Bytes>)| {
+            let is_there = |(position, payload): &(u64, Bytes)| {
                 log.get(in_memory(*position) - 1) == Some(payload)
             };
-            if log.len() == in_memory(end) && found.iter().all(agrees) && expected == marks {
-                self.model.adopt(one);
-                return;
-            }
-        }
-        panic!("{} promised, {} found from {first}", self.model.log.len(), found.len());
+            log.len() == in_memory(end) && found.iter().all(is_there) && *table == marks
+        };
+        let Some((log, marks)) = possible.iter().find(agrees).cloned() else {
+            let kept = self.model.without.as_ref().map(|(log, _)| log.len() as u64);
+            let settled = self.model.ways.iter().filter_map(|way| way.settled.last()).max();
+            self.is_over = kept.is_some_and(|kept| settled.is_some_and(|last| *last > kept));
+            assert!(self.is_over, "{} promised, {} found from {first}", now.0.len(), found.len());
+            return;
+        };
+        let before = self.model.without.take().unwrap_or(now);
+        self.model.without = Some(before).filter(|_| !is_sure);
+        (self.model.log, self.model.marks) = (log, marks);
     }
 
     /// Everything saved is still settled, and nothing that was never settled is.
@@ -276,6 +296,7 @@ impl Sim {
         for (books, way) in rig.store.books.iter().zip(&mut self.model.ways) {
             let cursor = books.open().cursor.clone();
             let now: BTreeSet<u64> = (1..=end).filter(|one| cursor.is_settled(*one)).collect();
+            way.saved.retain(|saved| *saved <= end);
             assert!(now.is_superset(&way.saved), "a save was lost");
             assert!(now.is_subset(&way.settled), "something settled itself");
             way.settled = now;
@@ -320,6 +341,9 @@ fn simulate(seed: u64, steps: usize) -> Vec<String> {
     let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         for _ in 0..steps {
             sim.act();
+            if sim.is_over {
+                return;
+            }
             sim.compare_books();
         }
         sim.heal();

@@ -14,6 +14,7 @@ use crate::queue::cursor::How;
 use crate::queue::feed::{Feed, Turn};
 use crate::queue::metrics::Shown as _;
 use crate::queue::recover::Opening;
+use crate::queue::roll::Newest;
 use crate::queue::settings::Limits;
 use crate::queue::store::Store;
 use crate::queue::{
@@ -40,6 +41,8 @@ pub(crate) struct Rig {
     pub(crate) store: Arc<Store>,
     pub(crate) committer: Committer,
     pub(crate) feeds: Vec<Feed>,
+    /// What was found is on disk; else the next commit that succeeds makes it so.
+    pub(crate) is_sure: bool,
 }
 
 impl Rig {
@@ -62,9 +65,10 @@ impl Rig {
             metrics: &Metrics::default(),
         };
         let (store, newest) = opening.run()?;
+        let is_sure = matches!(newest, Newest::GoesOn(_));
         let committer = Committer::new(Arc::clone(&store), newest);
         let feeds = (0..destinations.len()).map(|at| Feed::new(Arc::clone(&store), at)).collect();
-        Ok(Self { disk, limits, destinations, store, committer, feeds })
+        Ok(Self { disk, limits, destinations, store, committer, feeds, is_sure })
     }
 
     /// Opens what is on the disk now, as a new process would.
