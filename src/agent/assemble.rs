@@ -1,12 +1,14 @@
 //! Every part, in order, once: from the configuration to parts that are ready to run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tracing::warn;
+
 use super::StartError;
-use super::state_dir::{Addresses, StateDir};
+use super::state_dir::{Addresses, StateDir, StateDirError};
 use super::status::Picture;
 use crate::admin;
 use crate::admission::Admission;
@@ -51,10 +53,7 @@ pub(super) type Feeder = Box<dyn FnOnce(&mut Tasks, Stopping) + Send>;
 /// # Errors
 /// [`StartError`]; what was opened is closed again.
 pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, StartError> {
-    let state_dir = {
-        let (disk, path) = (ground.disk.clone(), config.state_dir.clone());
-        blocking(move || StateDir::open(disk, &path)).await?
-    };
+    let state_dir = open_state_dir(config, ground).await?;
     let mut queues = BTreeMap::new();
     let mut workers = Vec::new();
     let mut watches = BTreeMap::new();
@@ -96,6 +95,26 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         stopping: AtomicBool::new(false),
     });
     Ok(Parts { state_dir, picture, admission, listeners, tails, workers, admin, addresses })
+}
+
+/// Takes the state directory; what lies there and is not configured any more is named, not touched.
+async fn open_state_dir(config: &Config, ground: &Ground) -> Result<StateDir, StartError> {
+    let (disk, path) = (ground.disk.clone(), config.state_dir.clone());
+    let streams: BTreeSet<String> = config.streams.keys().cloned().collect();
+    let (state_dir, left) = blocking(move || {
+        let state_dir = StateDir::open(disk, &path)?;
+        let left = state_dir.left_queues(|name| streams.contains(name));
+        Ok::<_, StateDirError>((state_dir, left))
+    })
+    .await?;
+    for stream in left {
+        warn!(
+            stream,
+            "a queue is here whose stream is not configured any more; what waits in it is kept, \
+             but goes nowhere until the stream is back"
+        );
+    }
+    Ok(state_dir)
 }
 
 async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Queue, StartError> {

@@ -124,30 +124,48 @@ impl Running {
         }
     }
 
-    /// Unready; no more records in; deliver until the grace ends; save; close the door.
+    /// Unready; wind down, unless a second signal cuts that short; save; close the door.
     async fn stop(mut self, grace: Duration, signals: &mut Signals) -> u64 {
         self.picture.stopping.store(true, Ordering::Relaxed);
         self.state_dir.withdraw();
-        let end = Instant::now() + grace;
 
-        self.sources.finish("sources", end.min(Instant::now() + SOURCES_GRACE)).await;
         tokio::select! {
-            () = drained(&self.picture) => {}
-            () = tokio::time::sleep_until(end) => {}
-            signal = signals.next() => warn!(signal, "stopping at once"),
-            _ = self.delivery.failure() => {}
+            () = self.wind_down(Instant::now() + grace) => {}
+            signal = signals.next() => self.cut_off(signal),
         }
-        self.delivery.finish("delivery", Instant::now() + REQUESTS_GRACE).await;
+        // Not cut short: it takes no longer than the disk, and saves duplicates.
         for (stream, queue) in &self.picture.queues {
             if let Err(why) = queue.close().await {
                 warn!(stream, why, "the queue was not closed cleanly; some records may go again");
             }
         }
-        self.admin.finish("admin", Instant::now() + REQUESTS_GRACE).await;
+        tokio::select! {
+            () = self.admin.finish("admin", Instant::now() + REQUESTS_GRACE) => {}
+            signal = signals.next() => self.cut_off(signal),
+        }
 
         let (waiting, queues) = self.picture.waiting();
         info!(waiting, queues, "stopped; {waiting} records wait on disk");
         waiting
+    }
+
+    /// No more records in; deliver until the grace ends.
+    async fn wind_down(&mut self, end: Instant) {
+        self.sources.finish("sources", end.min(Instant::now() + SOURCES_GRACE)).await;
+        tokio::select! {
+            () = drained(&self.picture) => {}
+            () = tokio::time::sleep_until(end) => {}
+            _ = self.delivery.failure() => {}
+        }
+        self.delivery.finish("delivery", Instant::now() + REQUESTS_GRACE).await;
+    }
+
+    /// Lets go of whatever is still under way: requests to upstreams, callers, the operator.
+    fn cut_off(&mut self, signal: &str) {
+        warn!(signal, "stopping at once; requests under way are cut off and may go again");
+        for group in [&mut self.sources, &mut self.delivery, &mut self.admin] {
+            group.tasks = Tasks::new();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::base::disk::{Disk, DiskFile, Open, SharedDisk, read_file, replace_durably};
+use crate::base::disk::{Disk, DiskFile, Kind, Open, SharedDisk, read_file, replace_durably};
 
 /// A state directory that this process holds the lock of, as long as the value lives.
 pub struct StateDir {
@@ -75,6 +75,18 @@ impl StateDir {
         Ok(Self { disk, path: path.to_owned(), _lock: lock })
     }
 
+    /// Queues that are here but of none of these streams. What waits in them is kept, and goes
+    /// nowhere until their stream is configured again. Blocks.
+    pub fn left_queues(&self, is_stream: impl Fn(&str) -> bool) -> Vec<String> {
+        // Only for a warning: if the disk is unwell, the queues that are needed say so.
+        let listed = self.disk.list(&self.path.join("queue")).unwrap_or_default();
+        let left = listed.into_iter().filter(|entry| entry.kind == Kind::Folder);
+        let mut names: Vec<_> =
+            left.map(|entry| entry.name).filter(|name| !is_stream(name)).collect();
+        names.sort();
+        names
+    }
+
     /// Leaves word where the agent listens.
     ///
     /// # Errors
@@ -100,5 +112,29 @@ impl Addresses {
         let bytes = read_file(disk, &state_dir.join("addresses.json"), ADDRESSES_BYTES_MAX)?;
         serde_json::from_slice(&bytes)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::disk::RealDisk;
+    use crate::base::scratch::Scratch;
+
+    #[test]
+    fn queues_whose_stream_is_gone_are_known_by_name() {
+        let scratch = Scratch::new();
+        let state_dir = StateDir::open(Arc::new(RealDisk), scratch.path()).unwrap();
+        let left = || state_dir.left_queues(|name| name == "orders");
+        assert_eq!(left(), [""; 0], "no queue was ever made");
+
+        for name in ["orders", "visits", "access"] {
+            RealDisk.create_folders(&scratch.join("queue").join(name)).unwrap();
+        }
+        RealDisk.open(&scratch.join("queue/file"), Open::Create).unwrap();
+
+        assert_eq!(left(), ["access", "visits"]);
     }
 }

@@ -58,15 +58,14 @@ impl Picture {
         })
     }
 
-    /// Records still owed, over all streams and destinations, and in how many queues they wait.
+    /// Records that wait on disk, and in how many queues. Of each queue the destination counts that
+    /// is furthest behind: a record waits once, however many still owe it to somebody.
     pub(super) fn waiting(&self) -> (u64, usize) {
-        let rows: Vec<u64> = self
-            .queues
-            .values()
-            .flat_map(|queue| queue.overview().ledgers)
-            .map(|(_, ledger)| ledger.waiting)
-            .filter(|waiting| *waiting > 0)
-            .collect();
+        let furthest = |queue: &Writer| {
+            queue.overview().ledgers.iter().map(|(_, ledger)| ledger.waiting).max().unwrap_or(0)
+        };
+        let rows: Vec<u64> =
+            self.queues.values().map(furthest).filter(|waiting| *waiting > 0).collect();
         (rows.iter().sum(), rows.len())
     }
 

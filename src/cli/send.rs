@@ -64,9 +64,7 @@ pub(super) fn send(send: &Send) -> Answer {
     }
     for path in &send.files {
         let name = path.display().to_string();
-        let file = foreign::reader(path).map_err(|error| {
-            Report::new(Exit::Data, format!("`{name}` cannot be read: {error}"))
-        })?;
+        let file = foreign::reader(path).map_err(|error| sender.unreadable(&name, &error))?;
         sender.read(&name, BufReader::new(file))?;
     }
     sender.flush()?;
@@ -117,7 +115,11 @@ impl Sender {
         let mut line = Vec::new();
         for number in 1_u64.. {
             line.clear();
-            let read = lines.by_ref().take(LINE_BYTES_MAX + 2).read_until(b'\n', &mut line)?;
+            let read = lines
+                .by_ref()
+                .take(LINE_BYTES_MAX + 2)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| self.unreadable(name, &error))?;
             if read == 0 {
                 break;
             }
@@ -143,6 +145,14 @@ impl Sender {
             Exit::Data,
             format!("line {number} of {name} {fault}; {sent} records before it were sent"),
         ))
+    }
+
+    fn unreadable(&self, name: &str, error: &io::Error) -> Report {
+        let sent = count(self.accepted);
+        Report::new(
+            Exit::Data,
+            format!("{name} cannot be read: {error}; {sent} records before it were sent"),
+        )
     }
 
     fn push(&mut self, line: &[u8]) -> Result<(), Report> {

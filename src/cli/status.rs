@@ -104,7 +104,9 @@ fn tails(status: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for (tail, files) in table(status, "tails") {
         for file in files.as_array().into_iter().flatten() {
-            let path = file.get("path").and_then(Value::as_str).unwrap_or("?").to_owned();
+            // A file may be named by anybody who may write there: no name moves the cursor.
+            let path = file.get("path").and_then(Value::as_str).unwrap_or("?");
+            let path = path.replace(char::is_control, "?");
             let [size, queued] = ["bytes", "queued"].map(|key| count(number(file, key)));
             rows.push(vec![tail.to_owned(), path, size, queued]);
         }
@@ -136,7 +138,9 @@ mod tests {
                     "accepted": 18_204, "delivered": 18_000, "dead": 1, "dropped": 0, "damaged": 0,
                     "waiting": 203, "waiting_bytes": 4_096, "oldest_unix_ms": 60_000,
                     "hold": {"class": "auth", "code": "ExpiredToken", "message": "it expired", "since_unix_ms": 90_000}}}}},
-            "tails": {"nginx": [{"path": "/var/log/nginx/access.log", "bytes": 2_000, "queued": 1_500}]},
+            "tails": {"nginx": [
+                {"path": "/var/log/nginx/access.log", "bytes": 2_000, "queued": 1_500},
+                {"path": "/var/log/nginx/\u{1b}[2J\n.log", "bytes": 7, "queued": 7}]},
         });
 
         let drawn = draw(&status, 100_000);
@@ -152,7 +156,8 @@ mod tests {
              access to kinesis is held for 10 s (auth): ExpiredToken: it expired\n\
              \n\
              TAIL   FILE                        SIZE  QUEUED\n\
-             nginx  /var/log/nginx/access.log  2 000   1 500"
+             nginx  /var/log/nginx/access.log  2 000   1 500\n\
+             nginx  /var/log/nginx/?[2J?.log       7       7"
         );
     }
 }

@@ -150,6 +150,26 @@ fn what_is_sent_is_in_the_books_and_arrives() {
 }
 
 #[test]
+fn a_file_that_cannot_be_sent_is_named_with_what_went_before_it() {
+    let scratch = Scratch::new("cli-send-unreadable");
+    let agent = Agent::start(&scratch, CONFIG);
+    let file = configure(&scratch, CONFIG).display().to_string();
+    let whole = scratch.write("whole.txt", "first\nsecond\n").display().to_string();
+
+    for name in ["nowhere.txt", "state"] {
+        let unreadable = scratch.join(name).display().to_string();
+        let sent =
+            weir(&scratch, &["send", "-s", "orders", "--config", &file, &whole, &unreadable]);
+        let named = format!("error: {unreadable} cannot be read: ");
+        assert_eq!(sent.code, Some(65), "{sent:?}");
+        assert!(sent.stderr.contains(&named), "{sent:?}");
+        assert!(sent.stderr.contains("0 records before it were sent"), "{sent:?}");
+    }
+
+    assert_eq!(Books::settled(&agent).row("orders", "archive"), Row::default());
+}
+
+#[test]
 fn without_an_agent_status_says_so_with_69() {
     let scratch = Scratch::new("cli-away");
     let file = configure(&scratch, CONFIG).display().to_string();

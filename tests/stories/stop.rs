@@ -1,11 +1,18 @@
 //! Asked to stop, weir delivers what it can, names what waits, exits 0, and goes on where it was.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
 
 use crate::support::agent::Agent;
 use crate::support::books::{Books, Row, compare};
-use crate::support::peers::Kinesis;
+use crate::support::fake_upstream::{Answer, FakeUpstream};
+use crate::support::peers::{Kinesis, REGION};
 use crate::support::scratch::Scratch;
+use crate::support::{wait_at_most, wait_for};
 
 fn config(kinesis: &Kinesis, grace: &str) -> String {
     format!(
@@ -71,4 +78,52 @@ fn what_waits_is_named_at_the_end_and_delivered_after_the_next_start() {
     let sent: BTreeSet<String> = orders.into_iter().collect();
     compare(&sent, &BTreeSet::new(), kinesis.payloads("orders")).complete("kinesis", 0);
     assert_eq!(agent.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_waits_for_no_upstream_and_no_caller() {
+    let scratch = Scratch::new("stop-at-once");
+    let runtime = Runtime::new().unwrap();
+    let upstream = runtime.block_on(FakeUpstream::start());
+    upstream.script(|_| Answer::Stall);
+    let config = format!(
+        r#"
+        grace = "1 h"
+        [http.local]
+        listen = "127.0.0.1:0"
+        body_timeout = "1 h"
+        [stream.orders]
+        destinations = ["cloud"]
+        [destination.cloud]
+        type = "kinesis"
+        stream_name = "orders"
+        region = "{REGION}"
+        endpoint_url = "{}"
+        request_timeout = "10 min"
+        "#,
+        upstream.url(),
+    );
+    let mut agent = Agent::start(&scratch, &config);
+    assert_eq!(agent.client("local").post_lines("orders", &orders(57)).unwrap().status, 202);
+    wait_for("a request that hangs", || (upstream.requests().len() == 1).then_some(()));
+    let mut caller = TcpStream::connect(agent.http("local")).unwrap();
+    caller.write_all(b"POST /v1/streams/orders HTTP/1.1\r\nhost: x\r\n").unwrap();
+    caller.write_all(b"content-length: 100\r\n\r\nthe rest never comes").unwrap();
+
+    agent.ask_to_stop();
+    wait_for("word of the first signal", || agent.log().contains("stopping").then_some(()));
+    agent.ask_to_stop();
+
+    // Less than what sources have to finish, and what requests have after the grace.
+    let ended = wait_at_most(Duration::from_secs(4), || agent.ended());
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{}", agent.log());
+    let log = agent.log();
+    assert!(log.lines().last().is_some_and(|line| line.contains("57")), "{log}");
+
+    upstream.script(|_| Answer::Take);
+    let agent = Agent::start(&scratch, &config);
+    let books = Books::settled(&agent);
+
+    let all = Row { accepted: 57, delivered: 57, ..Row::default() };
+    assert_eq!(books.row("orders", "cloud"), all);
 }

@@ -151,9 +151,21 @@ impl Agent {
     /// As systemd would: SIGTERM; waits for the end.
     #[track_caller]
     pub fn terminate(mut self) -> ExitStatus {
+        self.ask_to_stop();
+        wait_for("the agent to stop", || self.ended())
+    }
+
+    /// SIGTERM, and no more.
+    #[track_caller]
+    pub fn ask_to_stop(&self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
-        wait_for("the agent to stop", || self.child.try_wait().unwrap())
+    }
+
+    /// How it ended, if it did.
+    #[track_caller]
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 }
 

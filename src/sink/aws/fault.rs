@@ -13,6 +13,8 @@ use crate::sink::{At, Fault};
 
 /// Longest message that is kept of an upstream's words, in bytes.
 const MESSAGE_BYTES_MAX: usize = 1_000;
+/// Longest code that is kept; those of AWS have up to 40 letters.
+const CODE_BYTES_MAX: usize = 100;
 
 /// What went wrong with a whole request.
 pub(crate) fn fault_of<E>(error: SdkError<E, HttpResponse>) -> Fault
@@ -54,8 +56,8 @@ where
 pub(crate) fn entry_fault(code: Option<&str>, message: Option<&str>) -> Fault {
     Fault {
         at: At::Entry,
-        code: code.unwrap_or("no-code").to_owned(),
-        message: in_one_line(message.unwrap_or_default()),
+        code: one_line(code.unwrap_or("no-code"), CODE_BYTES_MAX),
+        message: one_line(message.unwrap_or_default(), MESSAGE_BYTES_MAX),
         retry_after: None,
     }
 }
@@ -71,7 +73,8 @@ pub(crate) fn settings(message: String) -> Fault {
 }
 
 fn without_answer(at: At, code: &str, message: String) -> Fault {
-    Fault { at, code: code.to_owned(), message: in_one_line(&message), retry_after: None }
+    let message = one_line(&message, MESSAGE_BYTES_MAX);
+    Fault { at, code: code.to_owned(), message, retry_after: None }
 }
 
 /// An answer with a status that is no success, in whatever language its body is: JSON from the
@@ -83,8 +86,8 @@ fn answered(raw: &HttpResponse, code: Option<String>, message: Option<String>) -
     let message = message.or_else(|| between(&body, "<Message>", "</Message>"));
     Fault {
         at: At::Answer(status),
-        code: code.unwrap_or_else(|| format!("http-{status}")),
-        message: in_one_line(message.as_deref().unwrap_or(&body)),
+        code: one_line(&code.unwrap_or_else(|| format!("http-{status}")), CODE_BYTES_MAX),
+        message: one_line(message.as_deref().unwrap_or(body.trim()), MESSAGE_BYTES_MAX),
         retry_after: retry_after(raw),
     }
 }
@@ -143,12 +146,14 @@ fn story(error: &(dyn Error + 'static)) -> String {
     words.join(": ")
 }
 
-/// Words for logs, tables and letters, whatever lines they came in; a body may be large, so it is
-/// cut first.
-fn in_one_line(text: &str) -> String {
+/// What an upstream says ends up on terminals, in logs and in letters: one line of at most so many
+/// bytes, in which no control character can move the cursor or forge a line. A body may be large, so
+/// it is cut first.
+fn one_line(text: &str, bytes_max: usize) -> String {
     let text = text.trim_start();
-    let kept = text.get(..text.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(text);
-    kept.split_whitespace().collect::<Vec<_>>().join(" ")
+    let kept = text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text);
+    let words = kept.split(|c: char| c.is_whitespace() || c.is_control());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -157,12 +162,9 @@ mod tests {
 
     #[test]
     fn words_of_an_upstream_become_one_line_of_bounded_length() {
-        assert_eq!(
-            in_one_line("\n no:\n  neither this\r\n\tnor that \n"),
-            "no: neither this nor that"
-        );
-        assert_eq!(in_one_line(" \n"), "");
-        let long = "é".repeat(MESSAGE_BYTES_MAX);
-        assert_eq!(in_one_line(&long).len(), MESSAGE_BYTES_MAX);
+        let words = "\n no:\n  neither this\r\n\tnor\u{1b}[2J that \n";
+        assert_eq!(one_line(words, 100), "no: neither this nor [2J that");
+        assert_eq!(one_line(" \n", 100), "");
+        assert_eq!(one_line(&"é".repeat(100), 101).len(), 100);
     }
 }

@@ -158,6 +158,30 @@ async fn answers_in_other_languages_than_json_are_understood_as_far_as_they_go()
 }
 
 #[tokio::test]
+async fn the_words_of_an_upstream_are_one_short_line_that_moves_no_cursor() {
+    let fake = FakeUpstream::start().await;
+    let kinesis = kinesis(&fake.url()).await;
+    let check = async |answer, at, code: &str, message: &str| {
+        fake.next(1, answer);
+        assert_eq!(put(&kinesis, &["a"]).await, Err(fault(at, code, message)));
+    };
+
+    let page = "<p>\u{1b}[2J\u{1b}[1;31mall\r\nis well\u{9b}</p>".to_owned();
+    let page =
+        Answer::Raw { status: 400, content_type: "text/html", body: page, retry_after_s: None };
+    let shown = "<p> [2J [1;31mall  is well </p>";
+    check(page, At::Answer(400), "http-400", shown).await;
+
+    let long = Answer::refuse(400, &"c".repeat(200), &"m".repeat(2_000));
+    check(long, At::Answer(400), &"c".repeat(100), &"m".repeat(1_000)).await;
+
+    let entry = Some(("c\u{7}".repeat(100), "m\n".repeat(1_000)));
+    fake.next(1, Answer::Entries(vec![entry]));
+    let expected = fault(At::Entry, &"c ".repeat(50), &"m ".repeat(500));
+    assert_eq!(put(&kinesis, &["a"]).await, Ok(vec![Fate::Failed(expected)]));
+}
+
+#[tokio::test]
 async fn an_answer_with_too_few_or_too_many_results_says_nothing_about_any_entry() {
     let fake = FakeUpstream::start().await;
     for count in [0, 1, 3] {
