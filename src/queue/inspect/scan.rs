@@ -253,7 +253,11 @@ impl Scan {
         let bytes = self.part.segment.bytes.saturating_sub(offset);
         let bytes = if is_blank && self.held.is_none() { 0 } else { bytes };
         let why = self.held.take().map(|held| held.why).unwrap_or_else(|| {
-            let why = if is_blank { "the segment ends before it should" } else { "nothing readable follows" };
+            let why = if is_blank {
+                "the segment ends before it should"
+            } else {
+                "nothing readable follows"
+            };
             why.into()
         });
         self.damage(offset, bytes, expect..next, why);

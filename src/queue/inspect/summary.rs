@@ -34,7 +34,11 @@ pub struct SegmentSummary {
 }
 
 /// Sums up a segment; `None` if there is none, or the agent removed it meanwhile.
-pub(super) fn of(look: &Look, at: usize, depth: Depth) -> Result<Option<SegmentSummary>, LookError> {
+pub(super) fn of(
+    look: &Look,
+    at: usize,
+    depth: Depth,
+) -> Result<Option<SegmentSummary>, LookError> {
     let Some(segment) = look.segments.get(at).copied() else { return Ok(None) };
     let file = segment::name(segment.first);
     let io_at = |error| LookError::io(&look.folder.join(&file))(error);
