@@ -104,17 +104,36 @@ impl Place {
         }
     }
 
-    /// One queue, or all, by name.
-    fn all(&self, stream: Option<&str>) -> Result<Vec<Lying>, Report> {
+    /// One queue, or all that can be looked into; what is wrong with the others is told.
+    fn all(&self, stream: Option<&str>) -> Result<Found, Report> {
         if self.folder.is_some() || stream.is_some() {
-            return Ok(vec![self.one(stream)?]);
+            return Ok(Found { queues: vec![self.one(stream)?], is_complete: true });
         }
         let state_dir = self.home.state_dir()?;
-        let names = streams(&state_dir)?;
+        let mut found = Found { queues: Vec::new(), is_complete: true };
+        for name in streams(&state_dir)? {
+            match look(Some(&name), &state_dir.join(QUEUES).join(&name)) {
+                Ok(lying) => found.queues.push(lying),
+                Err(report) => {
+                    report.print();
+                    found.is_complete = false;
+                }
+            }
+        }
         warn_if_running(&state_dir);
-        let folders = names.iter().map(|name| (name, state_dir.join(QUEUES).join(name)));
-        folders.map(|(name, folder)| look(Some(name), &folder)).collect()
+        Ok(found)
     }
+}
+
+/// The queues that can be looked into.
+struct Found {
+    queues: Vec<Lying>,
+    is_complete: bool,
+}
+
+/// The exit code of a command that told what is wrong on the way.
+fn ending(is_sound: bool) -> ExitCode {
+    if is_sound { ExitCode::SUCCESS } else { Exit::Data.code() }
 }
 
 impl Home {
@@ -174,7 +193,8 @@ fn warn_if_running(state_dir: &Path) {
 fn list(ls: &Ls) -> Answer {
     let mut rows = Vec::new();
     let mut values = Vec::new();
-    for Lying { stream, look } in ls.place.all(None)? {
+    let found = ls.place.all(None)?;
+    for Lying { stream, look } in found.queues {
         let (first, end) = (look.first(), look.end()?);
         let waiting: Vec<Value> =
             look.destinations().iter().map(|one| waiting_value(one, end)).collect();
@@ -208,7 +228,7 @@ fn list(ls: &Ls) -> Answer {
         (false, true) => "no queues".into(),
         (false, false) => lay_out(&HEAD, &rows),
     });
-    Ok(ExitCode::SUCCESS)
+    Ok(ending(found.is_complete))
 }
 
 fn waiting_text(destination: &Destination, end: u64) -> String {

@@ -240,6 +240,21 @@ fn folders_that_hold_no_queue_are_named() {
         assert_eq!(ended.code, Some(65), "{arguments:?}: {ended:?}");
         assert!(ended.stderr.contains(words), "{arguments:?}: {ended:?}");
     }
+    scratch.write("state/queue/wrong", "a file beside the queues is none of ours");
     let empty = succeeds(weir(&scratch, &["queue", "verify", "--state-dir", "state"]));
     assert!(empty.starts_with("orders: sound; 0 frames"), "{empty}");
+}
+
+#[test]
+fn one_strange_folder_does_not_hide_the_other_queues() {
+    let scratch = Scratch::new("queue-strange");
+    scratch.folder("state/queue/orders/cursors");
+    scratch.folder("state/queue/strange");
+
+    for command in ["ls", "verify"] {
+        let ended = weir(&scratch, &["queue", command, "--state-dir", "state"]);
+        assert_eq!(ended.code, Some(65), "{ended:?}");
+        assert!(ended.stdout.contains("orders"), "{ended:?}");
+        assert!(ended.stderr.contains("queue/strange is not a queue's folder"), "{ended:?}");
+    }
 }

@@ -1,7 +1,6 @@
 //! `weir queue dump`: records, and the marks committed with them, as they lie on disk.
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,11 +9,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::output::{Output, Reader};
-use super::{Lying, Place};
+use super::{Lying, Place, ending};
 use crate::base::clock::rfc3339;
 use crate::base::units::ByteSize;
 use crate::cli::envelope;
-use crate::cli::report::{Answer, Exit, Report, tell};
+use crate::cli::report::{Answer, Report, tell};
 use crate::cli::table::{count, counted};
 use crate::queue::Mark;
 use crate::queue::inspect::{DamagedRange, Depth, Look, Seen, SeenFrame};
@@ -46,7 +45,7 @@ pub(super) fn dump(dump: &Dump) -> Answer {
     let mut printer = Printer { dump, output: Output::new(None)?, left: dump.limit };
     let is_sound = printer.print(&look)?;
     printer.output.finish()?;
-    Ok(if is_sound { ExitCode::SUCCESS } else { Exit::Data.code() })
+    Ok(ending(is_sound))
 }
 
 struct Printer<'a> {

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Lying, Place};
+use super::{Lying, Place, ending};
 use crate::base::units::ByteSize;
-use crate::cli::report::{Answer, Exit, say, tell};
+use crate::cli::report::{Answer, say, tell};
 use crate::cli::table::{count, counted};
 use crate::queue::inspect::{self, DamagedRange, Verdict};
 
@@ -26,9 +25,10 @@ pub(in crate::cli) struct Verify {
 }
 
 pub(super) fn verify(verify: &Verify) -> Answer {
-    let mut is_sound = true;
+    let found = verify.place.all(verify.stream.as_deref())?;
+    let mut is_sound = found.is_complete;
     let mut values = Vec::new();
-    for lying in verify.place.all(verify.stream.as_deref())? {
+    for lying in found.queues {
         let mut progress = Progress::new(&lying);
         let verdict = inspect::verify(&lying.look, &mut |done| progress.show(done))?;
         progress.clear();
@@ -45,7 +45,7 @@ pub(super) fn verify(verify: &Verify) -> Answer {
     if verify.json {
         say(format!("{:#}", Value::Array(values)));
     }
-    Ok(if is_sound { ExitCode::SUCCESS } else { Exit::Data.code() })
+    Ok(ending(is_sound))
 }
 
 /// How far it is, on a terminal only.

@@ -1,7 +1,5 @@
 //! Looks at queues that the real machines wrote, whole, damaged and in the middle of a write.
 
-use std::path::Path;
-
 use bytes::Bytes;
 
 use super::*;
