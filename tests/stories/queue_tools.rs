@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::Value;
 
@@ -89,6 +91,30 @@ fn a_running_agent_can_be_looked_at() {
     assert_eq!((&line["position"], &line["source"]), (&3.into(), &"http.local".into()));
     assert_eq!(line["payload"], orders(3)[2].as_str());
     assert_eq!(Books::check(&agent).row("orders", "cloud").waiting, 50, "nothing was taken");
+}
+
+#[test]
+fn what_is_written_just_then_is_never_called_damage() {
+    let scratch = Scratch::new("queue-busy");
+    let agent = Agent::start(&scratch, TAKING);
+    let stopping = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let busy = scope.spawn(|| {
+            let (client, big) = (agent.client("local"), "x".repeat(100_000));
+            while !stopping.load(Ordering::Relaxed) {
+                assert_eq!(client.post("orders", big.as_bytes()).unwrap().status, 202);
+                assert_eq!(client.post_lines("orders", &orders(5)).unwrap().status, 202);
+            }
+        });
+        let looks: Vec<Ended> = (0..10)
+            .map(|_| weir(&scratch, &["queue", "verify", "orders", "--state-dir", "state"]))
+            .collect();
+        stopping.store(true, Ordering::Relaxed);
+        busy.join().unwrap();
+        looks.into_iter().for_each(|ended| drop(succeeds(ended)));
+    });
+    Books::settled(&agent);
+    assert_eq!(agent.terminate().code(), Some(0));
 }
 
 #[test]
