@@ -92,7 +92,6 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         queues,
         workers: watches,
         tails: tail_watches,
-        serving: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
     });
     Ok(Parts { state_dir, picture, admission, listeners, tails, workers, admin, addresses })

@@ -85,8 +85,14 @@ struct Group {
 }
 
 impl Running {
-    /// Delivery first, then the operator's door, then the sources; then word of it.
+    /// Word of where it listens, while a failure still means that nothing was accepted; then
+    /// delivery, the operator's door, the sources.
     fn start(parts: Parts, config: &Config, ground: &Ground) -> Result<Self, StartError> {
+        parts.state_dir.publish(&parts.addresses).map_err(|error| {
+            StartError::Disk(format!(
+                "addresses.json cannot be written: {error}; nothing was started"
+            ))
+        })?;
         let delivery = start_delivery(parts.workers);
         let views = views(&parts.picture, config, ground);
         let (mut admin, stopping) = Group::new();
@@ -99,13 +105,10 @@ impl Running {
         for listener in parts.listeners {
             let (door, metrics) = (parts.admission.clone(), ground.metrics.clone());
             let name = listener.addresses().join(" ");
+            let picture = parts.picture.clone();
+            let listener = listener.with_readiness(Arc::new(move || picture.unready()));
             sources.tasks.spawn(name, listener.serve(door, metrics, stopping.clone()));
         }
-        parts.picture.serving.store(true, Ordering::Relaxed);
-        parts
-            .state_dir
-            .publish(&parts.addresses)
-            .map_err(|error| StartError::Disk(format!("addresses.json: {error}")))?;
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
         let (state_dir, picture) = (parts.state_dir, parts.picture);
         Ok(Self { state_dir, picture, sources, delivery, admin })

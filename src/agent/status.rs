@@ -22,7 +22,6 @@ pub(super) struct Picture {
     /// By stream and destination.
     pub(super) workers: BTreeMap<(String, String), Watch>,
     pub(super) tails: BTreeMap<String, TailWatch>,
-    pub(super) serving: AtomicBool,
     pub(super) stopping: AtomicBool,
 }
 
@@ -32,8 +31,6 @@ impl Picture {
         let mut reasons = Vec::new();
         if self.stopping.load(Ordering::Relaxed) {
             reasons.push("stopping".to_owned());
-        } else if !self.serving.load(Ordering::Relaxed) {
-            reasons.push("starting".to_owned());
         }
         for (stream, queue) in &self.queues {
             if let Err(error) = queue.health() {

@@ -89,7 +89,7 @@ impl Shelf {
     /// Writes letters and syncs them, then makes room if there are too many. Blocks.
     ///
     /// # Errors
-    /// What the disk says; the same letters may be put again then.
+    /// What the disk says; none of the letters counts as put then, and they may be put again.
     pub fn put(&mut self, letters: &[Letter]) -> io::Result<()> {
         let Some(last) = letters.last() else { return Ok(()) };
         let now_ms = last.died_unix_ms;
@@ -98,7 +98,12 @@ impl Shelf {
             return Err(error);
         }
         self.metrics.written.inc_by(letters.len() as u64);
-        self.tidy(now_ms)
+        if let Err(error) = self.tidy(now_ms) {
+            // The letters are safe; an error would have them written again, and again.
+            let (stream, destination) = (&self.stream, &self.destination);
+            warn!(stream, destination, %error, "no room can be made among the dead letters");
+        }
+        Ok(())
     }
 
     /// Removes what is beyond the bounds of size and age, oldest first; to be called now and then

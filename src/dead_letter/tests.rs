@@ -8,7 +8,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{BadLine, Letter, Settings, Shelf, bare, folder, letter, letters, shelves, take};
-use crate::base::disk::{RealDisk, SharedDisk};
+use crate::base::disk::{Call, FaultyDisk, RealDisk, SharedDisk};
 use crate::record::{Record, RecordId};
 use crate::telemetry::Metrics;
 
@@ -226,6 +226,22 @@ fn after_a_failure_a_new_file_is_begun_and_no_empty_one_stays() {
     shelf.put(&[a_letter("b", NOW)]).unwrap();
     assert_eq!(scratch.codes(), ["a", "b"]);
     scratch.remove();
+}
+
+#[test]
+fn letters_that_are_written_count_as_put_though_no_room_can_be_made_for_more() {
+    let disk = FaultyDisk::new();
+    let settings = Settings { max_bytes: 8, ..Scratch::new().settings() };
+    let mut shelf = Shelf::open(disk.shared(), &settings, "access", "archive").unwrap();
+    shelf.put(&[a_letter("old", NOW)]).unwrap();
+
+    disk.fail_all(&[Call::Remove], std::io::ErrorKind::PermissionDenied);
+    assert!(shelf.put(&[a_letter("new", NOW + 1)]).is_ok(), "an error would have it written twice");
+    assert_eq!(disk.files().len(), 2);
+
+    disk.heal();
+    shelf.tidy(NOW + 2).unwrap();
+    assert_eq!(disk.files().len(), 1);
 }
 
 #[test]

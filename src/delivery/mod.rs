@@ -15,6 +15,7 @@ mod batcher;
 mod retry;
 mod settle;
 mod shelving;
+mod suspicion;
 
 mod bulletin;
 mod class;

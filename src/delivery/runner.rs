@@ -15,6 +15,7 @@ use super::parcel::{OVERHEAD_BYTES, Parcel, Route, UNDECODABLE, Wrapped, wrap};
 use super::retry::{Gate, Pause, Waiting};
 use super::settle::settle;
 use super::shelving::{Grave, Shelved, Shelving};
+use super::suspicion::Suspicion;
 use super::watch::Watch;
 use super::{Settings, class::Class};
 use crate::base::backoff::Backoff;
@@ -41,6 +42,7 @@ pub(super) struct Runner<S, F> {
     /// Parcels that failed among others, until their time comes.
     waiting: Waiting,
     pause: Pause,
+    suspicion: Suspicion,
     shelving: Shelving,
     jobs: Jobs<Ended>,
     requests: usize,
@@ -101,6 +103,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             alone: VecDeque::new(),
             waiting: Waiting::default(),
             pause: Pause::new(settings.retry_first, settings.retry_max),
+            suspicion: Suspicion::default(),
             shelving: Shelving::new(shelf, backoff, Instant::now()),
             jobs: Jobs::default(),
             requests: 0,
@@ -199,8 +202,12 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         if !self.has_room() {
             return None;
         }
-        let batch = self.alone.pop_front().or_else(|| self.batcher.cut(now))?;
-        Some((batch, is_probe))
+        let batch = if self.suspicion.wants_fresh() {
+            self.batcher.cut(now).or_else(|| self.alone.pop_front())
+        } else {
+            self.alone.pop_front().or_else(|| self.batcher.cut(now))
+        };
+        batch.map(|batch| (batch, is_probe))
     }
 
     fn send(&mut self, mut parcels: Vec<Parcel>, was_probe: bool) {
@@ -242,7 +249,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.requests -= 1;
         self.metrics.took(took);
         let sent = parcels.len();
-        let settlement = settle(parcels, outcome);
+        let mut settlement = settle(parcels, outcome);
+        let is_cleared = self.suspicion.weigh(&mut settlement);
         for (class, entries) in &settlement.faults {
             debug!(class = class.as_str(), failed = entries, of = sent, "entries met a fault");
             self.metrics.faults(*class, *entries);
@@ -251,7 +259,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         match settlement.trouble {
             Some((class, fault)) => self.pause.met(now, class, fault, was_probe),
             None => {
-                if let Some(trouble) = self.pause.answered(was_probe) {
+                if let Some(trouble) = self.pause.answered(was_probe || is_cleared) {
                     self.bulletin.ended(&trouble, now, self.feed.waiting());
                 }
             }

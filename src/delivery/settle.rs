@@ -20,6 +20,8 @@ pub(super) struct Settlement {
     pub(super) alone: Vec<Vec<Parcel>>,
     /// These are given up.
     pub(super) dead: Vec<(Parcel, Fault)>,
+    /// The request was refused as a whole for what it carries.
+    pub(super) refused: Option<Fault>,
     /// The destination as a whole takes nothing now.
     pub(super) trouble: Option<(Class, Fault)>,
     /// Each kind of fault that was met, for the numbers, and how many entries it met.
@@ -76,12 +78,15 @@ fn settle_whole(mut sent: Vec<Parcel>, fault: Fault) -> Settlement {
     if class != Class::Poison {
         settlement.alone.push(sent);
         settlement.trouble = Some((class, fault));
-    } else if sent.len() > 1 {
+        return settlement;
+    }
+    if sent.len() > 1 {
         let second = sent.split_off(sent.len() / 2);
         settlement.alone.extend([sent, second]);
     } else {
         settlement.dead.extend(sent.into_iter().map(|parcel| (parcel, fault.clone())));
     }
+    settlement.refused = Some(fault);
     settlement
 }
 

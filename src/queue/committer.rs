@@ -10,7 +10,7 @@ use super::frame::{self, Builder};
 use super::group::{Durable, Group, Mark};
 use super::log::{Frame, Place};
 use super::marks::Growth;
-use super::roll::{Active, Rolls};
+use super::roll::{Active, Newest, Rolls};
 use super::store::Store;
 
 /// What a group becomes.
@@ -38,9 +38,14 @@ struct Composed {
 const FILES_TRIED: usize = 2;
 
 impl Committer {
-    /// Goes on in `active`, or in a new segment.
-    pub(super) fn new(store: Arc<Store>, active: Option<Active>) -> Self {
-        let rolls = Rolls::new(Arc::clone(&store));
+    /// Goes on in the newest segment, or in a new one.
+    pub(super) fn new(store: Arc<Store>, newest: Newest) -> Self {
+        let (active, unsure) = match newest {
+            Newest::GoesOn(active) => (Some(active), None),
+            Newest::Unsure(segment) => (None, Some(segment)),
+            Newest::Ended => (None, None),
+        };
+        let rolls = Rolls::new(Arc::clone(&store), unsure);
         Self { store, active, rolls, builder: Builder::default() }
     }
 

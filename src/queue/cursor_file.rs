@@ -60,14 +60,14 @@ impl CursorFile {
     }
 
     /// Sees to it that the cursor, as it was found, outlives a crash. A full disk is no reason to
-    /// refuse: then it stays as it is.
+    /// refuse: then it stays as it is, and the next save tries again.
     pub(super) fn make_sure(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
         if self.is_name_sure {
             return Ok(());
         }
         match self.replace(disk, cursor) {
             Err(error) if is_full(&error) => {
-                // Whether the old file or the new one stands there: later saves go on in it.
+                // Whether the old file or the new one stands there, this one can be written.
                 self.file = Some(disk.open(&self.path, Open::Write)?);
                 self.generation = (self.generation + 1).next_multiple_of(2);
                 Ok(())
@@ -78,6 +78,7 @@ impl CursorFile {
 
     /// Saves; returns once it is synced.
     pub(super) fn save(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
+        self.make_sure(disk, cursor)?;
         let Some(file) = &self.file else { return self.replace(disk, cursor) };
         let generation = self.generation + 1;
         let offset = if generation.is_multiple_of(2) { 0 } else { SLOT_BYTES as u64 };
@@ -186,6 +187,7 @@ mod tests {
         let mut cursor = Cursor::new(0);
         let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
         for call in [Call::Sync, Call::Write] {
+            file.make_sure(&disk, &cursor).unwrap();
             cursor.settle(cursor.watermark() + 1, How::Dropped);
             disk.fail(&[call], 0, io::ErrorKind::Other);
             file.save(&disk, &cursor).unwrap();

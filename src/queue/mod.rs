@@ -95,10 +95,10 @@ pub fn open(
 
 fn assemble(opening: Opening<'_>) -> Result<Queue, OpenError> {
     let destinations = opening.destinations;
-    let (store, active) = opening.run()?;
+    let (store, newest) = opening.run()?;
     let shown: Arc<dyn Shown> = Arc::clone(&store) as _;
     store.metrics.show(Arc::downgrade(&shown));
-    let committer = Committer::new(Arc::clone(&store), active);
+    let committer = Committer::new(Arc::clone(&store), newest);
     let readers = destinations
         .iter()
         .enumerate()

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::books::Books;
 use super::cursor::{Cursor, How};
@@ -16,7 +16,7 @@ use super::frame::{self, SNAPSHOT};
 use super::log::{Log, Segment};
 use super::marks::MarkTable;
 use super::metrics::StreamMetrics;
-use super::roll::Active;
+use super::roll::{self, Active, Newest};
 use super::segment;
 use super::settings::{Limits, Settings};
 use super::store::{CURSORS, Parts, QUARANTINE, Store};
@@ -55,8 +55,8 @@ struct Scan {
 }
 
 impl Opening<'_> {
-    /// Opens; the second value is the segment to go on with, if there is one.
-    pub(super) fn run(self) -> Result<(Arc<Store>, Option<Active>), OpenError> {
+    /// Opens; the second value is what becomes of the newest segment.
+    pub(super) fn run(self) -> Result<(Arc<Store>, Newest), OpenError> {
         let folder = self.settings.folder.clone();
         let io = |source| OpenError::Io { folder: folder.clone(), source };
         let disk = Arc::clone(&self.disk);
@@ -71,14 +71,14 @@ impl Opening<'_> {
         let highest = highest.max().unwrap_or(0);
 
         let (marks, scan) = self.scan_newest(&segments).map_err(io)?;
-        let mut active = None;
+        let mut goes_on = Newest::Ended;
         if let (Some(scan), Some(newest)) = (&scan, segments.last_mut()) {
             newest.used = scan.used;
             // Positions a cursor knows are taken, even if the log has lost them.
             if !scan.is_sealed && scan.has_snapshot && highest <= scan.end && newest.salt.is_some()
             {
                 newest.bytes = newest.bytes.max(self.limits.segment_bytes);
-                active = self.go_on(newest, scan).map_err(io)?;
+                goes_on = self.go_on(newest, scan).map_err(io)?;
             }
         }
         let end = scan.map_or(0, |scan| scan.end).max(highest);
@@ -87,7 +87,7 @@ impl Opening<'_> {
         let Self { disk, settings, limits, clock, metrics, .. } = self;
         let metrics = StreamMetrics::new(metrics, &settings.stream);
         let store = Store::new(Parts { disk, settings, limits, clock, books, log, marks, metrics });
-        Ok((store, active))
+        Ok((store, goes_on))
     }
 
     /// The table of marks, and what the newest segment holds.
@@ -167,54 +167,36 @@ impl Opening<'_> {
 
     /// Prepares the newest segment for more. Only its last frame can be unsynced, or synced in
     /// vain before the process ended: it is written once more, with an end behind it, and synced.
-    fn go_on(&self, segment: &Segment, scan: &Scan) -> io::Result<Option<Active>> {
+    fn go_on(&self, segment: &Segment, scan: &Scan) -> io::Result<Newest> {
         if scan.is_torn {
             info!(stream = %self.settings.stream, segment = %segment::name(segment.first),
                 offset = scan.used, "the newest segment ends in a half written frame, which is cut");
         }
         let path = self.settings.folder.join(segment::name(segment.first));
+        if scan.frames <= FRAMES_AT_NAMING {
+            return self.name_again(segment);
+        }
         let ready = self.disk.open(&path, Open::Write).and_then(|file| {
-            if scan.frames <= FRAMES_AT_NAMING {
-                return self.make_again(file.as_ref(), &path, segment);
-            }
             rewrite_end(file.as_ref(), segment, scan)?;
             self.disk.sync_folder(&self.settings.folder)?;
             Ok(file)
         });
         match ready {
-            Ok(file) => Ok(Some(Active::new(file, *segment))),
+            Ok(file) => Ok(Newest::GoesOn(Active::new(file, *segment))),
             // Reading must go on, or room will never come: a new segment begins when there is.
-            Err(error) if is_full(&error) => Ok(None),
+            Err(error) if is_full(&error) => Ok(Newest::Ended),
             Err(error) => Err(error),
         }
     }
 
-    /// A segment with one frame may have got its name by a sync of the folder that failed: that
-    /// name may never reach the disk, however often the folder is synced. A copy takes its place
-    /// under a name that is new.
-    fn make_again(
-        &self,
-        old: &dyn DiskFile,
-        path: &Path,
-        segment: &Segment,
-    ) -> io::Result<Box<dyn DiskFile>> {
-        let mut content = vec![0; frame::in_memory(segment.used)];
-        let read = read_full_at(old, &mut content, 0)?;
-        content.truncate(read);
-        content.resize(read + frame::HEADER_BYTES, 0);
-        let spare = self.settings.folder.join(segment::spare_name(0));
-        let made = self.disk.open(&spare, Open::CreateNew).and_then(|file| {
-            file.reserve(segment.bytes)?;
-            file.write_all_at(&content, 0)?;
-            file.sync()?;
-            self.disk.rename(&spare, path)?;
-            self.disk.sync_folder(&self.settings.folder)?;
-            Ok(file)
-        });
-        if made.is_err() && self.disk.remove(&spare).is_err() {
-            debug!("the copy of a segment could not be removed; the next opening does it");
+    /// A segment that holds no more than it got with its name may have got that by a sync of the
+    /// folder that failed.
+    fn name_again(&self, segment: &Segment) -> io::Result<Newest> {
+        match roll::name_again(self.disk.as_ref(), &self.settings.folder, segment) {
+            Ok(file) => Ok(Newest::GoesOn(Active::new(file, *segment))),
+            Err(error) if is_full(&error) => Ok(Newest::Unsure(*segment)),
+            Err(error) => Err(error),
         }
-        made
     }
 
     /// Every cursor in the folder, by file name.

@@ -2,6 +2,7 @@
 //! marks and its first frame are synced. What has no such name is never read.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::frame::{self, Builder, FOOTER, SNAPSHOT};
 use super::log::{Place, Segment};
 use super::segment;
 use super::store::Store;
-use crate::base::disk::{DiskFile, Open, is_full};
+use crate::base::disk::{Disk, DiskFile, Open, is_full, read_full_at};
 use crate::base::random;
 
 /// The segment that takes frames.
@@ -22,6 +23,17 @@ pub(super) struct Active {
     segment: Segment,
     /// The next frame goes here; everything before is durable.
     offset: u64,
+}
+
+/// What becomes of the newest segment that was found at opening.
+pub(super) enum Newest {
+    /// It takes more frames.
+    GoesOn(Active),
+    /// It may have got its name by a sync of the folder that failed, and there was no room to name
+    /// it again: that comes before the next segment.
+    Unsure(Segment),
+    /// There is none, or it takes no more.
+    Ended,
 }
 
 /// A file that can become the next segment.
@@ -35,6 +47,8 @@ struct Spare {
 pub(super) struct Rolls {
     store: Arc<Store>,
     spare: Option<Spare>,
+    /// Its name may not be on disk.
+    unsure: Option<Segment>,
     /// Left behind by a roll, with the position that follows; they get a footer when nobody waits.
     ended: Vec<(Active, u64)>,
     spare_count: u64,
@@ -83,10 +97,11 @@ impl Active {
 }
 
 impl Rolls {
-    pub(super) fn new(store: Arc<Store>) -> Self {
+    pub(super) fn new(store: Arc<Store>, unsure: Option<Segment>) -> Self {
         Self {
             store,
             spare: None,
+            unsure,
             ended: Vec::new(),
             spare_count: 0,
             free: None,
@@ -101,6 +116,13 @@ impl Rolls {
         active: &mut Option<Active>,
         builder: &mut Builder,
     ) -> Result<io::Result<Place>, AppendError> {
+        if let Some(segment) = &self.unsure {
+            let folder = &self.store.settings.folder;
+            if let Err(error) = name_again(self.store.disk.as_ref(), folder, segment) {
+                return Ok(Err(error));
+            }
+            self.unsure = None;
+        }
         let header = segment::Header {
             first: builder.header().first,
             salt: new_salt(),
@@ -301,6 +323,34 @@ impl Rolls {
         }
         written.and_then(|()| disk.sync_folder(folder))
     }
+}
+
+/// Puts a copy of a segment in its own place. After a failed sync of the folder a name may never
+/// reach the disk, however often the folder is synced: this one is new. Of a segment that holds one
+/// frame that is little to copy.
+pub(super) fn name_again(
+    disk: &dyn Disk,
+    folder: &Path,
+    segment: &Segment,
+) -> io::Result<Box<dyn DiskFile>> {
+    let path = folder.join(segment::name(segment.first));
+    let mut content = vec![0; frame::in_memory(segment.used)];
+    let read = read_full_at(disk.open(&path, Open::Read)?.as_ref(), &mut content, 0)?;
+    content.truncate(read);
+    content.resize(read + frame::HEADER_BYTES, 0);
+    let spare = folder.join(segment::spare_name(0));
+    let made = disk.open(&spare, Open::Create).and_then(|file| {
+        file.reserve(segment.bytes)?;
+        file.write_all_at(&content, 0)?;
+        file.sync()?;
+        disk.rename(&spare, &path)?;
+        disk.sync_folder(folder)?;
+        Ok(file)
+    });
+    if made.is_err() && disk.remove(&spare).is_err() {
+        debug!("the copy of a segment could not be removed; the next opening does it");
+    }
+    made
 }
 
 /// Random, so that frames of another file or of another life of this one are not taken for its own.

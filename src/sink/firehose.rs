@@ -6,6 +6,7 @@ use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{PutRecordBatchResponseEntry, Record};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use super::aws::Keeper;
 use super::{Entry, Fate, FirehoseSettings, Limits, Outcome, Sink, aws};
 
 /// Most records of one PutRecordBatch call, as the service model says.
@@ -25,6 +26,7 @@ const WRAPPING_BYTES: usize = 12;
 #[derive(Debug)]
 pub struct Firehose {
     client: Client,
+    keeper: Keeper,
     name: String,
     newline: bool,
 }
@@ -43,8 +45,13 @@ impl Firehose {
         settings: &FirehoseSettings,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {
-        let client = Client::new(&aws::config(&settings.aws, credentials).await?);
-        Ok(Self { client, name: settings.delivery_stream.clone(), newline: settings.newline })
+        let (config, keeper) = aws::config(&settings.aws, credentials).await?;
+        Ok(Self {
+            client: Client::new(&config),
+            keeper,
+            name: settings.delivery_stream.clone(),
+            newline: settings.newline,
+        })
     }
 }
 
@@ -86,7 +93,8 @@ impl Sink for Firehose {
             .set_records(Some(records))
             .send()
             .await
-            .map_err(aws::fault_of)?;
+            .map_err(aws::fault_of)
+            .inspect_err(|fault| self.keeper.heed(fault))?;
         aws::outcome(sent, answer.request_responses.into_iter().map(fate).collect())
     }
 

@@ -6,6 +6,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use bytes::Bytes;
 
+use super::aws::Keeper;
 use super::{Entry, Fate, KinesisSettings, Limits, Outcome, Sink, aws};
 
 /// Most records of one PutRecords call, as the service model says.
@@ -18,6 +19,7 @@ const REQUEST_BYTES_MAX: usize = 10 << 20;
 #[derive(Debug)]
 pub struct Kinesis {
     client: Client,
+    keeper: Keeper,
     name: Option<String>,
     arn: Option<String>,
     record_bytes_max: usize,
@@ -37,12 +39,19 @@ impl Kinesis {
         settings: &KinesisSettings,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {
-        let client = Client::new(&aws::config(&settings.aws, credentials).await?);
+        let (config, keeper) = aws::config(&settings.aws, credentials).await?;
+        let client = Client::new(&config);
         let stream = settings.stream_name.clone();
         let is_arn = stream.starts_with("arn:");
         let (name, arn) = if is_arn { (None, Some(stream)) } else { (Some(stream), None) };
         let record_bytes_max = usize::try_from(settings.max_record_bytes).unwrap_or(usize::MAX);
-        Ok(Self { client, name, arn, record_bytes_max: record_bytes_max.min(REQUEST_BYTES_MAX) })
+        Ok(Self {
+            client,
+            keeper,
+            name,
+            arn,
+            record_bytes_max: record_bytes_max.min(REQUEST_BYTES_MAX),
+        })
     }
 }
 
@@ -85,7 +94,8 @@ impl Sink for Kinesis {
             .set_records(Some(records))
             .send()
             .await
-            .map_err(aws::fault_of)?;
+            .map_err(aws::fault_of)
+            .inspect_err(|fault| self.keeper.heed(fault))?;
         aws::outcome(sent, answer.records.into_iter().map(fate).collect())
     }
 

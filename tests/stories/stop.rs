@@ -60,7 +60,7 @@ fn what_waits_is_named_at_the_end_and_delivered_after_the_next_start() {
     };
 
     let last = log.lines().last().unwrap_or_default();
-    assert!(last.contains("57") && last.contains("wait"), "{last}");
+    assert!(last.contains("stopped; 57 records wait on disk"), "{last}");
 
     kinesis.appear();
     let agent = Agent::start(&scratch, &config);

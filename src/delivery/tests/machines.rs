@@ -11,6 +11,7 @@ use crate::delivery::class::Class;
 use crate::delivery::parcel::Parcel;
 use crate::delivery::retry::{Gate, Pause, Waiting};
 use crate::delivery::settle::settle;
+use crate::delivery::suspicion::Suspicion;
 use crate::queue::Position;
 use crate::sink::{At, Fate, Fault, Limits};
 
@@ -159,6 +160,37 @@ fn a_poisonous_request_is_halved_until_one_record_is_left_and_only_that_dies() {
         assert_eq!(dead, [poison]);
         assert_eq!(done, (0..500).filter(|number| *number != poison).collect::<Vec<_>>());
         assert!(requests <= 19, "{requests}: one and two for each halving of 500");
+    }
+}
+
+#[test]
+fn a_fifth_single_record_refused_with_the_same_words_while_nothing_passes_is_spared() {
+    let refuse = |number, count, code| {
+        let parcels = (number..number + count).map(|number| parcel(number, 1)).collect();
+        settle(parcels, Err(fault(At::Answer(400), code)))
+    };
+    let mut suspicion = Suspicion::default();
+    let mut weigh = |mut settlement| {
+        let is_cleared = suspicion.weigh(&mut settlement);
+        let trouble = settlement.trouble.map(|(class, _)| class);
+        (settlement.dead.len(), settlement.alone.len(), trouble, is_cleared)
+    };
+    let (dies, spared) = ((1, 0, None, false), (0, 1, Some(Class::Config), false));
+
+    for number in 0..4 {
+        assert_eq!(weigh(refuse(number, 1, "ValidationException")), dies);
+    }
+    assert_eq!(weigh(refuse(9, 2, "ValidationException")), (0, 2, None, false), "halves are none");
+    assert_eq!(weigh(refuse(4, 1, "ValidationException")), spared);
+    assert_eq!(weigh(refuse(4, 1, "ValidationException")), spared);
+    let halves = (0, 2, Some(Class::Config), false);
+    assert_eq!(weigh(refuse(9, 2, "ValidationException")), halves, "a look that met the same");
+
+    assert_eq!(weigh(settle(parcels(1), Ok(vec![Fate::Taken]))), (0, 0, None, true));
+    for number in 0..9 {
+        let is_even = number % 2 == 0;
+        let code = if is_even { "ValidationException" } else { "InvalidArgumentException" };
+        assert_eq!(weigh(refuse(number, 1, code)), dies, "other words each time");
     }
 }
 

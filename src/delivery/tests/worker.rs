@@ -236,6 +236,60 @@ async fn while_a_destination_is_held_one_probe_at_a_time_is_sent_and_the_hold_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_destination_that_finds_fault_with_every_record_is_held_until_it_is_mended() {
+    let queue = TestQueue::default();
+    queue.push_records(1_000);
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let sink = ScriptSink::new(Duration::from_millis(1), {
+        let is_mended = Arc::clone(&is_mended);
+        move |_, entries| match is_mended.load(Ordering::SeqCst) {
+            true => all_taken(entries),
+            false => Err(fault(At::Answer(400), "InvalidArgumentException")),
+        }
+    });
+    let settings = Settings { retry_max: Duration::from_secs(60), ..settings() };
+    let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+    sleep(Duration::from_secs(3_600)).await;
+
+    let hold = bench.watch.hold().unwrap();
+    assert_eq!((hold.class.as_str(), hold.code.as_str()), ("config", "InvalidArgumentException"));
+    assert_eq!(hold.since_unix_ms / 1_000, super::NOW / 1_000, "it never seemed to be over");
+    assert_eq!(bench.dead().len(), 4);
+    assert!(sink.requests() < 200, "{} requests in an hour", sink.requests());
+
+    is_mended.store(true, Ordering::SeqCst);
+    bench.queue.settled_all().await;
+    assert_eq!((sink.taken_count(), bench.dead().len()), (996, 4));
+    assert_eq!(bench.watch.hold(), None);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_records_that_are_at_fault_in_a_row_do_not_keep_the_good_ones_waiting() {
+    let queue = TestQueue::default();
+    (0..100).for_each(|number| queue.push_record(&format!("poison {number}")));
+    queue.push_records(500);
+    let sink = ScriptSink::new(Duration::from_millis(1), |_, entries| {
+        match entries.iter().any(|entry| entry.data.starts_with(b"poison")) {
+            true => Err(fault(At::Answer(400), "ValidationException")),
+            false => all_taken(entries),
+        }
+    });
+    let settings = Settings { retry_max: Duration::from_secs(30), ..settings() };
+    let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(sink.taken_count(), 500);
+    while bench.queue.owed() > 0 {
+        // Each record that passes says that the destination is well, so that others may die.
+        bench.queue.push_records(1);
+        sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(bench.dead().len(), 100);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_of_a_day_costs_no_record_and_few_requests() {
     let queue = TestQueue::default();
     queue.push_records(50);

@@ -240,3 +240,27 @@ fn a_group_refused_into_an_abandoned_file_never_takes_the_place_of_a_later_one()
         assert_eq!(rig.payloads_on_disk(), [(1, "one".into()), (2, "two".into())]);
     });
 }
+
+#[test]
+fn no_segment_goes_before_the_cursor_that_lets_it_go_is_on_disk() {
+    let mut rig = Rig::new(&["a", "b"]);
+    while rig.segments().len() < 3 {
+        rig.put(&[1; 1000]).unwrap();
+    }
+    let end = rig.store.log().end();
+    for at in [0, 1] {
+        while !rig.take(at, ALL).is_empty() {}
+        rig.settle(at, 1..=end);
+    }
+    // The first cursor is saved, the second is not, neither in place nor anew.
+    rig.disk.fail(&[Call::Sync], 1, ErrorKind::Other);
+    rig.disk.fail(&[Call::Rename], 0, ErrorKind::Other);
+
+    let why = rig.store.save().unwrap_err();
+
+    assert!(why.starts_with("the cursor of `b` cannot be saved"), "{why}");
+    assert_eq!(rig.segments().len(), 3);
+    let rig = rig.crashed(0);
+    assert_eq!((rig.ledger(0).delivered, rig.ledger(1).delivered), (end, 0));
+    assert_eq!((rig.ledger(0).dropped, rig.ledger(1).dropped), (0, 0));
+}

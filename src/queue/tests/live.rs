@@ -198,8 +198,8 @@ async fn a_panic_in_the_committer_answers_everybody_and_the_queue_goes_on() {
     let (disk, limits, clock) = (disk.shared(), small(), Clock::real());
     let (destinations, metrics) = (&destinations[..], &metrics);
     let opening = Opening { disk, settings: settings(), limits, clock, destinations, metrics };
-    let (store, active) = opening.run().unwrap();
-    let committer = crate::queue::committer::Committer::new(Arc::clone(&store), active);
+    let (store, newest) = opening.run().unwrap();
+    let committer = crate::queue::committer::Committer::new(Arc::clone(&store), newest);
     let inflow = crate::queue::inflow::Inflow::new(store, committer);
     inflow.hand_in(group(&[b"one"]), 3).await.unwrap();
 

@@ -61,8 +61,8 @@ impl Rig {
             destinations: &destinations,
             metrics: &Metrics::default(),
         };
-        let (store, active) = opening.run()?;
-        let committer = Committer::new(Arc::clone(&store), active);
+        let (store, newest) = opening.run()?;
+        let committer = Committer::new(Arc::clone(&store), newest);
         let feeds = (0..destinations.len()).map(|at| Feed::new(Arc::clone(&store), at)).collect();
         Ok(Self { disk, limits, destinations, store, committer, feeds })
     }

@@ -55,7 +55,7 @@ pub(crate) fn entry_fault(code: Option<&str>, message: Option<&str>) -> Fault {
     Fault {
         at: At::Entry,
         code: code.unwrap_or("no-code").to_owned(),
-        message: cut(message.unwrap_or_default()).to_owned(),
+        message: in_one_line(message.unwrap_or_default()),
         retry_after: None,
     }
 }
@@ -71,7 +71,7 @@ pub(crate) fn settings(message: String) -> Fault {
 }
 
 fn without_answer(at: At, code: &str, message: String) -> Fault {
-    Fault { at, code: code.to_owned(), message: cut(&message).to_owned(), retry_after: None }
+    Fault { at, code: code.to_owned(), message: in_one_line(&message), retry_after: None }
 }
 
 /// An answer with a status that is no success, in whatever language its body is: JSON from the
@@ -84,7 +84,7 @@ fn answered(raw: &HttpResponse, code: Option<String>, message: Option<String>) -
     Fault {
         at: At::Answer(status),
         code: code.unwrap_or_else(|| format!("http-{status}")),
-        message: cut(&message.unwrap_or_else(|| body.trim().to_owned())).to_owned(),
+        message: in_one_line(message.as_deref().unwrap_or(&body)),
         retry_after: retry_after(raw),
     }
 }
@@ -143,6 +143,26 @@ fn story(error: &(dyn Error + 'static)) -> String {
     words.join(": ")
 }
 
-fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(text)
+/// Words for logs, tables and letters, whatever lines they came in; a body may be large, so it is
+/// cut first.
+fn in_one_line(text: &str) -> String {
+    let text = text.trim_start();
+    let kept = text.get(..text.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or(text);
+    kept.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_an_upstream_become_one_line_of_bounded_length() {
+        assert_eq!(
+            in_one_line("\n no:\n  neither this\r\n\tnor that \n"),
+            "no: neither this nor that"
+        );
+        assert_eq!(in_one_line(" \n"), "");
+        let long = "é".repeat(MESSAGE_BYTES_MAX);
+        assert_eq!(in_one_line(&long).len(), MESSAGE_BYTES_MAX);
+    }
 }

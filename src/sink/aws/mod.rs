@@ -6,6 +6,7 @@ mod fault;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::identity::IdentityCache;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
@@ -17,6 +18,7 @@ use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProt
 
 use super::{AwsSettings, Fate, Fault, Outcome};
 
+pub(super) use credentials::Keeper;
 pub(super) use fault::{ambiguous, entry_fault, fault_of};
 
 /// What the SDK may change between versions is changed here, after a look at what it means.
@@ -24,11 +26,12 @@ fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Settings become what the service clients are built from. Reads files, never the network.
+/// Settings become what the service clients are built from, and the keeper of their credentials.
+/// Reads files, never the network.
 pub(super) async fn config(
     settings: &AwsSettings,
     credentials: Option<SharedCredentialsProvider>,
-) -> Result<SdkConfig, String> {
+) -> Result<(SdkConfig, Keeper), String> {
     let Some(region) = region(settings).await else {
         return Err("there is no region to sign for: set `region`, the environment variable \
                     AWS_REGION, or a region in the profile; nothing was connected"
@@ -47,7 +50,8 @@ pub(super) async fn config(
         .retry_config(RetryConfig::disabled())
         // A whole request has one time limit of its own; a second clock would only add a fault.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .identity_cache(credentials::cache())
+        // The keeper knows when the service refused what it keeps.
+        .identity_cache(IdentityCache::no_cache())
         .timeout_config(timeouts(settings));
     if let Some(url) = &settings.endpoint_url {
         loader = loader.endpoint_url(url);
@@ -55,11 +59,11 @@ pub(super) async fn config(
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }
-    let provider = match credentials {
-        Some(provider) => provider,
-        None => credentials::provider(settings, region, http).await,
+    let keeper = match credentials {
+        Some(provider) => Keeper::given(provider),
+        None => Keeper::of(settings, region, http),
     };
-    Ok(loader.credentials_provider(provider).load().await)
+    Ok((loader.credentials_provider(keeper.clone()).load().await, keeper))
 }
 
 /// The SDK's chain without the instance: a gateway that is none would wait for an answer that

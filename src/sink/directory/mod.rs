@@ -40,8 +40,14 @@ const FINISH_AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub struct Directory {
     folder: Arc<Mutex<Folder>>,
     object_age: Duration,
-    /// The one task that finishes the open object when it is old enough.
-    timer: Mutex<Tasks>,
+    timer: Mutex<Timer>,
+}
+
+/// The one task that finishes the open object when it is old enough.
+#[derive(Debug, Default)]
+struct Timer {
+    object: u64,
+    _task: Tasks,
 }
 
 impl Directory {
@@ -61,17 +67,22 @@ impl Directory {
         Ok(Self {
             folder: Arc::new(Mutex::new(folder)),
             object_age: settings.object_age,
-            timer: Mutex::new(Tasks::new()),
+            timer: Mutex::default(),
         })
     }
 
     /// Has the object that was begun just now finished when its time has come, even if nothing
     /// is put any more.
     fn finish_later(&self, object: u64) {
+        let mut timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner);
+        if timer.object > object {
+            // Another put began the next object meanwhile, so this one is finished.
+            return;
+        }
         let folder = Arc::downgrade(&self.folder);
         let mut due = Instant::now() + self.object_age;
-        let mut timer = Tasks::new();
-        timer.spawn("object-age", async move {
+        let mut task = Tasks::new();
+        task.spawn("object-age", async move {
             loop {
                 tokio::time::sleep_until(due).await;
                 let Some(folder) = folder.upgrade() else { return Ok::<(), String>(()) };
@@ -83,7 +94,7 @@ impl Directory {
             }
         });
         // The timer of the object before ends here; that object is finished.
-        *self.timer.lock().unwrap_or_else(PoisonError::into_inner) = timer;
+        *timer = Timer { object, _task: task };
     }
 }
 
@@ -140,4 +151,38 @@ async fn on_folder<T: Send + 'static>(
 fn disk_fault(error: &io::Error) -> Fault {
     let code = if is_full(error) { "disk-full" } else { "disk-failed" };
     Fault { at: At::Disk, code: code.into(), message: error.to_string(), retry_after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::disk::RealDisk;
+    use crate::sink::Compression;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_is_set_late_does_not_end_that_of_the_object_after() {
+        let name = format!("weir-timer-{:032x}", crate::base::random::bits());
+        let path = std::env::temp_dir().join(name);
+        let settings = DirectorySettings {
+            path: path.clone(),
+            name: "archive".into(),
+            object_bytes: 4,
+            object_age: Duration::from_secs(60),
+            compression: Compression::None,
+        };
+        let disk = Arc::new(RealDisk);
+        let sink = Directory::open(disk, Clock::starting_at(0), &settings).unwrap();
+        for text in ["one", "2"] {
+            let payload = Bytes::from_static(text.as_bytes());
+            let entry = sink.entry(String::new(), payload);
+            assert_eq!(sink.put(vec![entry]).await, Ok(vec![Fate::Taken]));
+        }
+
+        sink.finish_later(1);
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        on_folder(&sink.folder, |_| ()).await;
+
+        assert_eq!(std::fs::read_dir(path.join(".open")).unwrap().count(), 0);
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }

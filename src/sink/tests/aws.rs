@@ -1,5 +1,7 @@
 //! Requests as the services want them, answers as delivery wants them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -217,6 +219,47 @@ async fn absent_credentials_are_a_fault_of_the_request_not_of_the_start() {
     assert_eq!((fault.at, fault.code.as_str()), (At::Credentials, "no-credentials"));
     assert!(fault.message.contains("nobody lent any"), "{}", fault.message);
     assert_eq!(fake.request_count(), 0);
+}
+
+/// Counts how often it was asked.
+#[derive(Debug)]
+struct Counting(Arc<AtomicUsize>);
+
+impl ProvideCredentials for Counting {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let credentials = Credentials::new("AKIAEXAMPLE", "example", None, None, "a test");
+        future::ProvideCredentials::ready(Ok(credentials))
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_kept_until_the_service_refuses_them() {
+    let fake = FakeUpstream::start().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    let given = SharedCredentialsProvider::new(Counting(Arc::clone(&count)));
+    let settings = kinesis_settings(&fake.url());
+    let sink = Kinesis::connect_with(&settings, Some(given)).await.unwrap();
+    let asked = || count.load(Ordering::SeqCst);
+
+    for (status, code, fetches) in [
+        (400, "AccessDeniedException", 1),
+        (500, "InternalFailure", 1),
+        (400, "ExpiredTokenException", 2),
+        (403, "InvalidClientTokenId", 3),
+        (400, "UnrecognizedClientException", 4),
+        (400, "InvalidSignatureException", 5),
+    ] {
+        fake.next(1, Answer::refuse(status, code, "no"));
+        assert!(put(&sink, &["a"]).await.is_err());
+        for _ in 0..2 {
+            assert_eq!(put(&sink, &["a"]).await, Ok(vec![Fate::Taken]));
+        }
+        assert_eq!(asked(), fetches, "{code}");
+    }
 }
 
 #[tokio::test]

@@ -8,15 +8,22 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Settings;
+use super::decode::RECORDS_MAX;
 use super::problem::Fault;
 
 /// The memory of all bodies of one listener, so that many large ones at once are told to come
 /// back instead of taking what the host does not have. Each byte is held about twice (as it came
 /// or was unpacked, and encoded for the queue).
 #[derive(Debug)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(super) struct Budget {
+    pieces: Arc<Semaphore>,
+    bytes: u64,
+}
 
-/// It has room for one of the largest bodies, and for this much at least.
+/// What one record costs beside its bytes and its key, in bytes: many tiny ones are no small thing.
+const RECORD_BYTES: u64 = 128;
+/// It has room for one of the largest bodies with as many records as it may have, and for this
+/// much at least.
 const BUDGET_BYTES_MIN: u64 = 64 << 20;
 /// The budget is counted in pieces of this size.
 const PIECE_BYTES: u64 = 1 << 10;
@@ -25,6 +32,7 @@ const PIECE_BYTES: u64 = 1 << 10;
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Arc<Semaphore>,
+    budget_bytes: u64,
     pieces: Option<OwnedSemaphorePermit>,
     bytes: u64,
 }
@@ -32,13 +40,14 @@ pub(super) struct Share {
 impl Budget {
     pub(super) fn new(settings: &Settings) -> Self {
         let largest = settings.max_body_bytes.saturating_add(settings.max_unpacked_bytes);
+        let largest = largest.saturating_add(RECORDS_MAX as u64 * RECORD_BYTES);
         let bytes = largest.max(BUDGET_BYTES_MIN);
         let pieces = usize::try_from(bytes / PIECE_BYTES).unwrap_or(usize::MAX);
-        Self(Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))))
+        Self { pieces: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))), bytes }
     }
 
     pub(super) fn share(&self) -> Share {
-        Share { budget: self.0.clone(), pieces: None, bytes: 0 }
+        Share { budget: self.pieces.clone(), budget_bytes: self.bytes, pieces: None, bytes: 0 }
     }
 }
 
@@ -55,6 +64,17 @@ impl Share {
             none => *none = Some(more),
         }
         Ok(())
+    }
+
+    /// Takes room for what records cost beside their bytes, each with a key of so many bytes,
+    /// which is held as it was asked for and encoded. Refuses for good what would never fit.
+    pub(super) fn grow_by_records(&mut self, count: usize, key_bytes: usize) -> Result<(), Fault> {
+        let each = RECORD_BYTES + 2 * key_bytes as u64;
+        let most = self.budget_bytes.saturating_sub(self.bytes) / each;
+        if count as u64 > most {
+            return Err(Fault::TooManyRecords { limit: usize::try_from(most).unwrap_or(count) });
+        }
+        self.grow(count as u64 * each)
     }
 }
 

@@ -58,6 +58,17 @@ pub(super) fn split(
     if split.records.is_empty() { Err(Fault::EmptyBody) } else { Ok(split) }
 }
 
+/// How many records a body may turn out to hold; empty lines are counted, as they are seldom.
+pub(super) fn count_at_most(shape: Shape, body: &[u8]) -> usize {
+    match shape {
+        Shape::One => 1,
+        Shape::Lines => {
+            let ends = body.iter().filter(|byte| **byte == b'\n').take(RECORDS_MAX);
+            (ends.count() + 1).min(RECORDS_MAX)
+        }
+    }
+}
+
 /// The lines without their ends.
 fn lines(body: &Bytes) -> impl Iterator<Item = Bytes> {
     body.split(|byte| *byte == b'\n')

@@ -11,7 +11,7 @@ use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 
 use super::body::{Share, read};
-use super::decode::split;
+use super::decode::{count_at_most, split};
 use super::door::Door;
 use super::head::Head;
 use super::problem::{Fault, Rejected};
@@ -97,6 +97,8 @@ impl Door {
             Some(packing) => unpack(packing, &body, self.settings.max_unpacked_bytes, &mut share)?,
             None => body,
         };
+        let key_bytes = head.partition_key.as_ref().map_or(0, String::len);
+        share.grow_by_records(count_at_most(head.shape, &body), key_bytes)?;
         let split = split(head.shape, &body, head.partition_key)?;
         let count = split.records.len();
         let (admitted, rejections) = self.admission.admit(pass, split.records)?;

@@ -84,3 +84,29 @@ async fn the_memory_of_all_bodies_is_bounded() {
     drop(first);
     assert_eq!(second.grow(1), Ok(()));
 }
+
+#[tokio::test]
+async fn many_tiny_records_take_room_and_those_that_never_fit_are_refused_for_good() {
+    let settings = Wanted::default().settings(&Scratch::new());
+    let budget = body::Budget::new(&settings);
+    let (mut first, mut second) = (budget.share(), budget.share());
+
+    assert_eq!(first.grow_by_records(100_000, 0), Ok(()));
+    assert_eq!(second.grow_by_records(100_000, 192), Ok(()));
+    assert_eq!(budget.share().grow_by_records(100_000, 0), Err(problem::Fault::Busy));
+    drop(first);
+    assert_eq!(budget.share().grow_by_records(100_000, 0), Ok(()));
+    drop(second);
+    let limit = (64 << 20) / (128 + 2 * 1024);
+    let never = Err(problem::Fault::TooManyRecords { limit });
+    assert_eq!(budget.share().grow_by_records(limit + 1, 1024), never);
+    assert_eq!(budget.share().grow_by_records(limit, 1024), Ok(()));
+
+    let open = Wanted { max_body_bytes: 128 << 10, ..Wanted::default() }.open().await;
+    let key = "é".repeat(256);
+    let headers = [("content-type", "application/x-ndjson"), ("weir-partition-key", &key)];
+    assert_eq!(open.post(&headers, "1\n".repeat(1_000)).await.status, 202);
+    let reply = open.post(&headers, "1\n".repeat(60_000)).await;
+    check_problem(&reply, 413, "too-many-records");
+    assert_eq!(open.stored(), 1_000);
+}
