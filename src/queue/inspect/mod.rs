@@ -28,11 +28,12 @@ pub use summary::SegmentSummary;
 pub use verify::{Gone, Verdict, verify};
 pub use walkthrough::Walkthrough;
 
-/// Why a queue's folder cannot be looked into, or not be purged. Nothing was changed.
+/// Why a queue's folder cannot be looked into, or not be purged. After [`LookError::Io`] a purge may
+/// have settled a part, counted; it can be repeated. After the others nothing was changed.
 #[derive(Debug, Error)]
 pub enum LookError {
     /// The disk.
-    #[error("{path} cannot be read: {source}", path = path.display())]
+    #[error("{path} cannot be used: {source}", path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
