@@ -6,7 +6,9 @@
 
 mod check;
 mod dead;
+mod envelope;
 mod keys;
+mod queue;
 mod reach;
 mod report;
 mod run;
@@ -49,6 +51,9 @@ enum Command {
     /// List, show and replay records that could not be delivered
     #[command(subcommand)]
     Dead(dead::Dead),
+    /// Look into the queues on disk, running agent or not; take records out, check, purge
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Add, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -77,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Status(show) => status::status(&show),
         Command::Send(send) => send::send(&send),
         Command::Dead(dead) => dead::dead(&dead),
+        Command::Queue(queue) => queue::queue(&queue),
         Command::Keys(keys) => keys::keys(&keys),
     };
     answer.unwrap_or_else(Report::print)

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use crate::agent::{StartError, StateDirError};
 use crate::config::Findings;
 use crate::queue::OpenError;
+use crate::queue::inspect::LookError;
 
 /// What the process says of itself at its end, after sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,11 @@ impl Report {
         Self { exit, text: format!("error: {error}") }
     }
 
+    /// What the disk, or the rights on it, did not allow.
+    pub(super) fn disk(error: &io::Error, words: impl Display) -> Self {
+        Self::new(exit_of(error), words)
+    }
+
     /// The faults of a configuration, which bring their own words.
     pub(super) fn findings(findings: &Findings) -> Self {
         Self { exit: Exit::Config, text: findings.to_string() }
@@ -72,6 +78,18 @@ impl Report {
 impl From<io::Error> for Report {
     fn from(error: io::Error) -> Self {
         Self::new(exit_of(&error), error)
+    }
+}
+
+impl From<LookError> for Report {
+    fn from(error: LookError) -> Self {
+        let words = error.to_string();
+        match &error {
+            LookError::Io { source, .. } => Self::disk(source, words),
+            LookError::CursorUnreadable { .. } => Self::new(Exit::Data, words)
+                .hint("start the agent once: it sets the cursor aside and begins a new one"),
+            _ => Self::new(Exit::Data, words),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! `weir send`: each line of standard input or of files becomes one record of an agent.
+//! With `--envelope` a line is what `weir queue export --envelope` made of a record.
 
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
+use super::envelope::{self, Content};
 use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say};
 use super::table::{count, counted};
@@ -36,6 +38,10 @@ pub(super) struct Send {
     /// Partition key of all these records; spread evenly without
     #[arg(long, value_name = "KEY")]
     partition_key: Option<String>,
+    /// Lines are JSON objects as `weir queue export --envelope` or `weir dead show` print them;
+    /// payload and partition key of each are sent
+    #[arg(long, conflicts_with = "partition_key")]
+    envelope: bool,
     /// How long to try again when the agent is away, full or says "later"
     #[arg(long, value_name = "TIME", default_value = "60 s")]
     patience: Span,
@@ -56,6 +62,10 @@ const LINES_MAX: usize = 500;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Longest line: the largest record any stream takes.
 const LINE_BYTES_MAX: u64 = 10 << 20;
+/// The same in an envelope, where a character may take two.
+const ENVELOPE_BYTES_MAX: u64 = 24 << 20;
+static LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+static BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 pub(super) fn send(send: &Send) -> Answer {
     let mut sender = Sender::new(send)?;
@@ -84,6 +94,9 @@ struct Sender {
     headers: HeaderMap,
     patience: Duration,
     batch: Vec<u8>,
+    /// Partition key of the records in the batch; `None` leaves it to `headers`.
+    batch_key: Option<String>,
+    is_envelope: bool,
     lines: usize,
     accepted: u64,
     requests: u64,
@@ -92,7 +105,6 @@ struct Sender {
 impl Sender {
     fn new(send: &Send) -> Result<Self, Report> {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
         if let Some(key) = key(send)? {
             headers.insert(API_KEY, header("the API key", key.reveal())?);
         }
@@ -105,6 +117,8 @@ impl Sender {
             headers,
             patience: send.patience.0,
             batch: Vec::new(),
+            batch_key: None,
+            is_envelope: send.envelope,
             lines: 0,
             accepted: 0,
             requests: 0,
@@ -113,11 +127,12 @@ impl Sender {
 
     fn read(&mut self, name: &str, mut lines: impl BufRead) -> Result<(), Report> {
         let mut line = Vec::new();
+        let bytes_max = if self.is_envelope { ENVELOPE_BYTES_MAX } else { LINE_BYTES_MAX };
         for number in 1_u64.. {
             line.clear();
             let read = lines
                 .by_ref()
-                .take(LINE_BYTES_MAX + 2)
+                .take(bytes_max + 2)
                 .read_until(b'\n', &mut line)
                 .map_err(|error| self.unreadable(name, &error))?;
             if read == 0 {
@@ -126,8 +141,12 @@ impl Sender {
             while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
                 line.pop();
             }
-            self.check(name, number, &line)?;
-            self.push(&line)?;
+            if self.is_envelope {
+                self.open(name, number, &line)?;
+            } else {
+                self.check(name, number, &line)?;
+                self.push(&line)?;
+            }
         }
         Ok(())
     }
@@ -140,11 +159,40 @@ impl Sender {
         } else {
             return Ok(());
         };
+        Err(self.bad_line(name, number, fault))
+    }
+
+    fn bad_line(&self, name: &str, number: u64, fault: &str) -> Report {
         let sent = count(self.accepted);
-        Err(Report::new(
+        Report::new(
             Exit::Data,
             format!("line {number} of {name} {fault}; {sent} records before it were sent"),
-        ))
+        )
+    }
+
+    /// Takes a record out of its envelope. Records of one key go together; one that is no line
+    /// goes alone.
+    fn open(&mut self, name: &str, number: u64, line: &[u8]) -> Result<(), Report> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        if line.len() as u64 > ENVELOPE_BYTES_MAX {
+            return Err(self.bad_line(name, number, "is longer than 24 MiB"));
+        }
+        let Content { payload, partition_key } =
+            envelope::read(line).map_err(|fault| self.bad_line(name, number, &fault))?;
+        if payload.is_empty() {
+            return Err(self.bad_line(name, number, "has an empty payload, which no stream takes"));
+        }
+        if self.batch_key != partition_key {
+            self.flush()?;
+            self.batch_key = partition_key;
+        }
+        if envelope::is_line(&payload) {
+            return self.push(&payload);
+        }
+        self.flush()?;
+        self.post(payload, &BYTES)
     }
 
     fn unreadable(&self, name: &str, error: &io::Error) -> Report {
@@ -174,10 +222,14 @@ impl Sender {
         }
         let body = std::mem::take(&mut self.batch);
         self.lines = 0;
+        self.post(body, &LINES)
+    }
+
+    fn post(&mut self, body: Vec<u8>, content_type: &HeaderValue) -> Result<(), Report> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         let mut left = self.patience;
         loop {
-            let (report, asked) = match self.once(body.clone()) {
+            let (report, asked) = match self.once(body.clone(), content_type) {
                 Ok(accepted) => {
                     self.accepted += accepted;
                     self.requests += 1;
@@ -192,9 +244,14 @@ impl Sender {
         }
     }
 
-    fn once(&self, body: Vec<u8>) -> Result<u64, Refused> {
+    fn once(&self, body: Vec<u8>, content_type: &HeaderValue) -> Result<u64, Refused> {
         let mut call = Call::new(Method::POST, self.path.clone(), body);
         call.headers = self.headers.clone();
+        call.headers.insert(CONTENT_TYPE, content_type.clone());
+        if let Some(key) = &self.batch_key {
+            let key = header("a partition key", key).map_err(Refused::ForGood)?;
+            call.headers.insert(PARTITION_KEY, key);
+        }
         let sent = count(self.accepted);
         let answer = call_blocking(&self.target, call).map_err(|error| match error {
             CallError::Malformed(words) => Refused::ForGood(Report::new(Exit::Usage, words)),

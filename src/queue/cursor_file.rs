@@ -105,7 +105,7 @@ impl CursorFile {
     }
 }
 
-fn newer(first: Slot, second: Slot) -> Slot {
+pub(super) fn newer(first: Slot, second: Slot) -> Slot {
     match (first, second) {
         (Slot::Good(a, old), Slot::Good(b, new)) => {
             if new > old {

@@ -58,7 +58,7 @@ fn known(first: u64, header: Option<Header>, listed: &Listed) -> Segment {
 }
 
 /// The header of a segment, `None` if it is damaged; or why the file is none of ours.
-fn read_header(
+pub(super) fn read_header(
     disk: &dyn Disk,
     path: &Path,
     first: u64,

@@ -13,6 +13,9 @@
 mod reader;
 mod writer;
 
+// Looking in from outside, for the operator's tools.
+pub mod inspect;
+
 // Machines: plain values that tests drive with a loop.
 mod backlog;
 mod committer;

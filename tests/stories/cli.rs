@@ -32,7 +32,7 @@ fn help_names_every_command() {
 
     let help = succeeds(weir(&scratch, &["--help"]));
 
-    for command in ["run", "demo", "check", "status", "dead", "keys", "send"] {
+    for command in ["run", "demo", "check", "status", "dead", "queue", "keys", "send"] {
         let stands = |line: &str| line.trim_start().starts_with(command);
         assert!(help.lines().any(stands), "`{command}` is missing in\n{help}");
     }

@@ -18,6 +18,8 @@ mod killed;
 #[cfg(test)]
 mod peers_answer;
 #[cfg(test)]
+mod queue_tools;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod stop;

@@ -6,4 +6,4 @@ mod limits;
 mod live;
 mod model;
 mod recovery;
-mod rig;
+pub(super) mod rig;
