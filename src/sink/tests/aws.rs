@@ -169,7 +169,7 @@ async fn the_words_of_an_upstream_are_one_short_line_that_moves_no_cursor() {
     let page = "<p>\u{1b}[2J\u{1b}[1;31mall\r\nis well\u{9b}</p>".to_owned();
     let page =
         Answer::Raw { status: 400, content_type: "text/html", body: page, retry_after_s: None };
-    let shown = "<p> [2J [1;31mall  is well </p>";
+    let shown = "<p> [2J [1;31mall is well </p>";
     check(page, At::Answer(400), "http-400", shown).await;
 
     let long = Answer::refuse(400, &"c".repeat(200), &"m".repeat(2_000));
