@@ -177,7 +177,7 @@ async fn the_words_of_an_upstream_are_one_short_line_that_moves_no_cursor() {
 
     let entry = Some(("c\u{7}".repeat(100), "m\n".repeat(1_000)));
     fake.next(1, Answer::Entries(vec![entry]));
-    let expected = fault(At::Entry, &"c ".repeat(50), &"m ".repeat(500));
+    let expected = fault(At::Entry, "c ".repeat(50).trim_end(), "m ".repeat(500).trim_end());
     assert_eq!(put(&kinesis, &["a"]).await, Ok(vec![Fate::Failed(expected)]));
 }
 
