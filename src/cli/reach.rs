@@ -54,7 +54,10 @@ impl Reach {
     pub(super) fn state_dir(&self) -> Result<PathBuf, Report> {
         match &self.state_dir {
             Some(dir) => Ok(dir.clone()),
-            None => Ok(load(&self.config)?.state_dir),
+            // What is doubtful about it is told by those who run or check it.
+            None => read(&self.config)
+                .map(|loaded| loaded.config.state_dir)
+                .map_err(|findings| Report::findings(&findings)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The machine that writes: groups become one frame, one write, one sync, and then proofs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tracing::warn;
@@ -12,6 +13,7 @@ use super::log::{Frame, Place};
 use super::marks::Growth;
 use super::roll::{Active, Newest, Rolls};
 use super::store::Store;
+use crate::base::seldom::Seldom;
 
 /// What a group becomes.
 pub(super) type Answer = Result<Durable, AppendError>;
@@ -24,6 +26,7 @@ pub(super) struct Committer {
     active: Option<Active>,
     rolls: Rolls,
     builder: Builder,
+    told: Seldom,
 }
 
 /// Groups that go into one frame.
@@ -33,6 +36,9 @@ struct Composed {
     payloads: Vec<Bytes>,
     marks: Vec<Mark>,
 }
+
+/// A disk that fails again and again is told of at most this often.
+const TELL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// After the first file failed, one more is tried; then the groups are refused.
 const FILES_TRIED: usize = 2;
@@ -46,7 +52,8 @@ impl Committer {
             Newest::Ended => (None, None),
         };
         let rolls = Rolls::new(Arc::clone(&store), unsure);
-        Self { store, active, rolls, builder: Builder::default() }
+        let told = Seldom::new(TELL_AGAIN_AFTER);
+        Self { store, active, rolls, builder: Builder::default(), told }
     }
 
     /// Commits groups together: all that are not refused for their marks become durable, or none.
@@ -149,8 +156,10 @@ impl Committer {
         for _ in 0..FILES_TRIED {
             let written = match self.active.as_mut().filter(|active| active.has_room(bytes)) {
                 Some(active) => active.append(&self.store, &mut self.builder).inspect_err(|why| {
-                    warn!(problem = "disk-failed", stream = %self.store.settings.stream, %why,
-                        "a write or sync failed; that file is not written again");
+                    if let Some(unsaid) = self.told.turn() {
+                        warn!(problem = "disk-failed", stream = %self.store.settings.stream, %why,
+                            unsaid, "a write or sync failed; that file is not written again");
+                    }
                 }),
                 None => self.rolls.roll(&mut self.active, &mut self.builder)?,
             };

@@ -59,6 +59,9 @@ pub(super) struct Rolls {
 
 /// Free space is looked up, and a spare that could not be made is tried again, at most this often.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// On a disk that is nearly full segments are made as short as this, so that what is left can be
+/// used; shorter ones would cost more in names and headers than they hold.
+const SEGMENT_BYTES_LEAST: u64 = 1 << 20;
 /// Files are made in whole blocks.
 const BLOCK_BYTES: u64 = 4096;
 
@@ -215,8 +218,13 @@ impl Rolls {
                 return Ok(Ok(spare));
             }
         }
-        let bytes = needed.max(self.store.limits.segment_bytes);
+        let mut bytes = needed.max(self.store.limits.segment_bytes);
         self.make_room(bytes)?;
+        // A disk that has no room for a whole segment still has some for a shorter one.
+        let least = needed.max(SEGMENT_BYTES_LEAST);
+        while bytes > least && self.check_free(bytes, Duration::ZERO).is_err() {
+            bytes = (bytes / 2).next_multiple_of(BLOCK_BYTES).max(least);
+        }
         self.check_free(bytes, Duration::ZERO)?;
         Ok(self.make(bytes))
     }

@@ -11,6 +11,10 @@ use crate::queue::{AppendError, Budget, Group, Mark, Queue, Settings, open};
 use crate::telemetry::Metrics;
 
 fn queue(max_bytes: u64) -> Queue {
+    queue_on(&FaultyDisk::new(), max_bytes)
+}
+
+fn queue_on(disk: &FaultyDisk, max_bytes: u64) -> Queue {
     let settings = Settings {
         folder: FOLDER.into(),
         stream: "s".into(),
@@ -18,7 +22,7 @@ fn queue(max_bytes: u64) -> Queue {
         min_free_disk: 0,
         cursor_save_after: Duration::from_millis(200),
     };
-    open(FaultyDisk::new().shared(), settings, &["a".into()], &Metrics::default()).unwrap()
+    open(disk.shared(), settings, &["a".into()], &Metrics::default()).unwrap()
 }
 
 #[tokio::test]
@@ -54,6 +58,25 @@ async fn a_record_of_10_mib_goes_through_a_queue_of_32() {
         reader.settle(&[stored[0].position], crate::queue::Settled::Delivered);
     }
     assert_eq!(queue.readers[0].ledger().delivered, 5);
+}
+
+#[tokio::test]
+async fn a_disk_smaller_than_a_segment_takes_records_until_it_is_full() {
+    let disk = FaultyDisk::new();
+    disk.set_capacity(Some(6 << 20));
+    let queue = queue_on(&disk, 1 << 30);
+    let of_a_mib = || Group { payloads: vec![Bytes::from(vec![1; 1 << 20])], marks: vec![] };
+
+    let mut stored = 0;
+    let refusal = loop {
+        match queue.writer.append(of_a_mib()).await {
+            Ok(_) => stored += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+
+    assert!((4..=6).contains(&stored), "{stored} MiB of 6 could be used");
+    assert!(matches!(refusal, AppendError::DiskFull { .. }), "{refusal:?}");
 }
 
 #[tokio::test]
