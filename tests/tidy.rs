@@ -78,6 +78,11 @@ mod the_house {
     }
 
     #[test]
+    fn every_problem_in_the_log_is_explained() {
+        check(documents::log_problems_are_explained);
+    }
+
+    #[test]
     fn every_metric_is_explained() {
         check(documents::metrics_are_explained);
     }

@@ -47,6 +47,27 @@ pub fn problems_are_explained(tree: &Tree) -> Vec<String> {
     findings
 }
 
+/// Every `problem = "slug"` of a log line stands in `docs/ERRORS.md`.
+pub fn log_problems_are_explained(tree: &Tree) -> Vec<String> {
+    let explained = tree.file(ERRORS).map_or("", |errors| errors.text.as_str());
+    let mut findings = Vec::new();
+    for (file, _) in tree.rooms() {
+        for (offset, _) in file.text.match_indices(LOGGED) {
+            let rest = file.text.get(offset + LOGGED.len()..).unwrap_or_default();
+            let slug = rest.split('"').next().unwrap_or_default();
+            if !explained.contains(&format!("`{slug}`")) {
+                findings.push(format!(
+                    "{}: `{slug}` is not explained; give it a row in {ERRORS}",
+                    file.at(offset)
+                ));
+            }
+        }
+    }
+    findings
+}
+
+const LOGGED: &str = "problem = \"";
+
 /// Every metric that is registered stands as `weir_name` in `docs/METRICS.md`, and every
 /// name there is registered.
 pub fn metrics_are_explained(tree: &Tree) -> Vec<String> {
@@ -199,6 +220,17 @@ mod on_small_trees {
              `## rate-exceeded` in docs/ERRORS.md",
                 "docs/ERRORS.md:6: no problem has the slug `gone-away`; take the section out",
             ]
+        );
+    }
+
+    #[test]
+    fn what_the_log_says_is_looked_up() {
+        let code = "fn f() {\n    warn!(problem = \"disk-gone\", \"x\");\n    warn!(problem = \"known\", \"x\");\n}\n";
+        let tree = small_tree(&[("src/queue/store.rs", code), (ERRORS, "| `known` | x |\n")]);
+
+        assert_eq!(
+            log_problems_are_explained(&tree),
+            ["src/queue/store.rs:2: `disk-gone` is not explained; give it a row in docs/ERRORS.md"]
         );
     }
 
