@@ -345,7 +345,7 @@ mod tests {
         let mut sections: Vec<&str> =
             page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
         let mut slugs: Vec<&str> = all().into_iter().map(|fault| fault.problem().slug).collect();
-        let elsewhere = ["Exit codes", "not-from-here", "not-json", "replay-refused"];
+        let elsewhere = ["In the log", "Exit codes", "not-from-here", "not-json", "replay-refused"];
         sections.retain(|slug| !elsewhere.contains(slug));
         sections.sort_unstable();
         slugs.sort_unstable();
