@@ -1,9 +1,9 @@
 //! weir: an edge ingestion agent.
 //!
 //! ```text
-//!  http ┐                                       ┌ kinesis
+//!  http ┐                                          ┌ kinesis
 //!  tail ┴─ admission ── queue (synced) ── delivery ┼ firehose
-//!                          │                 │    └ directory
+//!                         │                  │     └ directory
 //!                       2xx only now      dead letters
 //! ```
 //!

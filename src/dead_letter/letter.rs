@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Letter, NO_ID};
+use super::Letter;
 use crate::base::clock::rfc3339;
-use crate::record::Record;
+use crate::record::{Record, RecordId};
 
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
@@ -51,7 +51,7 @@ struct Line<'a> {
 /// The letter as one line, with its newline.
 pub(super) fn encode(letter: &Letter) -> Vec<u8> {
     let record = &letter.record;
-    let id = Some(record.id).filter(|id| *id != NO_ID());
+    let id = Some(record.id).filter(|id| *id != RecordId::NONE);
     let text = plain_text(&record.payload);
     let line = Line {
         id: id.map(|id| id.to_string()),
@@ -91,7 +91,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Letter, String> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let id = match &line.id {
         Some(id) => id.parse().map_err(|_| format!("`id` is {id:?}, which is no record id"))?,
-        None => NO_ID(),
+        None => RecordId::NONE,
     };
     let payload = match (line.payload, line.payload_base64) {
         (Some(text), None) => Bytes::from(text.into_owned()),

@@ -59,13 +59,10 @@ pub struct Letter {
     pub message: String,
 }
 
-/// A payload that is no record any more is kept with this id.
-pub const NO_ID: fn() -> RecordId = || RecordId::from_bytes([0; 16]);
-
 /// Bytes no codec understood.
 pub fn bare(payload: Bytes) -> Record {
     Record {
-        id: NO_ID(),
+        id: RecordId::NONE,
         partition_key: None,
         source: String::new(),
         caller: String::new(),

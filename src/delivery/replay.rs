@@ -11,9 +11,9 @@ use bytes::Bytes;
 
 use crate::base::disk::SharedDisk;
 use crate::base::tasks::blocking;
-use crate::dead_letter::{self, Letter, Letters, Lying, NO_ID, TakenBack, shelves, take};
+use crate::dead_letter::{self, Letter, Letters, Lying, TakenBack, shelves, take};
 use crate::queue::{AppendError, Group, Mark, Writer};
-use crate::record::encode;
+use crate::record::{RecordId, encode};
 
 /// Most letters of one group.
 const GROUP_COUNT_MAX: usize = 500;
@@ -275,7 +275,7 @@ fn read_step(letters: &mut Letters, done: u64, only_for: Option<&str>) -> std::i
             break;
         };
         match read? {
-            Ok(letter) if letter.record.id != NO_ID() => {
+            Ok(letter) if letter.record.id != RecordId::NONE => {
                 if at >= done {
                     let payload = payload(letter, only_for);
                     bytes += payload.len();

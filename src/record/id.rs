@@ -12,6 +12,9 @@ use crate::base::random;
 pub struct RecordId(Ulid);
 
 impl RecordId {
+    /// Stands where there is no id: bytes that are no record any more.
+    pub const NONE: Self = Self(Ulid(0));
+
     /// A fresh id for a record accepted at `unix_ms`.
     pub fn new(unix_ms: u64) -> Self {
         // Half of the random space is kept free, so that `plus` cannot run into the time.

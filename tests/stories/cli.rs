@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::agent::{Agent, Ended, configure, weir, weir_fed};
+use crate::support::agent::{Agent, configure, weir, weir_fed};
 use crate::support::books::{Books, Row};
 use crate::support::peers::object_lines;
 use crate::support::scratch::Scratch;
@@ -20,23 +20,17 @@ const CONFIG: &str = r#"
     object_age = "100 ms"
     "#;
 
-#[track_caller]
-fn succeeds(ended: Ended) -> String {
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    ended.stdout
-}
-
 #[test]
 fn help_names_every_command() {
     let scratch = Scratch::new("cli-help");
 
-    let help = succeeds(weir(&scratch, &["--help"]));
+    let help = weir(&scratch, &["--help"]).succeeded();
 
     for command in ["run", "demo", "check", "status", "dead", "queue", "keys", "send"] {
         let stands = |line: &str| line.trim_start().starts_with(command);
         assert!(help.lines().any(stands), "`{command}` is missing in\n{help}");
     }
-    assert!(succeeds(weir(&scratch, &["--version"])).contains(env!("CARGO_PKG_VERSION")));
+    assert!(weir(&scratch, &["--version"]).succeeded().contains(env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -57,9 +51,9 @@ fn keys_are_added_listed_and_revoked_and_the_secret_is_shown_once() {
     let path = scratch.join("keys.toml");
     let file = path.display().to_string();
 
-    let secret = succeeds(weir(&scratch, &["keys", "add", "device-1", "--file", &file]));
-    let again = succeeds(weir(&scratch, &["keys", "add", "device-2", "--file", &file]));
-    let listed = succeeds(weir(&scratch, &["keys", "ls", "--file", &file]));
+    let secret = weir(&scratch, &["keys", "add", "device-1", "--file", &file]).succeeded();
+    let again = weir(&scratch, &["keys", "add", "device-2", "--file", &file]).succeeded();
+    let listed = weir(&scratch, &["keys", "ls", "--file", &file]).succeeded();
 
     assert_eq!(secret.lines().count(), 1, "a script can take standard output as it is: {secret}");
     assert!(secret.trim().len() >= 32, "{secret}");
@@ -68,8 +62,8 @@ fn keys_are_added_listed_and_revoked_and_the_secret_is_shown_once() {
     let kept = std::fs::read_to_string(&path).unwrap();
     assert!(!kept.contains(secret.trim()) && !listed.contains(secret.trim()), "{kept}\n{listed}");
 
-    succeeds(weir(&scratch, &["keys", "revoke", "device-1", "--file", &file]));
-    let listed = succeeds(weir(&scratch, &["keys", "ls", "--file", &file]));
+    weir(&scratch, &["keys", "revoke", "device-1", "--file", &file]).succeeded();
+    let listed = weir(&scratch, &["keys", "ls", "--file", &file]).succeeded();
 
     assert!(!listed.contains("device-1") && listed.contains("device-2"), "{listed}");
     let nobody = weir(&scratch, &["keys", "revoke", "device-1", "--file", &file]);
@@ -80,7 +74,7 @@ fn keys_are_added_listed_and_revoked_and_the_secret_is_shown_once() {
 fn a_revoked_key_stops_working_while_the_agent_runs() {
     let scratch = Scratch::new("cli-revoked");
     let file = scratch.join("keys.toml").display().to_string();
-    let secret = succeeds(weir(&scratch, &["keys", "add", "device-1", "--file", &file]));
+    let secret = weir(&scratch, &["keys", "add", "device-1", "--file", &file]).succeeded();
     let config = CONFIG.replace(
         "[stream.orders]",
         &format!(
@@ -91,7 +85,7 @@ fn a_revoked_key_stops_working_while_the_agent_runs() {
     let client = agent.client("local").with_key(secret.trim());
     assert_eq!(client.post("orders", b"x").unwrap().status, 202);
 
-    succeeds(weir(&scratch, &["keys", "revoke", "device-1", "--file", &file]));
+    weir(&scratch, &["keys", "revoke", "device-1", "--file", &file]).succeeded();
 
     wait_for("the key to be refused", || {
         let status = client.post("orders", b"x").unwrap().status;
@@ -105,7 +99,7 @@ fn check_tells_what_would_run_and_starts_nothing() {
     let scratch = Scratch::new("cli-check");
     let file = configure(&scratch, CONFIG).display().to_string();
 
-    let told = succeeds(weir(&scratch, &["check", "--config", &file]));
+    let told = weir(&scratch, &["check", "--config", &file]).succeeded();
 
     for word in ["local", "orders", "archive"] {
         assert!(told.contains(word), "`{word}` is missing in\n{told}");
@@ -114,7 +108,7 @@ fn check_tells_what_would_run_and_starts_nothing() {
     let missing = weir(&scratch, &["check", "--config", "nowhere.toml"]);
     assert_eq!(missing.code, Some(78), "{missing:?}");
     assert!(missing.stderr.contains("nowhere.toml"), "{missing:?}");
-    let sound = succeeds(weir(&scratch, &["check", "--json", "--config", &file]));
+    let sound = weir(&scratch, &["check", "--json", "--config", &file]).succeeded();
     assert_eq!(sound.parse::<Value>().unwrap()["errors"], json!([]));
     scratch.write("odd.toml", "stat_dir = \"x\"\n");
     let odd = weir(&scratch, &["check", "--json", "--config", "odd.toml"]);
@@ -130,10 +124,10 @@ fn what_is_sent_is_in_the_books_and_arrives() {
 
     let lines = "first\nsecond\nthird without an end";
     let sent = weir_fed(&scratch, &["send", "--stream", "orders", "--config", &file], lines);
-    succeeds(sent);
+    sent.succeeded();
     let books = Books::settled(&agent);
-    let status = succeeds(weir(&scratch, &["status", "--config", &file, "--json"]));
-    let shown = succeeds(weir(&scratch, &["status", "--config", &file]));
+    let status = weir(&scratch, &["status", "--config", &file, "--json"]).succeeded();
+    let shown = weir(&scratch, &["status", "--config", &file]).succeeded();
 
     let three = Row { accepted: 3, delivered: 3, ..Row::default() };
     assert_eq!(books.row("orders", "archive"), three);

@@ -41,14 +41,8 @@ const TAKING: &str = r#"
     "#;
 
 #[track_caller]
-fn succeeds(ended: Ended) -> String {
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    ended.stdout
-}
-
-#[track_caller]
 fn json(ended: Ended) -> Value {
-    serde_json::from_str(&succeeds(ended)).unwrap()
+    serde_json::from_str(&ended.succeeded()).unwrap()
 }
 
 fn orders(count: usize) -> Vec<String> {
@@ -73,11 +67,11 @@ fn a_running_agent_can_be_looked_at() {
     let listed = weir(&scratch, &["queue", "ls", at[0], at[1]]);
     let values = json(weir(&scratch, &["queue", "ls", at[0], at[1], "--json"]));
     let stat = json(weir(&scratch, &["queue", "stat", "orders", at[0], at[1], "--json"]));
-    let shown = succeeds(weir(&scratch, &["queue", "stat", "orders", at[0], at[1]]));
-    let sound = succeeds(weir(&scratch, &["queue", "verify", at[0], at[1]]));
+    let shown = weir(&scratch, &["queue", "stat", "orders", at[0], at[1]]).succeeded();
+    let sound = weir(&scratch, &["queue", "verify", at[0], at[1]]).succeeded();
     let dump = ["queue", "dump", "orders", at[0], at[1], "--from", "3", "--limit", "2"];
-    let dumped = succeeds(weir(&scratch, &dump));
-    let lines = succeeds(weir(&scratch, &[&dump[..], &["--json"]].concat()));
+    let dumped = weir(&scratch, &dump).succeeded();
+    let lines = weir(&scratch, &[&dump[..], &["--json"]].concat()).succeeded();
 
     assert!(listed.stderr.contains("an agent seems to be running"), "{listed:?}");
     assert!(listed.stdout.contains("orders") && listed.stdout.contains("cloud"), "{listed:?}");
@@ -111,7 +105,7 @@ fn what_is_written_just_then_is_never_called_damage() {
             .collect();
         stopping.store(true, Ordering::Relaxed);
         busy.join().unwrap();
-        looks.into_iter().for_each(|ended| drop(succeeds(ended)));
+        looks.into_iter().for_each(|ended| drop(ended.succeeded()));
     });
     Books::settled(&agent);
     assert_eq!(agent.terminate().code(), Some(0));
@@ -130,8 +124,8 @@ fn what_waits_in_a_rescued_copy_goes_into_another_agent() {
     let export = ["queue", "export", "--folder", "rescued", "--waiting-for", "cloud"];
     let exported = weir(&scratch, &export);
     let told = exported.stderr.clone();
-    let lines = succeeds(exported);
-    succeeds(weir_fed(&scratch, &["send", "--stream", "orders", "--to", &to], &lines));
+    let lines = exported.succeeded();
+    weir_fed(&scratch, &["send", "--stream", "orders", "--to", &to], &lines).succeeded();
     let again = json(weir(&scratch, &[&export[..], &["--to", "lines", "--json"]].concat()));
     let refused = weir(&scratch, &[&export[..], &["--to", "lines"]].concat());
 
@@ -166,10 +160,10 @@ fn an_envelope_keeps_any_bytes_and_the_partition_key() {
     let export = ["queue", "export", "orders", "--state-dir", "state"];
 
     let bare = weir(&scratch, &export);
-    let whole = succeeds(weir(&scratch, &[&export[..], &["--envelope"]].concat()));
+    let whole = weir(&scratch, &[&export[..], &["--envelope"]].concat()).succeeded();
     let send = ["send", "--envelope", "--stream", "orders", "--state-dir", "state"];
-    succeeds(weir_fed(&scratch, &send, &whole));
-    let twice = succeeds(weir(&scratch, &[&export[..], &["--envelope"]].concat()));
+    weir_fed(&scratch, &send, &whole).succeeded();
+    let twice = weir(&scratch, &[&export[..], &["--envelope"]].concat()).succeeded();
 
     assert_eq!(bare.code, Some(65), "{bare:?}");
     assert!(bare.stderr.contains("position 3") && bare.stderr.contains("--envelope"), "{bare:?}");
@@ -267,7 +261,7 @@ fn folders_that_hold_no_queue_are_named() {
         assert!(ended.stderr.contains(words), "{arguments:?}: {ended:?}");
     }
     scratch.write("state/queue/wrong", "a file beside the queues is none of ours");
-    let empty = succeeds(weir(&scratch, &["queue", "verify", "--state-dir", "state"]));
+    let empty = weir(&scratch, &["queue", "verify", "--state-dir", "state"]).succeeded();
     assert!(empty.starts_with("orders: sound; 0 frames"), "{empty}");
 }
 

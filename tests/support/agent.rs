@@ -32,6 +32,15 @@ pub struct Ended {
     pub stderr: String,
 }
 
+impl Ended {
+    /// What it wrote to standard output, if all went well.
+    #[track_caller]
+    pub fn succeeded(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+}
+
 impl Agent {
     /// Starts it and waits until it is ready. `config` lacks only what is the same in every test:
     /// the state directory and the admin listener. Started again on the same scratch folder, it
