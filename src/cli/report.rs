@@ -144,3 +144,28 @@ pub(super) fn say(text: impl Display) {
 pub(super) fn tell(text: impl Display) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: StartError, exit: Exit) {
+        assert_eq!(Report::from(error).exit, exit);
+    }
+
+    #[test]
+    fn what_lacks_rights_is_told_from_what_the_disk_or_the_port_does() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let read_only = || io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let state = |source| StateDirError::Unusable { path: "/s".into(), source };
+
+        check(state(denied()).into(), Exit::NoPermission);
+        check(state(read_only()).into(), Exit::NoPermission);
+        check(state(io::ErrorKind::NotADirectory.into()).into(), Exit::Disk);
+        check(StartError::Disk(denied()), Exit::NoPermission);
+        check(StartError::Disk(io::ErrorKind::StorageFull.into()), Exit::Disk);
+        check(StartError::Listen(denied()), Exit::NoPermission);
+        check(StartError::Listen(io::ErrorKind::AddrInUse.into()), Exit::Unavailable);
+    }
+}
