@@ -1,11 +1,14 @@
 //! Data Firehose: PutRecordBatch.
 
+mod pack;
+
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_firehose::Client;
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::{PutRecordBatchResponseEntry, Record};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use self::pack::{Fill, pack};
 use super::aws::Keeper;
 use super::{Entry, Fate, FirehoseSettings, Limits, Outcome, Sink, aws};
 
@@ -22,6 +25,17 @@ const REQUEST_BYTES_MAX: usize = (4 << 20) - 128;
 /// What JSON adds to the base64 of one record: `{"Data":""},`.
 const WRAPPING_BYTES: usize = 12;
 
+/// Most lines of one call when they are packed. Filled one after the other, records of at least
+/// [`FirehoseSettings::PACK_BYTES_MIN`] number at most 2 × 3 MiB / 16 KiB + 1 = 385 for their bytes,
+/// and one in 500 lines more where the lines of a record are counted: never more than 500.
+const PACKED_LINES_MAX: usize = 50_000;
+
+/// Most lines in one record that Firehose takes apart again; more break it silently.
+const DEAGGREGATED_LINES_MAX: usize = 500;
+
+/// What wraps 500 records, and what base64 adds at the end of each.
+const PACKED_WRAPPING_BYTES: usize = ENTRIES_MAX * (WRAPPING_BYTES + 4);
+
 /// One delivery stream.
 #[derive(Debug)]
 pub struct Firehose {
@@ -29,6 +43,8 @@ pub struct Firehose {
     keeper: Keeper,
     name: String,
     newline: bool,
+    /// How records are filled; `None` sends each line as a record of its own.
+    fill: Option<Fill>,
 }
 
 impl Firehose {
@@ -51,6 +67,7 @@ impl Firehose {
             keeper,
             name: settings.delivery_stream.clone(),
             newline: settings.newline,
+            fill: fill(settings),
         })
     }
 }
@@ -61,17 +78,17 @@ impl Sink for Firehose {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            entries: ENTRIES_MAX,
-            request_bytes: REQUEST_BYTES_MAX,
-            entry_bytes: encoded(RECORD_BYTES_MAX),
-        }
+        let (entries, request_bytes) = match self.fill {
+            Some(_) => (PACKED_LINES_MAX, REQUEST_BYTES_MAX - PACKED_WRAPPING_BYTES),
+            None => (ENTRIES_MAX, REQUEST_BYTES_MAX),
+        };
+        Limits { entries, request_bytes, entry_bytes: self.weight(RECORD_BYTES_MAX) }
     }
 
     fn weigh(&self, entry: &Entry) -> usize {
         // Base64 rounds up to three bytes, so a record just over the limit would weigh the same.
         let over = usize::from(entry.data.len() > RECORD_BYTES_MAX);
-        encoded(entry.data.len()) + over
+        self.weight(entry.data.len()) + over
     }
 
     fn entry(&self, key: String, payload: Bytes) -> Entry {
@@ -80,10 +97,11 @@ impl Sink for Firehose {
     }
 
     async fn put(&self, entries: Vec<Entry>) -> Outcome {
-        let sent = entries.len();
-        let records = entries
+        let mut packed = pack(entries, self.fill.unwrap_or(ALONE));
+        let records = packed
+            .take_records()
             .into_iter()
-            .map(|entry| Record::builder().data(Blob::new(Vec::from(entry.data))).build())
+            .map(|data| Record::builder().data(Blob::new(Vec::from(data))).build())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| aws::unbuilt(&error))?;
         let answer = self
@@ -95,10 +113,32 @@ impl Sink for Firehose {
             .await
             .map_err(aws::fault_of)
             .inspect_err(|fault| self.keeper.heed(fault))?;
-        aws::outcome(sent, answer.request_responses.into_iter().map(fate).collect())
+        let fates = answer.request_responses.into_iter().map(fate).collect();
+        packed.unpack(fates).map_err(|answered| aws::miscounted(packed.count(), answered))
     }
 
     async fn close(&self) {}
+}
+
+impl Firehose {
+    /// What so many bytes add to the body of a call. Packed, they share a record with others, whose
+    /// wrapping is counted once for the whole call.
+    fn weight(&self, bytes: usize) -> usize {
+        match self.fill {
+            Some(_) => (bytes * 4).div_ceil(3),
+            None => encoded(bytes),
+        }
+    }
+}
+
+/// Each line its own record.
+const ALONE: Fill = Fill { bytes: 0, lines: 1 };
+
+/// Without newlines nobody could tell the lines of a record apart.
+fn fill(settings: &FirehoseSettings) -> Option<Fill> {
+    let lines = if settings.deaggregation { DEAGGREGATED_LINES_MAX } else { PACKED_LINES_MAX };
+    let bytes = usize::try_from(settings.pack_bytes).unwrap_or(usize::MAX).min(RECORD_BYTES_MAX);
+    (settings.pack && settings.newline).then_some(Fill { bytes, lines })
 }
 
 /// Only a record id says that the delivery stream has the record.

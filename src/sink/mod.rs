@@ -154,8 +154,21 @@ pub struct FirehoseSettings {
     pub delivery_stream: String,
     /// Whether each record ends with a newline; Firehose joins records without any.
     pub newline: bool,
+    /// Whether many records travel in one Firehose record, as lines; never without newlines.
+    pub pack: bool,
+    /// Most bytes of a Firehose record that is filled so; at least [`Self::PACK_BYTES_MIN`].
+    pub pack_bytes: u64,
+    /// Whether the delivery stream takes records apart again, which it does up to 500 lines.
+    pub deaggregation: bool,
     /// How to reach it.
     pub aws: AwsSettings,
+}
+
+impl FirehoseSettings {
+    /// Smaller packs could need more Firehose records than one request has room for.
+    pub const PACK_BYTES_MIN: u64 = 16 << 10;
+    /// Largest Firehose record, before base64.
+    pub const PACK_BYTES_MAX: u64 = 1_024_000;
 }
 
 /// A local folder of Firehose-shaped objects: `YYYY/MM/DD/HH/<name>-1-….ndjson`.

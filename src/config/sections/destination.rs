@@ -26,7 +26,7 @@ pub(in crate::config) const FIREHOSE: Table = Table {
     what: "a Firehose destination",
     variant: Some("firehose"),
     effect: "A Firehose delivery stream.",
-    groups: &[&[TYPE, DELIVERY_STREAM, NEWLINE], aws::KEYS, FEED],
+    groups: &[&[TYPE, DELIVERY_STREAM, NEWLINE, PACK, PACK_BYTES, DEAGGREGATION], aws::KEYS, FEED],
 };
 
 pub(in crate::config) const DIRECTORY: Table = Table {
@@ -56,6 +56,17 @@ const DELIVERY_STREAM: Key = Key::text("delivery_stream", Default::Required("\"a
     .says("Name of the delivery stream.");
 const NEWLINE: Key = Key::new("newline", Kind::Flag, Default::Flag(true))
     .says("Whether each record ends with a newline; Firehose itself puts nothing between records.");
+const PACK: Key = Key::new("pack", Kind::Choice(&["auto", "off"]), Default::Text("auto")).says(
+    "`auto` puts many records, as lines, into one Firehose record, which is billed by 5 KB; `off` \
+     sends each as its own. Without `newline` nothing is packed.",
+);
+const PACK_BYTES: Key = Key::size("pack_bytes", FirehoseSettings::PACK_BYTES_MAX)
+    .within(FirehoseSettings::PACK_BYTES_MIN, FirehoseSettings::PACK_BYTES_MAX)
+    .says("Most bytes of a Firehose record that is filled so; a longer record travels alone.");
+const DEAGGREGATION: Key = Key::new("deaggregation", Kind::Flag, Default::Flag(false)).says(
+    "Whether the delivery stream takes records apart again (dynamic partitioning): then at most \
+     500 of them travel in one Firehose record.",
+);
 const MAX_IN_FLIGHT: Key =
     Key::count("max_in_flight", 4).within(1, 64).says("Most requests under way at once.");
 pub(in crate::config) const IN_FLIGHT_BYTES: Key =
@@ -72,8 +83,6 @@ const RETRY_FIRST: Key = Key::time("retry_first", 100)
 const RETRY_MAX: Key =
     Key::time("retry_max", 30 * SECOND).within(100, HOUR).says("Longest wait between two tries.");
 
-/// Largest record of Firehose, before base64 (PutRecordBatch, API reference).
-const FIREHOSE_RECORD_MAX: u64 = 1_024_000;
 /// A partition key has up to 256 characters of up to 4 bytes, and counts as part of the record.
 const KINESIS_KEY_MAX: u64 = 1_024;
 
@@ -94,7 +103,7 @@ impl Upstream {
                 Some((most.saturating_sub(KINESIS_KEY_MAX).max(1), most))
             }
             Destination::Firehose(settings) => {
-                let most = FIREHOSE_RECORD_MAX - u64::from(settings.newline);
+                let most = FirehoseSettings::PACK_BYTES_MAX - u64::from(settings.newline);
                 Some((most, most))
             }
             Destination::Directory(_) => None,
@@ -149,6 +158,9 @@ fn firehose(section: &mut Section<'_>, reading: &mut Reading<'_>) -> FirehoseSet
     FirehoseSettings {
         delivery_stream: name.value,
         newline: section.flag(reading, &NEWLINE),
+        pack: section.choice(reading, &PACK).value == "auto",
+        pack_bytes: section.number(reading, &PACK_BYTES).value,
+        deaggregation: section.flag(reading, &DEAGGREGATION),
         aws: aws::read(section, reading),
     }
 }

@@ -104,6 +104,7 @@ fn upstreams_are_read_with_their_own_settings_and_the_common_ones() {
          [destination.k]\ntype = \"kinesis\"\nstream_name = \"x\"\nmax_record = \"10 MiB\"\n\
          region = \"${REGION}\"\nconnect_timeout = \"1 s\"\nlinger = \"0 ms\"\n\
          [destination.f]\ntype = \"firehose\"\ndelivery_stream = \"y\"\nnewline = false\n\
+         pack = \"off\"\npack_bytes = \"64 KiB\"\ndeaggregation = true\n\
          endpoint_url = \"http://[::1]:4566/x\"\nprofile = \"edge\"\nmax_in_flight = 64\n",
     );
 
@@ -127,6 +128,9 @@ fn upstreams_are_read_with_their_own_settings_and_the_common_ones() {
     let firehose = FirehoseSettings {
         delivery_stream: "y".into(),
         newline: false,
+        pack: false,
+        pack_bytes: 64 << 10,
+        deaggregation: true,
         aws: AwsSettings {
             endpoint_url: Some("http://[::1]:4566/x".into()),
             profile: Some("edge".into()),

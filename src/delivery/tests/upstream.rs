@@ -43,7 +43,14 @@ async fn kinesis(url: &str) -> Arc<Kinesis> {
 }
 
 fn firehose_settings(url: &str) -> FirehoseSettings {
-    FirehoseSettings { delivery_stream: "access-to-s3".into(), newline: true, aws: aws(url) }
+    FirehoseSettings {
+        delivery_stream: "access-to-s3".into(),
+        newline: true,
+        pack: false,
+        pack_bytes: FirehoseSettings::PACK_BYTES_MAX,
+        deaggregation: false,
+        aws: aws(url),
+    }
 }
 
 async fn firehose(url: &str) -> Arc<Firehose> {
@@ -190,6 +197,26 @@ async fn one_poisonous_record_among_500_dies_alone_at_kinesis() {
 async fn one_poisonous_record_among_500_dies_alone_at_firehose() {
     let fake = FakeUpstream::start().await;
     poison_is_isolated(&fake, firehose(&fake.url()).await).await;
+}
+
+#[tokio::test]
+async fn one_poisonous_line_among_2_000_packed_ones_dies_alone() {
+    let fake = FakeUpstream::start().await;
+    let poison = b"record 1234\n";
+    fake.poisoned_by(move |sent| sent.data.windows(poison.len()).any(|words| words == poison));
+    let settings = FirehoseSettings { pack: true, ..firehose_settings(&fake.url()) };
+
+    let bench = deliver(Arc::new(Firehose::connect(&settings).await.unwrap()), 2_000).await;
+
+    let dead: Vec<_> = bench.dead().into_iter().map(|letter| letter.record.payload).collect();
+    assert_eq!(dead, ["record 1234"]);
+    let taken: Vec<u8> = fake.taken().into_iter().flat_map(|taken| taken.data).collect();
+    let mut lines: Vec<&str> = str::from_utf8(&taken).unwrap().lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines.len(), 1_999);
+    lines.dedup();
+    assert_eq!(lines.len(), 1_999);
+    bench.end().await;
 }
 
 #[tokio::test]

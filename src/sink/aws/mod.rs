@@ -109,8 +109,12 @@ pub(super) fn outcome(sent: usize, fates: Vec<Fate>) -> Outcome {
     if fates.len() == sent {
         return Ok(fates);
     }
-    let answered = fates.len();
-    Err(ambiguous("wrong-result-count", format!("{answered} results came for {sent} entries")))
+    Err(miscounted(sent, fates.len()))
+}
+
+/// Not one result per entry: nobody knows which is whose.
+pub(super) fn miscounted(sent: usize, answered: usize) -> Fault {
+    ambiguous("wrong-result-count", format!("{answered} results came for {sent} entries"))
 }
 
 /// A request that the SDK refuses to build from what it was given.
