@@ -298,8 +298,12 @@ fn collect(root: &Path, below: &str, found: &mut Vec<(String, String)>) {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+        // Git's own is a folder, or in a linked checkout a file that names one.
+        if name == ".git" {
+            continue;
+        }
         if entry.file_type().unwrap().is_dir() {
-            if name != "target" && name != ".git" {
+            if name != "target" {
                 collect(root, &path, found);
             }
         } else if let Ok(text) = fs::read_to_string(entry.path()) {
