@@ -55,7 +55,9 @@ impl Desk {
     fn ready(&self) -> Answer {
         let reasons = (self.views.unready)();
         if reasons.is_empty() {
-            return page(StatusCode::OK, TEXT_TYPE, "ready\n".into());
+            let held = (self.views.held)();
+            let held: String = held.iter().map(|words| format!("held: {words}\n")).collect();
+            return page(StatusCode::OK, TEXT_TYPE, format!("ready\n{held}"));
         }
         let words = json!({ "ready": false, "reasons": reasons });
         page(StatusCode::SERVICE_UNAVAILABLE, JSON_TYPE, words.to_string())

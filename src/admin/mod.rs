@@ -39,6 +39,8 @@ pub struct Views {
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Reasons why the agent is not ready; empty when it is.
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// What is held upstream, in words; the agent is ready all the same, as records wait on disk.
+    pub held: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// `POST /dead/replay`: puts dead letters back.
     pub replay: Arc<dyn Fn(serde_json::Value) -> Answer + Send + Sync>,
 }

@@ -26,6 +26,7 @@ async fn open() -> Open {
     let views = Views {
         status: Arc::new(|| json!({ "streams": [] })),
         unready: Arc::new(move || reasons.lock().unwrap().clone()),
+        held: Arc::new(|| vec!["access to cloud (auth): mend it".into()]),
         replay: Arc::new(move |order| {
             seen.lock().unwrap().push(order.clone());
             Box::pin(async move {
@@ -73,7 +74,7 @@ async fn the_pages_answer_what_they_are_handed_until_it_stops() {
     let open = open().await;
 
     open.check(Method::GET, "/livez", 200, "live\n").await;
-    open.check(Method::GET, "/readyz", 200, "ready\n").await;
+    open.check(Method::GET, "/readyz", 200, "ready\nheld: access to cloud (auth): mend it\n").await;
     open.check(Method::HEAD, "/readyz", 200, "").await;
     let status = open.check(Method::GET, "/status", 200, "{\"streams\":[]}").await;
     assert_eq!(status.header("content-type"), Some("application/json"));

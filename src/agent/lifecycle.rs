@@ -213,10 +213,12 @@ async fn drained(picture: &Picture) {
 
 fn views(picture: &Arc<Picture>, config: &Config, ground: &Ground) -> Views {
     let (drawn, judged, queues) = (picture.clone(), picture.clone(), picture.clone());
+    let watched = picture.clone();
     let (disk, letters) = (ground.disk.clone(), config.dead_letters.clone());
     Views {
         status: Arc::new(move || drawn.draw()),
         unready: Arc::new(move || judged.unready()),
+        held: Arc::new(move || watched.held()),
         replay: Arc::new(move |filter| {
             Box::pin(replay::answer(queues.clone(), disk.clone(), letters.clone(), filter))
         }),

@@ -40,6 +40,16 @@ impl Picture {
         reasons
     }
 
+    /// Which destinations take nothing now, and why.
+    pub(super) fn held(&self) -> Vec<String> {
+        let held = |((stream, destination), watch): (&(String, String), &Watch)| {
+            let Hold { class, meaning, code, message, .. } = watch.hold()?;
+            let route = format!("{stream} to {destination}");
+            Some(format!("{route} ({class}): {destination} {meaning}; it says: {code}: {message}"))
+        };
+        self.workers.iter().filter_map(held).collect()
+    }
+
     /// Everything.
     pub(super) fn draw(&self) -> Value {
         let now = self.clock.unix_ms();
@@ -101,9 +111,11 @@ fn draw_ledger(ledger: &Ledger, hold: Option<&Hold>) -> Value {
         "oldest_unix_ms": ledger.oldest_unix_ms,
         "hold": hold.map(|hold| json!({
             "class": hold.class,
+            "meaning": hold.meaning,
             "code": hold.code,
             "message": hold.message,
             "since_unix_ms": hold.since_unix_ms,
+            "next_try_unix_ms": hold.next_try_unix_ms,
         })),
     })
 }

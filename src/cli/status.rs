@@ -92,9 +92,16 @@ fn held(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Op
     let hold = ledger.get("hold").filter(|hold| !hold.is_null())?;
     let word = |key| hold.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
     let since = age(now_unix_ms.saturating_sub(number(hold, "since_unix_ms")) / 1000);
+    let next = hold.get("next_try_unix_ms").and_then(Value::as_u64);
+    let next = next.map_or_else(
+        || "being tried now".to_owned(),
+        |at| format!("next try in {}", age(at.saturating_sub(now_unix_ms).div_ceil(1000))),
+    );
     Some(format!(
-        "{stream} to {destination} is held for {since} ({}): {}: {}",
+        "{stream} to {destination} is held for {since}, {next} ({})\n  {destination} {}\n  it says: \
+         {}: {}",
         word("class"),
+        word("meaning"),
         word("code"),
         word("message")
     ))
@@ -137,7 +144,8 @@ mod tests {
                 "destinations": {"kinesis": {
                     "accepted": 18_204, "delivered": 18_000, "dead": 1, "dropped": 0, "damaged": 0,
                     "waiting": 203, "waiting_bytes": 4_096, "oldest_unix_ms": 60_000,
-                    "hold": {"class": "auth", "code": "ExpiredToken", "message": "it expired", "since_unix_ms": 90_000}}}}},
+                    "hold": {"class": "auth", "code": "ExpiredToken", "message": "it expired",
+                        "meaning": "does not know weir", "since_unix_ms": 90_000, "next_try_unix_ms": 130_000}}}}},
             "tails": {"nginx": [
                 {"path": "/var/log/nginx/access.log", "bytes": 2_000, "queued": 1_500},
                 {"path": "/var/log/nginx/\u{1b}[2J\n.log", "bytes": 7, "queued": 7}]},
@@ -153,7 +161,9 @@ mod tests {
              STREAM  DESTINATION  ACCEPTED  DELIVERED  DEAD  DROPPED  DAMAGED  WAITING  OLDEST\n\
              access  kinesis        18 204     18 000     1        0        0      203  40 s\n\
              \n\
-             access to kinesis is held for 10 s (auth): ExpiredToken: it expired\n\
+             access to kinesis is held for 10 s, next try in 30 s (auth)\n\
+             \x20 kinesis does not know weir\n\
+             \x20 it says: ExpiredToken: it expired\n\
              \n\
              TAIL   FILE                        SIZE  QUEUED\n\
              nginx  /var/log/nginx/access.log  2 000   1 500\n\

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::Settings;
 use super::class::Class;
+use super::metrics::WorkerMetrics;
 use super::retry::Trouble;
 use super::watch::Hold;
 use crate::base::units::Span;
@@ -21,12 +22,14 @@ pub(super) struct Bulletin {
     stream: String,
     destination: String,
     told: Option<Class>,
+    /// The class that holds the destination, and up to when that was counted.
+    counted: Option<(Class, Instant)>,
 }
 
 impl Bulletin {
     pub(super) fn new(settings: &Settings) -> Self {
         let (stream, destination) = (settings.stream.clone(), settings.destination.clone());
-        Self { stream, destination, told: None }
+        Self { stream, destination, told: None, counted: None }
     }
 
     /// The trouble was met, for the first time or again.
@@ -45,6 +48,17 @@ impl Bulletin {
             waiting,
             "the destination takes nothing; its records wait, and it is tried now and then"
         );
+    }
+
+    /// Counts the time in trouble, by class.
+    pub(super) fn count(&mut self, class: Option<Class>, now: Instant, metrics: &WorkerMetrics) {
+        if let Some((class, since)) = self.counted {
+            metrics.held(class, now.duration_since(since));
+        }
+        if self.counted.map(|(class, _)| class) != class {
+            metrics.holding(class);
+        }
+        self.counted = class.map(|class| (class, now));
     }
 
     /// The trouble is over.
@@ -68,12 +82,15 @@ impl Bulletin {
 impl Trouble {
     /// As status and readiness show it.
     pub(super) fn hold(&self, now: Instant, now_unix_ms: u64) -> Hold {
-        let lasted = now.duration_since(self.since).as_millis();
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let next_try = self.next_try().map(|at| ms(at.saturating_duration_since(now)));
         Hold {
             class: self.class.as_str().to_owned(),
+            meaning: self.class.in_words(),
             code: self.fault.code.clone(),
             message: self.fault.message.clone(),
-            since_unix_ms: now_unix_ms.saturating_sub(u64::try_from(lasted).unwrap_or(u64::MAX)),
+            since_unix_ms: now_unix_ms.saturating_sub(ms(now.duration_since(self.since))),
+            next_try_unix_ms: next_try.map(|wait| now_unix_ms.saturating_add(wait)),
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Class {
 use Class::{Auth, Clock, Config, Poison, Throttled, Transient};
 
 impl Class {
+    pub(super) const ALL: [Self; 6] = [Throttled, Transient, Auth, Clock, Config, Poison];
+
     /// As metrics, logs and letters name it.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -33,6 +35,18 @@ impl Class {
             Clock => "clock",
             Config => "config",
             Poison => "poison",
+        }
+    }
+
+    /// What it means for the operator, in a few words that stand behind the destination's name.
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Throttled => "takes no more at this rate; weir slows down by itself",
+            Transient => "cannot be reached or is in trouble; weir tries again by itself",
+            Auth => "does not know or does not allow weir; mend the credentials or the policy",
+            Clock => "finds the clock of this host wrong; set the clock",
+            Config => "is not as the configuration says; mend the one or the other",
+            Poison => "takes everything but single records",
         }
     }
 
@@ -91,6 +105,8 @@ const BY_CODE: &[(&str, Class)] = &[
     ("InvalidKMSResource",                  Config),
     // The delivery stream takes CloudWatch Logs only.
     ("InvalidSource",                       Config),
+    // A Firehose stream that is fed by a data stream or by Kafka says so.
+    ("InvalidStreamType",                   Config),
     ("UnknownOperation",                    Config),
     ("InvalidAction",                       Config),
     // Success of a probe; weir's requests are none, so somebody in between made them so.
@@ -118,14 +134,20 @@ pub(super) fn classify(fault: &Fault) -> Class {
         At::Settings => Config,
         // What an answered request says of one entry is never about the destination as a whole.
         At::Entry => by_code(fault).unwrap_or(Transient),
-        At::Answer(status) => by_code(fault).unwrap_or_else(|| by_status(status)),
+        At::Answer(status) => match by_code(fault) {
+            // A service that fails is no judge of records.
+            Some(Poison) if status >= 500 => Transient,
+            known => known.unwrap_or_else(|| by_status(status)),
+        },
     }
 }
 
 fn by_code(fault: &Fault) -> Option<Class> {
     let short = fault.code.strip_suffix("Exception");
     let row = |code: &str| BY_CODE.iter().find(|(known, _)| *known == code);
-    let class = row(&fault.code).or_else(|| short.and_then(row))?.1;
+    let known = row(&fault.code).or_else(|| short.and_then(row)).map(|(_, class)| *class);
+    // Whatever else a stream's key may come to is a matter of the key.
+    let class = known.or_else(|| fault.code.starts_with("KMS").then_some(Config))?;
     let about_time = || CLOCK_WORDS.iter().any(|words| fault.message.contains(words));
     if class == Auth && about_time() { Some(Clock) } else { Some(class) }
 }
@@ -142,6 +164,12 @@ fn by_status(status: u16) -> Class {
         // Also what is no answer of the service at all, like a portal's redirect.
         _ => Transient,
     }
+}
+
+/// Every code that has a row.
+#[cfg(test)]
+pub(super) fn known_codes() -> impl Iterator<Item = &'static str> {
+    BY_CODE.iter().map(|(code, _)| *code)
 }
 
 #[cfg(test)]
@@ -258,6 +286,9 @@ mod tests {
         ] {
             check(At::Answer(status), expected, &["NobodyKnowsThis", "http-999", ""]);
         }
+        check(At::Answer(400), Config, &["KMSSomethingNew", "KMSTooManyKeysException"]);
+        // A service that fails is no judge of records.
+        check(At::Answer(500), Transient, &["ValidationException", "SerializationException"]);
     }
 
     #[test]

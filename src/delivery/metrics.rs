@@ -1,5 +1,6 @@
 //! Numbers of delivery.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -46,7 +47,8 @@ struct DeliveryMetrics {
     faults: Family<RouteAndClass, Counter>,
     in_flight: Family<Route, Gauge>,
     owed_bytes: Family<Route, Gauge>,
-    holding: Family<Route, Gauge>,
+    holding: Family<RouteAndClass, Gauge>,
+    held: Family<RouteAndClass, Counter<f64, AtomicU64>>,
     durations: Family<Route, Histogram, Durations>,
 }
 
@@ -61,6 +63,7 @@ impl DeliveryMetrics {
             in_flight: Family::default(),
             owed_bytes: Family::default(),
             holding: Family::default(),
+            held: Family::default(),
             durations: Family::new_with_constructor(Durations),
         };
         let registry = registry.sub_registry_with_prefix("delivery");
@@ -78,8 +81,14 @@ impl DeliveryMetrics {
         );
         registry.register(
             "holding",
-            "1 while the destination takes nothing, else 0",
+            "1 while the destination takes nothing for a fault of this class, else 0",
             all.holding.clone(),
+        );
+        registry.register_with_unit(
+            "held",
+            "Time in which the destination took nothing, by class",
+            Unit::Seconds,
+            all.held.clone(),
         );
         registry.register_with_unit(
             "request",
@@ -99,7 +108,6 @@ pub(super) struct WorkerMetrics {
     pub(super) retried: Counter,
     pub(super) in_flight: Gauge,
     pub(super) owed_bytes: Gauge,
-    pub(super) holding: Gauge,
     durations: Histogram,
     by_class: DeliveryMetrics,
     route: Route,
@@ -113,17 +121,18 @@ impl WorkerMetrics {
     ) -> Self {
         let all = metrics.shared(DeliveryMetrics::register);
         let route = Route { stream: stream.to_owned(), destination: destination.to_owned() };
-        Self {
+        let own = Self {
             records: all.records.get_or_create_owned(&route),
             requests: all.requests.get_or_create_owned(&route),
             retried: all.retried.get_or_create_owned(&route),
             in_flight: all.in_flight.get_or_create_owned(&route),
             owed_bytes: all.owed_bytes.get_or_create_owned(&route),
-            holding: all.holding.get_or_create_owned(&route),
             durations: all.durations.get_or_create_owned(&route),
             by_class: all,
             route,
-        }
+        };
+        own.holding(None);
+        own
     }
 
     pub(super) fn faults(&self, class: Class, entries: u64) {
@@ -132,6 +141,19 @@ impl WorkerMetrics {
 
     pub(super) fn dead(&self, class: &str, letters: u64) {
         self.by_class.dead.get_or_create(&self.with(class)).inc_by(letters);
+    }
+
+    /// The destination has been held so long since this was said last.
+    pub(super) fn held(&self, class: Class, duration: Duration) {
+        self.by_class.held.get_or_create(&self.with(class.as_str())).inc_by(duration.as_secs_f64());
+    }
+
+    /// The class of the present trouble, `None` when the destination is well.
+    pub(super) fn holding(&self, now: Option<Class>) {
+        for class in Class::ALL {
+            let holding = self.by_class.holding.get_or_create(&self.with(class.as_str()));
+            holding.set(i64::from(Some(class) == now));
+        }
     }
 
     pub(super) fn took(&self, duration: Duration) {

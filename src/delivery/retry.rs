@@ -78,6 +78,13 @@ pub(super) struct Trouble {
     is_probing: bool,
 }
 
+impl Trouble {
+    /// When the next request is sent to look; `None` while one is under way.
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        (!self.is_probing).then_some(self.until)
+    }
+}
+
 impl Pause {
     pub(super) fn new(retry_first: Duration, retry_max: Duration) -> Self {
         Self {
@@ -136,8 +143,18 @@ impl Pause {
     }
 
     fn wait(&mut self, class: Class, fault: &Fault) -> Duration {
-        let own =
-            if class.is_hold() { self.slow_probe.wait_at(0) } else { self.backoff.next_wait() };
+        // Credentials are fetched anew and the clock is set by the answer that refused them, so the
+        // first wait is short; if that was in vain, somebody must do something.
+        let may_be_mended = class == Class::Clock || class.is_hold() && fault.is_of_old_token();
+        let is_slow = class.is_hold() && !(may_be_mended && self.trouble.is_none());
+        let own = if is_slow { self.slow_probe.wait_at(0) } else { self.backoff.next_wait() };
         own.max(fault.retry_after.unwrap_or_default().min(ASKED_WAIT_MAX))
+    }
+}
+
+impl Fault {
+    /// Temporary credentials ran out: the next ones may be there already.
+    fn is_of_old_token(&self) -> bool {
+        self.code.starts_with("ExpiredToken")
     }
 }

@@ -29,6 +29,9 @@ use crate::sink::{Outcome, Sink};
 /// Most payloads taken from the queue in one step.
 const READ_COUNT_MAX: usize = 2_000;
 
+/// Longest time between two counts of the time spent in a hold.
+const HOLD_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// A worker at work.
 pub(super) struct Runner<S, F> {
     settings: Settings,
@@ -175,7 +178,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         }
 
         let gate = match self.pause.gate(now) {
-            Gate::Closed(until) => Some(until),
+            // A hold is looked at now and then, so that the time spent in it is told while it lasts.
+            Gate::Closed(until) => Some(until.min(now + HOLD_TOLD_EVERY)),
             Gate::Open | Gate::Probe if self.has_room() => self.batcher.due(),
             // A job that ends will wake the loop.
             _ => None,
@@ -213,6 +217,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     fn send(&mut self, mut parcels: Vec<Parcel>, was_probe: bool) {
         if was_probe {
             self.pause.probe_sent();
+            self.show_trouble(Instant::now());
         }
         let again = parcels.iter().filter(|parcel| parcel.tries > 0).count() as u64;
         self.metrics.retried.inc_by(again);
@@ -285,9 +290,9 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.acknowledge(&positions, Settled::Delivered);
     }
 
+    /// Shows the present trouble, if any, to everybody who looks.
     fn show_trouble(&mut self, now: Instant) {
         let trouble = self.pause.trouble();
-        self.metrics.holding.set(i64::from(trouble.is_some()));
         if let Some(trouble) = trouble {
             self.bulletin.met(trouble, self.feed.waiting());
         }
@@ -347,7 +352,9 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         None
     }
 
-    fn tell_counts(&self) {
+    fn tell_counts(&mut self) {
+        let class = self.pause.trouble().map(|trouble| trouble.class);
+        self.bulletin.count(class, Instant::now(), &self.metrics);
         self.watch.set_counts(self.requests, self.owed.count);
         self.metrics.in_flight.set(i64::try_from(self.requests).unwrap_or(i64::MAX));
         self.metrics.owed_bytes.set(i64::try_from(self.owed.bytes).unwrap_or(i64::MAX));

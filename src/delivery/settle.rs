@@ -15,12 +15,13 @@ pub(super) struct Settlement {
     pub(super) again: Vec<Parcel>,
     /// How long the upstream asked these to wait.
     pub(super) again_after: Option<Duration>,
-    /// These go again as they stand: halves of a request that holds a poisonous record, or a whole
-    /// request that met a fault of the destination.
+    /// These go again as they stand: halves of a request that holds a poisonous record, an entry
+    /// that was called poisonous among others, or a whole request that met a fault of the
+    /// destination.
     pub(super) alone: Vec<Vec<Parcel>>,
     /// These are given up.
     pub(super) dead: Vec<(Parcel, Fault)>,
-    /// The request was refused as a whole for what it carries.
+    /// The request, or an entry of it, was refused for what it carries.
     pub(super) refused: Option<Fault>,
     /// The destination as a whole takes nothing now.
     pub(super) trouble: Option<(Class, Fault)>,
@@ -41,6 +42,7 @@ pub(super) fn settle(sent: Vec<Parcel>, outcome: Outcome) -> Settlement {
 fn settle_entries(sent: Vec<Parcel>, fates: Vec<Fate>) -> Settlement {
     let mut settlement = Settlement::default();
     let mut worst: Option<(Class, Fault)> = None;
+    let is_single = sent.len() == 1;
     for (parcel, fate) in sent.into_iter().zip(fates) {
         let Fate::Failed(fault) = fate else {
             settlement.done.push(parcel);
@@ -49,7 +51,7 @@ fn settle_entries(sent: Vec<Parcel>, fates: Vec<Fate>) -> Settlement {
         let class = classify(&fault);
         settlement.count(class, 1);
         if class == Class::Poison {
-            settlement.dead.push((parcel, fault));
+            settlement.refuse(parcel, fault, is_single);
             continue;
         }
         settlement.again.push(parcel);
@@ -60,7 +62,7 @@ fn settle_entries(sent: Vec<Parcel>, fates: Vec<Fate>) -> Settlement {
     }
     // Where nothing passes any more, it is the destination that is in trouble; a lone entry may
     // just have a busy shard.
-    let nothing_passed = settlement.done.is_empty() && settlement.dead.is_empty();
+    let nothing_passed = settlement.done.is_empty() && settlement.refused.is_none();
     let is_general = |class: Class| class.is_hold() || settlement.again.len() > 1;
     if nothing_passed && worst.as_ref().is_some_and(|(class, _)| is_general(*class)) {
         settlement.trouble = worst;
@@ -91,6 +93,17 @@ fn settle_whole(mut sent: Vec<Parcel>, fault: Fault) -> Settlement {
 }
 
 impl Settlement {
+    /// An entry was named as the culprit. Among others that is only a suspicion: it dies when it is
+    /// refused in a request of its own.
+    fn refuse(&mut self, parcel: Parcel, fault: Fault, is_single: bool) {
+        if is_single {
+            self.dead.push((parcel, fault.clone()));
+        } else {
+            self.alone.push(vec![parcel]);
+        }
+        self.refused = Some(fault);
+    }
+
     fn count(&mut self, class: Class, entries: u64) {
         match self.faults.iter_mut().find(|(known, _)| *known == class) {
             Some((_, count)) => *count += entries,

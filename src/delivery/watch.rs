@@ -19,12 +19,16 @@ struct State {
 pub struct Hold {
     /// `throttled`, `transient`, `auth`, `clock`, `config`.
     pub class: String,
+    /// What the class means, and who acts: words that stand behind the destination's name.
+    pub meaning: &'static str,
     /// The upstream's code.
     pub code: String,
     /// The upstream's words.
     pub message: String,
     /// Since when, in milliseconds since 1970.
     pub since_unix_ms: u64,
+    /// When it is tried next, in milliseconds since 1970; `None` while a try is under way.
+    pub next_try_unix_ms: Option<u64>,
 }
 
 impl Watch {

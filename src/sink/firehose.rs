@@ -143,13 +143,8 @@ fn fill(settings: &FirehoseSettings) -> Option<Fill> {
 
 /// Only a record id says that the delivery stream has the record.
 fn fate(result: PutRecordBatchResponseEntry) -> Fate {
-    match result.record_id {
-        Some(_) => Fate::Taken,
-        None => Fate::Failed(aws::entry_fault(
-            result.error_code.as_deref(),
-            result.error_message.as_deref(),
-        )),
-    }
+    let (code, message) = (result.error_code.as_deref(), result.error_message.as_deref());
+    aws::fate(result.record_id.as_deref(), code, message)
 }
 
 /// The bytes one record takes in the body of a call.

@@ -104,11 +104,6 @@ impl Sink for Kinesis {
 
 /// Only a sequence number says that the stream has the record.
 fn fate(result: PutRecordsResultEntry) -> Fate {
-    match result.sequence_number {
-        Some(_) => Fate::Taken,
-        None => Fate::Failed(aws::entry_fault(
-            result.error_code.as_deref(),
-            result.error_message.as_deref(),
-        )),
-    }
+    let (code, message) = (result.error_code.as_deref(), result.error_message.as_deref());
+    aws::fate(result.sequence_number.as_deref(), code, message)
 }

@@ -117,6 +117,10 @@ pub(crate) enum Answer {
     After(Duration, Box<Answer>),
     /// All records are taken, but this many results are answered.
     TakeAndMiscount(usize),
+    /// All records are taken, and each result has both a receipt and a fault.
+    TakeAndContradict,
+    /// Nothing is taken, and each result has neither.
+    SayNothing,
 }
 
 impl Answer {
@@ -309,6 +313,20 @@ async fn carry_out(
         Answer::TakeAndStall => {
             drop(take(request, &[], state));
             never().await
+        }
+        Answer::TakeAndContradict => {
+            drop(take(request, &[], state));
+            let mut results: Vec<_> = (0..request.records.len())
+                .map(|place| success(request.service, request.number, place))
+                .collect();
+            for result in results.iter_mut().filter_map(Value::as_object_mut) {
+                result.insert("ErrorCode".into(), "InternalFailure".into());
+            }
+            Ok(results_reply(request.service, results, 0))
+        }
+        Answer::SayNothing => {
+            let results = vec![json!({ "ErrorCode": "", "RecordId": "" }); request.records.len()];
+            Ok(results_reply(request.service, results, 0))
         }
         Answer::TakeAndMiscount(count) => {
             drop(take(request, &[], state));

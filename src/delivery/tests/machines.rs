@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::a_record;
 use crate::delivery::batcher::Batcher;
-use crate::delivery::class::Class;
+use crate::delivery::class::{Class, classify};
 use crate::delivery::parcel::Parcel;
 use crate::delivery::retry::{Gate, Pause, Waiting};
 use crate::delivery::settle::settle;
@@ -195,6 +195,71 @@ fn a_fifth_single_record_refused_with_the_same_words_while_nothing_passes_is_spa
 }
 
 #[test]
+fn entries_called_poisonous_are_sent_alone_first_and_many_with_the_same_words_are_spared() {
+    let poison = |code| Fate::Failed(fault(At::Entry, code));
+    let fates = vec![
+        poison("ValidationException"),
+        Fate::Taken,
+        poison("ValidationException"),
+        Fate::Taken,
+    ];
+    let settlement = settle(parcels(4), Ok(fates));
+    assert_eq!(numbers(&settlement.done), [1, 3]);
+    let alone: Vec<_> = settlement.alone.iter().map(|batch| numbers(batch)).collect();
+    assert_eq!(
+        (alone, settlement.dead.len(), settlement.trouble),
+        (vec![vec![0], vec![2]], 0, None)
+    );
+
+    let mut suspicion = Suspicion::default();
+    let mut died = 0;
+    let mut held = 0;
+    for number in 0..20 {
+        let fates = vec![poison("ValidationException")];
+        let mut settlement = settle(vec![parcel(number, 1)], Ok(fates));
+        suspicion.weigh(&mut settlement);
+        died += settlement.dead.len();
+        held += settlement.alone.len();
+        let trouble = settlement.trouble.map(|(class, _)| class);
+        assert_eq!(trouble, (number >= 4).then_some(Class::Config));
+    }
+    assert_eq!((died, held), (4, 16));
+}
+
+/// Every code of both services, by where it is met: what it means is held by the tests of `class`,
+/// and here what follows from it for three records.
+#[test]
+fn for_every_code_a_whole_request_goes_again_is_halved_or_dies_alone_as_its_class_says() {
+    for code in crate::delivery::class::known_codes() {
+        for code in [code.to_owned(), format!("{code}Exception")] {
+            let of_request = fault(At::Answer(400), &code);
+            let of_entry = fault(At::Entry, &code);
+            let is_poison = classify(&of_request) == Class::Poison;
+
+            let whole = settle(parcels(3), Err(of_request.clone()));
+            assert_eq!(whole.alone.len(), if is_poison { 2 } else { 1 }, "{code}");
+            assert_eq!(whole.trouble.is_none(), is_poison, "{code}");
+            let single = settle(parcels(1), Err(of_request.clone()));
+            assert_eq!(single.dead.len(), usize::from(is_poison), "{code}");
+
+            for place in 0..3 {
+                let mut fates = vec![Fate::Taken; 3];
+                fates[place] = Fate::Failed(of_entry.clone());
+                let among_others = settle(parcels(3), Ok(fates));
+                let again: Vec<_> = among_others
+                    .again
+                    .into_iter()
+                    .chain(among_others.alone.into_iter().flatten())
+                    .collect();
+                assert_eq!(numbers(&again), [place as u64], "{code}");
+                assert_eq!((among_others.done.len(), among_others.dead.len()), (2, 0), "{code}");
+                assert_eq!(among_others.trouble, None, "{code}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_request_that_met_a_fault_of_the_destination_goes_again_as_it_stands() {
     for (at, code, class) in [
         (At::Answer(400), "ProvisionedThroughputExceededException", Class::Throttled),
@@ -270,10 +335,19 @@ fn in_trouble_one_request_looks_and_each_that_fails_doubles_the_wait() {
 #[test]
 fn a_hold_is_looked_at_slowly_from_the_start_and_the_upstreams_wish_is_kept_within_reason() {
     let now = Instant::now();
-    for class in [Class::Auth, Class::Clock, Class::Config] {
+    for (class, code, is_quick_once) in [
+        (Class::Auth, "AccessDeniedException", false),
+        (Class::Auth, "ExpiredTokenException", true),
+        (Class::Clock, "RequestTimeTooSkewed", true),
+        (Class::Config, "ResourceNotFoundException", false),
+    ] {
         let mut pause = pause();
-        pause.met(now, class, fault(At::Answer(400), "code"), false);
-        assert!(closed_for(&pause, now) >= Duration::from_secs(30));
+        pause.met(now, class, fault(At::Answer(400), code), false);
+        let first = closed_for(&pause, now);
+        assert_eq!(first <= Duration::from_secs(1), is_quick_once, "{code}: {first:?}");
+        pause.probe_sent();
+        pause.met(now + first, class, fault(At::Answer(400), code), true);
+        assert!(closed_for(&pause, now + first) >= Duration::from_secs(30), "{code}");
     }
     for (asked, kept) in [(7, 7), (100_000, 300)] {
         let mut pause = pause();

@@ -81,7 +81,23 @@ async fn deliver<S: Sink>(sink: Arc<S>, count: usize) -> Bench {
     bench
 }
 
-const CODES: [(u16, &str, &str); 12] = [
+/// Every code of both services that does not blame a record, and one that nobody knows.
+const CODES: [(u16, &str, &str); 27] = [
+    (400, "LimitExceededException", "throttled"),
+    (400, "ThrottlingException", "throttled"),
+    (400, "RequestLimitExceeded", "throttled"),
+    (503, "SlowDown", "throttled"),
+    (400, "BandwidthLimitExceeded", "throttled"),
+    (503, "ServiceUnavailable", "transient"),
+    (408, "RequestTimeout", "transient"),
+    (400, "NotAuthorized", "auth"),
+    (400, "OptInRequired", "auth"),
+    (400, "UnrecognizedClientException", "auth"),
+    (403, "MissingAuthenticationToken", "auth"),
+    (400, "KMSAccessDeniedException", "config"),
+    (400, "KMSInvalidStateException", "config"),
+    (400, "KMSNotFoundException", "config"),
+    (400, "InvalidKMSResourceException", "config"),
     (400, "ProvisionedThroughputExceededException", "throttled"),
     (400, "KMSThrottlingException", "throttled"),
     (503, "ServiceUnavailableException", "throttled"),
@@ -118,7 +134,7 @@ async fn whole_requests_go_again<S: Sink>(fake: &FakeUpstream, sink: Arc<S>) {
 
 async fn only_failed_entries_go_again<S: Sink>(fake: &FakeUpstream, sink: Arc<S>) {
     for (_, code, _) in CODES {
-        for failing in [vec![0], vec![14], vec![29], vec![0, 1, 14, 28, 29]] {
+        for failing in [vec![0], vec![14], vec![29], vec![0, 1, 14, 28, 29], (0..30).collect()] {
             let before = (fake.request_count(), fake.taken_count());
             let places = failing.clone();
             let mut is_first = true;
@@ -234,6 +250,10 @@ async fn a_request_that_is_too_large_as_a_whole_is_halved_until_it_passes() {
     bench.end().await;
 }
 
+fn raw(status: u16, content_type: &'static str, body: &str) -> Answer {
+    Answer::Raw { status, content_type, body: body.into(), retry_after_s: None }
+}
+
 #[tokio::test]
 async fn lost_and_late_answers_cost_duplicates_but_no_record() {
     let fake = FakeUpstream::start().await;
@@ -249,6 +269,17 @@ async fn lost_and_late_answers_cost_duplicates_but_no_record() {
             (Answer::Stall, 1),
             (Answer::TakeAndStall, 2),
             (Answer::TakeAndMiscount(29), 2),
+            (Answer::TakeAndMiscount(31), 2),
+            (Answer::TakeAndMiscount(0), 2),
+            (Answer::TakeAndContradict, 2),
+            (Answer::SayNothing, 1),
+            (raw(200, "text/html", "<html>Sign in to the hotel's network</html>"), 1),
+            (raw(200, "application/x-amz-json-1.1", ""), 1),
+            (raw(200, "application/x-amz-json-1.1", "{}"), 1),
+            (raw(302, "text/html", ""), 1),
+            (raw(400, "text/html", ""), 1),
+            (raw(403, "text/xml", "<Error><Code>SlowDown</Code><Message>x</Message></Error>"), 1),
+            (raw(502, "text/html", "<html>Bad Gateway</html>"), 1),
             (Answer::After(Duration::from_millis(40), Box::new(Answer::Take)), 1),
         ] {
             let before = fake.taken_count();
@@ -348,4 +379,30 @@ async fn ten_thousand_records_through_a_moody_upstream_all_arrive() {
     assert!(times.len() == 10_000 && times.values().all(|times| *times == 1));
     assert_eq!(bench.queue.settled(Settled::Delivered), 10_000);
     bench.end().await;
+}
+
+async fn entries_all_refused_are_held<S: Sink>(fake: &FakeUpstream, sink: Arc<S>) {
+    let before = fake.taken_count();
+    fake.script(|request| Answer::fail_entries(request, "ValidationException", |_, _| true));
+    let queue = TestQueue::default();
+    queue.push_records(30);
+    let bench = Bench::start(queue, sink);
+    while bench.watch.hold().is_none_or(|hold| hold.class != "config") {
+        sleep(Duration::from_millis(1)).await;
+    }
+    fake.script(|_| Answer::Take);
+    bench.queue.settled_all().await;
+
+    let times = times(fake.taken().split_off(before));
+    assert!(times.len() == 26 && times.values().all(|times| *times == 1), "{times:?}");
+    assert_eq!(bench.dead().len(), 4, "the first four could not be told from bad ones");
+    assert!(bench.dead().iter().all(|letter| letter.attempts >= 2));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn entries_refused_one_after_the_other_with_the_same_words_are_held_and_not_dead() {
+    let fake = FakeUpstream::start().await;
+    entries_all_refused_are_held(&fake, kinesis(&fake.url()).await).await;
+    entries_all_refused_are_held(&fake, firehose(&fake.url()).await).await;
 }

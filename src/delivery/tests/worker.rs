@@ -220,17 +220,26 @@ async fn while_a_destination_is_held_one_probe_at_a_time_is_sent_and_the_hold_is
         let hold = bench.watch.hold().unwrap();
         assert_eq!((hold.class.as_str(), &hold.code), (class, &held.code));
         assert_eq!(hold.since_unix_ms, super::NOW + 1_000, "when the first answer came");
-        assert_eq!(bench.number("weir_delivery_holding{"), 1.0);
+        let labels = format!("{{stream=\"access\",destination=\"archive\",class=\"{class}\"}}");
+        let holding = format!("weir_delivery_holding{labels}");
+        assert_eq!(bench.number(&holding), 1.0);
+        // What the answer itself may have mended is tried again at once, the first time.
+        let is_quick = class == "clock";
+        let is_waiting = hold.next_try_unix_ms.is_some_and(|at| at > super::NOW + 30_000);
+        assert!(is_waiting || is_quick, "{hold:?}");
         bench.queue.settled_all().await;
 
         let times = sink.times.lock().unwrap().clone();
         assert_eq!(times[3] - times[0], Duration::ZERO, "four were under way when it began");
-        for pair in times[3..=9].windows(2) {
+        for pair in times[3 + usize::from(is_quick)..=9].windows(2) {
             assert!(pair[1] - pair[0] >= Duration::from_secs(30), "{times:?}");
         }
         assert_eq!((sink.requests(), sink.taken_count()), (19, 100));
         assert!(bench.dead().is_empty());
-        assert_eq!((bench.watch.hold(), bench.number("weir_delivery_holding{")), (None, 0.0));
+        assert_eq!((bench.watch.hold(), bench.number(&holding)), (None, 0.0));
+        let held = bench.number(&format!("weir_delivery_held_seconds_total{labels}"));
+        let lasted = (times[9] - times[3]).as_secs_f64();
+        assert!((held - lasted).abs() < 2.0, "held for {held} of {lasted}");
         bench.end().await;
     }
 }

@@ -117,6 +117,17 @@ pub(super) fn miscounted(sent: usize, answered: usize) -> Fault {
     ambiguous("wrong-result-count", format!("{answered} results came for {sent} entries"))
 }
 
+/// The fate of one entry: the service has it only if it gave the receipt (a sequence number, a
+/// record id) and names no fault. Where both are there, one of them is wrong, and a record twice is
+/// better than none.
+pub(super) fn fate(receipt: Option<&str>, code: Option<&str>, message: Option<&str>) -> Fate {
+    let said = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+    if said(receipt) && !said(code) {
+        return Fate::Taken;
+    }
+    Fate::Failed(entry_fault(code.filter(|code| !code.is_empty()), message))
+}
+
 /// A request that the SDK refuses to build from what it was given.
 pub(super) fn unbuilt(error: &dyn std::error::Error) -> Fault {
     fault::settings(error.to_string())
