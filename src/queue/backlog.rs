@@ -137,6 +137,10 @@ impl Backlog {
         if lost.1 <= lost.0 {
             return Ok(None);
         }
+        if !self.store.log().holds(&span.segment) {
+            // It was settled for this destination meanwhile, and its file may be another's by now.
+            return Ok(Some(Found::Lost(lost.0, lost.1)));
+        }
         let damage = Damage { segment: span.segment.first, offset, bytes, lost, why };
         if self.store.quarantine.take(self.store.disk.as_ref(), walk.window.file(), &damage) {
             self.store.metrics.damaged_ranges.inc();

@@ -108,6 +108,7 @@ impl Committer {
     /// Nothing waits: gives back the memory that large frames took.
     pub(super) fn rest(&mut self) {
         self.builder.rest();
+        self.store.rest_later();
     }
 
     /// After a panic nothing is known about the file it wrote to.

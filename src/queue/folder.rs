@@ -1,5 +1,6 @@
 //! What lies in a queue's folder: segments with headers we can trust, and what is none of ours.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use tracing::{debug, warn};
@@ -8,19 +9,32 @@ use super::error::OpenError;
 use super::frame;
 use super::log::Segment;
 use super::segment::{self, Header, Read};
+use super::spares::SETTLED_MAX;
 use crate::base::disk::{Disk, Kind, Listed, Open, read_full_at};
 
-/// The segments in order, each as long as its file. Files that never became a segment are removed.
-pub(super) fn survey(disk: &dyn Disk, folder: &Path) -> Result<Vec<Segment>, OpenError> {
+/// What a queue's folder holds.
+pub(super) struct Survey {
+    /// In order, each as long as its file.
+    pub(super) segments: Vec<Segment>,
+    /// Names of files that can be written over.
+    pub(super) spares: Vec<String>,
+}
+
+/// Looks at the segments. Spare files of `segment_bytes` are kept if they are sure to have no other
+/// name; the others are removed.
+pub(super) fn survey(
+    disk: &dyn Disk,
+    folder: &Path,
+    segment_bytes: u64,
+) -> Result<Survey, OpenError> {
     let io = |source| OpenError::Io { folder: folder.to_owned(), source };
     disk.create_folders(folder).map_err(io)?;
     let mut segments = Vec::new();
+    let mut found = Vec::new();
     for listed in disk.list(folder).map_err(io)? {
         let path = folder.join(&listed.name);
         if segment::is_spare(&listed.name) && listed.kind == Kind::File {
-            if let Err(why) = disk.remove(&path) {
-                debug!(%why, file = listed.name, "a spare file could not be removed");
-            }
+            found.push(listed);
             continue;
         }
         if !listed.name.ends_with(".seg") {
@@ -37,7 +51,47 @@ pub(super) fn survey(disk: &dyn Disk, folder: &Path) -> Result<Vec<Segment>, Ope
         let header = read_header(disk, &path, first).map_err(io)?.map_err(foreign)?;
         segments.push(known(first, header, &listed));
     }
-    Ok(segments)
+    let first = segments.first().map_or(0, |segment| segment.first);
+    let mut spares = Vec::new();
+    for Listed { name, bytes, .. } in found {
+        let keeps = bytes == segment_bytes && spares.len() < SETTLED_MAX;
+        if keeps && has_lost_its_name(disk, folder, &name, first) {
+            spares.push(name);
+        } else if let Err(why) = disk.remove(&folder.join(&name)) {
+            debug!(%why, file = name, "a spare file could not be removed");
+        }
+    }
+    Ok(Survey { segments, spares })
+}
+
+/// Whether a spare is a settled segment whose old name, below `first`, is sure to be gone. A sync of
+/// the folder may have failed in vain before the process ended, and then the change of names would
+/// never reach the disk: it is made once more.
+fn has_lost_its_name(disk: &dyn Disk, folder: &Path, name: &str, first: u64) -> bool {
+    let spare = folder.join(name);
+    let mut bytes = [0; segment::USED_BYTES];
+    let read = disk.open(&spare, Open::Read).and_then(|file| {
+        read_full_at(file.as_ref(), &mut bytes, 0)?;
+        Ok(Header::read(&bytes))
+    });
+    let old = match read {
+        Ok(Read::Good(header)) if header.first < first => folder.join(segment::name(header.first)),
+        _ => return false,
+    };
+    if !matches!(disk.open(&old, Open::Read), Err(error) if error.kind() == ErrorKind::NotFound) {
+        return false;
+    }
+    let renamed = disk
+        .rename(&spare, &old)
+        .and_then(|()| disk.sync_folder(folder))
+        .and_then(|()| disk.rename(&old, &spare))
+        .and_then(|()| disk.sync_folder(folder));
+    if let Err(why) = &renamed
+        && disk.remove(&old).is_err()
+    {
+        debug!(%why, file = name, "a spare file has its old name again; it is settled and goes");
+    }
+    renamed.is_ok()
 }
 
 fn known(first: u64, header: Option<Header>, listed: &Listed) -> Segment {

@@ -71,8 +71,6 @@ pub(super) struct Log {
     segments: VecDeque<Segment>,
     /// The last durable position; 0 in a new queue.
     end: u64,
-    /// Bytes of the file that was prepared to become the next segment.
-    spare_bytes: u64,
     ring: VecDeque<Arc<Frame>>,
     ring_bytes: usize,
 }
@@ -86,12 +84,15 @@ impl Log {
         self.end
     }
 
-    pub(super) fn used_bytes(&self) -> u64 {
-        self.spare_bytes + self.segments.iter().map(|segment| segment.bytes).sum::<u64>()
+    /// What the segments take on disk.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    pub(super) fn set_spare(&mut self, bytes: u64) {
-        self.spare_bytes = bytes;
+    /// Whether a segment is still part of the log.
+    pub(super) fn holds(&self, segment: &Segment) -> bool {
+        let at = self.segments.binary_search_by_key(&segment.first, |one| one.first);
+        at.is_ok_and(|at| self.segments.get(at).is_some_and(|one| one.salt == segment.salt))
     }
 
     /// Adds a segment behind the others. One of the same name held no durable payload and was

@@ -31,6 +31,7 @@ mod log;
 mod marks;
 mod metrics;
 mod quarantine;
+mod spares;
 mod store;
 
 // Formats.

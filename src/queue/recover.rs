@@ -60,7 +60,9 @@ impl Opening<'_> {
         let folder = self.settings.folder.clone();
         let io = |source| OpenError::Io { folder: folder.clone(), source };
         let disk = Arc::clone(&self.disk);
-        let mut segments = folder::survey(disk.as_ref(), &folder)?;
+        let segment_bytes = self.limits.segment_bytes;
+        let found = folder::survey(disk.as_ref(), &folder, segment_bytes)?;
+        let (mut segments, spares) = (found.segments, found.spares);
         let cursors = folder.join(CURSORS);
         disk.create_folders(&cursors).map_err(io)?;
         let found = self.find_cursors(&cursors)?;
@@ -86,7 +88,8 @@ impl Opening<'_> {
         let books = self.books(&cursors, found, &log)?;
         let Self { disk, settings, limits, clock, metrics, .. } = self;
         let metrics = StreamMetrics::new(metrics, &settings.stream);
-        let store = Store::new(Parts { disk, settings, limits, clock, books, log, marks, metrics });
+        let parts = Parts { disk, settings, limits, clock, books, log, marks, metrics, spares };
+        let store = Store::new(parts);
         Ok((store, goes_on))
     }
 

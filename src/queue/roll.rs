@@ -13,6 +13,7 @@ use super::error::AppendError;
 use super::frame::{self, Builder, FOOTER, SNAPSHOT};
 use super::log::{Place, Segment};
 use super::segment;
+use super::spares::Spare;
 use super::store::Store;
 use crate::base::disk::{Disk, DiskFile, Open, is_full, read_full_at};
 use crate::base::random;
@@ -36,22 +37,13 @@ pub(super) enum Newest {
     Ended,
 }
 
-/// A file that can become the next segment.
-struct Spare {
-    file: Box<dyn DiskFile>,
-    name: String,
-    bytes: u64,
-}
-
 /// Makes segments.
 pub(super) struct Rolls {
     store: Arc<Store>,
-    spare: Option<Spare>,
     /// Its name may not be on disk.
     unsure: Option<Segment>,
     /// Left behind by a roll, with the position that follows; they get a footer when nobody waits.
     ended: Vec<(Active, u64)>,
-    spare_count: u64,
     /// When free space was looked up, and what it was.
     free: Option<(Instant, u64)>,
     spare_refused: Option<Instant>,
@@ -101,15 +93,7 @@ impl Active {
 
 impl Rolls {
     pub(super) fn new(store: Arc<Store>, unsure: Option<Segment>) -> Self {
-        Self {
-            store,
-            spare: None,
-            unsure,
-            ended: Vec::new(),
-            spare_count: 0,
-            free: None,
-            spare_refused: None,
-        }
+        Self { store, unsure, ended: Vec::new(), free: None, spare_refused: None }
     }
 
     /// Begins a new segment with the built frame. The outer refusal is about room and final; the
@@ -122,6 +106,7 @@ impl Rolls {
         if let Some(segment) = &self.unsure {
             let folder = &self.store.settings.folder;
             if let Err(error) = name_again(self.store.disk.as_ref(), folder, segment) {
+                self.store.spares.distrust();
                 return Ok(Err(error));
             }
             self.unsure = None;
@@ -182,78 +167,74 @@ impl Rolls {
         }
         let half_full = active.is_some_and(|active| active.offset > active.segment.bytes / 2);
         let refused = self.spare_refused.is_some_and(|at| at.elapsed() < LOOK_AGAIN_AFTER);
-        if !half_full || refused || self.spare.is_some() {
+        let spares = &self.store.spares;
+        if !half_full || refused || spares.has_ready() || spares.is_resting() {
             return;
         }
         let bytes = self.store.limits.segment_bytes;
-        let fits = self.store.log().used_bytes() + bytes <= self.store.limits.max_bytes;
-        let made = fits && self.check_free(bytes, LOOK_AGAIN_AFTER).is_ok() && self.prepare(bytes);
-        self.spare_refused = (!made).then(Instant::now);
-    }
-
-    fn prepare(&mut self, bytes: u64) -> bool {
-        let made = self.make(bytes).and_then(|spare| {
-            let (disk, folder) = (&self.store.disk, &self.store.settings.folder);
-            let synced = spare.file.sync().and_then(|()| disk.sync_folder(folder));
-            synced.inspect_err(|_| self.drop_file(&spare)).map(|()| spare)
+        let fits = self.store.used_bytes() + bytes <= self.store.limits.max_bytes;
+        let may_make = fits && self.has_free(bytes, LOOK_AGAIN_AFTER).is_ok();
+        let prepared = self.store.spares.prepare(may_make).unwrap_or_else(|why| {
+            debug!(%why, "the next segment could not be prepared; it is tried again");
+            false
         });
-        match made {
-            Ok(spare) => {
-                self.store.log().set_spare(spare.bytes);
-                self.spare = Some(spare);
-                true
-            }
-            Err(why) => {
-                debug!(%why, "the next segment could not be prepared; it is tried again");
-                false
-            }
-        }
+        self.spare_refused = (!prepared).then(Instant::now);
     }
 
-    /// A file of at least `needed` bytes: the prepared one, or a new one.
+    /// A file of at least `needed` bytes: a spare, or a new one.
     fn take_spare(&mut self, needed: u64) -> Result<io::Result<Spare>, AppendError> {
-        if self.spare.as_ref().is_some_and(|spare| spare.bytes >= needed) {
-            self.store.log().set_spare(0);
-            if let Some(spare) = self.spare.take() {
-                return Ok(Ok(spare));
-            }
+        if let Some(spare) = self.store.spares.take(needed).transpose() {
+            return Ok(spare);
         }
         let mut bytes = needed.max(self.store.limits.segment_bytes);
         self.make_room(bytes)?;
+        // To make room may have settled a segment.
+        if let Some(spare) = self.store.spares.take(needed).transpose() {
+            return Ok(spare);
+        }
         // A disk that has no room for a whole segment still has some for a shorter one.
         let least = needed.max(SEGMENT_BYTES_LEAST);
-        while bytes > least && self.check_free(bytes, Duration::ZERO).is_err() {
+        while bytes > least && self.has_free(bytes, Duration::ZERO).is_err() {
             bytes = (bytes / 2).next_multiple_of(BLOCK_BYTES).max(least);
         }
         self.check_free(bytes, Duration::ZERO)?;
-        Ok(self.make(bytes))
+        let made = self.store.spares.make(bytes);
+        if made.as_ref().is_err_and(is_full) {
+            // For the next try: a quota may count what is kept, and tells nobody of it.
+            self.store.spares.give_back();
+        }
+        Ok(made)
     }
 
     /// Sees to it that `bytes` more stay within the bound.
     fn make_room(&mut self, bytes: u64) -> Result<(), AppendError> {
         let max_bytes = self.store.limits.max_bytes;
-        let fits = |store: &Store| store.log().used_bytes() + bytes <= max_bytes;
-        if fits(&self.store) {
+        let fits = |store: &Store| store.used_bytes() + bytes <= max_bytes;
+        if fits(&self.store) || self.store.spares.give_back() && fits(&self.store) {
             return Ok(());
         }
-        if let Some(spare) = self.spare.take() {
-            self.drop_file(&spare);
-            self.store.log().set_spare(0);
-        }
-        if !fits(&self.store)
-            && let Err(why) = self.store.save()
-        {
+        if let Err(why) = self.store.save() {
             debug!(%why, "cursors could not be saved to make room");
         }
-        if fits(&self.store) {
+        if fits(&self.store) || self.store.spares.give_back() && fits(&self.store) {
             return Ok(());
         }
-        Err(AppendError::Full { used_bytes: self.store.log().used_bytes(), max_bytes })
+        Err(AppendError::Full { used_bytes: self.store.used_bytes(), max_bytes })
+    }
+
+    /// Refuses if `bytes` more would leave less free than the operator wants, even without spares.
+    fn check_free(&mut self, bytes: u64, age: Duration) -> Result<(), AppendError> {
+        let refusal = match self.has_free(bytes, age) {
+            Err(refusal) if self.store.spares.give_back() => refusal,
+            answer => return answer,
+        };
+        debug!(why = %refusal, "spare segments were given back");
+        self.has_free(bytes, Duration::ZERO)
     }
 
     /// Refuses if `bytes` more would leave less free than the operator wants. What was looked up
     /// within `age` is believed.
-    fn check_free(&mut self, bytes: u64, age: Duration) -> Result<(), AppendError> {
+    fn has_free(&mut self, bytes: u64, age: Duration) -> Result<(), AppendError> {
         let known = self.free.filter(|(at, _)| at.elapsed() < age).map(|(_, free)| free);
         let free_bytes = known.or_else(|| {
             // A file system that cannot tell is believed to have room; the write will show.
@@ -268,28 +249,6 @@ impl Rolls {
                 Err(AppendError::DiskFull { free_bytes })
             }
             _ => Ok(()),
-        }
-    }
-
-    fn make(&mut self, bytes: u64) -> io::Result<Spare> {
-        self.spare_count += 1;
-        let name = segment::spare_name(self.spare_count);
-        let path = self.store.settings.folder.join(&name);
-        let file = self.store.disk.open(&path, Open::CreateNew)?;
-        let spare = Spare { file, name, bytes };
-        match spare.file.reserve(bytes) {
-            Ok(()) => Ok(spare),
-            Err(error) => {
-                self.drop_file(&spare);
-                Err(error)
-            }
-        }
-    }
-
-    /// Removes a file that did not become a segment. What stays behind is removed at opening.
-    fn drop_file(&self, spare: &Spare) {
-        if let Err(why) = self.store.disk.remove(&self.store.settings.folder.join(&spare.name)) {
-            debug!(%why, file = spare.name, "a spare file could not be removed");
         }
     }
 
@@ -327,9 +286,9 @@ impl Rolls {
             .and_then(|()| spare.file.sync())
             .and_then(|()| disk.rename(&folder.join(&spare.name), &self.store.path_of(first)));
         if written.is_err() {
-            self.drop_file(spare);
+            self.store.spares.remove(&spare.name);
         }
-        written.and_then(|()| disk.sync_folder(folder))
+        written.and_then(|()| self.store.spares.sync_folder())
     }
 }
 

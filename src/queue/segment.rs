@@ -102,8 +102,11 @@ pub(super) fn spare_name(number: u64) -> String {
 
 /// Whether a name is one of [`spare_name`]'s.
 pub(super) fn is_spare(name: &str) -> bool {
-    let number = name.strip_prefix("spare-").and_then(|rest| rest.strip_suffix(".seg"));
-    number.is_some_and(|digits| {
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    spare_number(name).is_some()
+}
+
+/// The number in a name of [`spare_name`]'s.
+pub(super) fn spare_number(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("spare-").and_then(|rest| rest.strip_suffix(".seg"))?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }

@@ -18,6 +18,7 @@ use super::metrics::{Shown, StreamMetrics};
 use super::quarantine::Quarantine;
 use super::segment;
 use super::settings::{Limits, Settings};
+use super::spares::Spares;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::tasks;
@@ -30,6 +31,7 @@ pub(super) struct Store {
     pub(super) clock: Clock,
     pub(super) books: Vec<Books>,
     pub(super) quarantine: Quarantine,
+    pub(super) spares: Spares,
     pub(super) metrics: StreamMetrics,
     log: Mutex<Log>,
     marks: Mutex<MarkTable>,
@@ -37,6 +39,7 @@ pub(super) struct Store {
     removing: Mutex<()>,
     is_closed: AtomicBool,
     save_is_due: AtomicBool,
+    rest_is_due: AtomicBool,
 }
 
 /// Why groups are refused at present.
@@ -56,19 +59,25 @@ pub(super) struct Parts {
     pub(super) log: Log,
     pub(super) marks: MarkTable,
     pub(super) metrics: StreamMetrics,
+    /// Names of files that can be written over.
+    pub(super) spares: Vec<String>,
 }
 
+/// A queue that took nothing for so long needs no spare segments.
+pub(super) const REST_AFTER: Duration = Duration::from_mins(1);
 /// A failed save of cursors is tried again after this, on top of the usual wait.
 const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Store {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { disk, settings, limits, clock, books, log, marks, metrics } = parts;
+        let Parts { disk, settings, limits, clock, books, log, marks, metrics, spares } = parts;
         let quarantine = Quarantine::new(
             settings.folder.join(QUARANTINE),
             settings.stream.clone(),
             limits.quarantine_bytes,
         );
+        let folder = settings.folder.clone();
+        let spares = Spares::new(Arc::clone(&disk), folder, limits.segment_bytes, spares);
         Arc::new(Self {
             disk,
             settings,
@@ -76,6 +85,7 @@ impl Store {
             clock,
             books,
             quarantine,
+            spares,
             metrics,
             log: Mutex::new(log),
             marks: Mutex::new(marks),
@@ -83,6 +93,7 @@ impl Store {
             removing: Mutex::default(),
             is_closed: false.into(),
             save_is_due: false.into(),
+            rest_is_due: false.into(),
         })
     }
 
@@ -92,6 +103,11 @@ impl Store {
 
     pub(super) fn marks(&self) -> MutexGuard<'_, MarkTable> {
         lock(&self.marks)
+    }
+
+    /// What the queue takes on disk.
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.log().segment_bytes() + self.spares.bytes()
     }
 
     pub(super) fn path_of(&self, first: u64) -> PathBuf {
@@ -164,6 +180,32 @@ impl Store {
         }
     }
 
+    /// Gives the space of spare segments back once nothing was committed for a while: one look per
+    /// while, and none when there is nothing to give.
+    pub(super) fn rest_later(self: &Arc<Self>) {
+        if self.spares.bytes() == 0 || self.rest_is_due.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let store = Arc::downgrade(self);
+        let started = tasks::detached(async move {
+            loop {
+                let Some(before) = store.upgrade().map(|store| store.metrics.frames.get()) else {
+                    return;
+                };
+                sleep(REST_AFTER).await;
+                let Some(store) = store.upgrade() else { return };
+                if store.metrics.frames.get() == before {
+                    store.rest_is_due.store(false, Ordering::Release);
+                    tasks::blocking(move || store.spares.rest()).await;
+                    return;
+                }
+            }
+        });
+        if !started {
+            self.rest_is_due.store(false, Ordering::Release);
+        }
+    }
+
     /// Saves the cursors that changed, and removes the segments nobody needs any more.
     ///
     /// # Errors
@@ -188,15 +230,17 @@ impl Store {
         let _one_at_a_time = lock(&self.removing);
         loop {
             let Some(oldest) = self.log().removable(watermark) else { return };
-            match self.disk.remove(&self.path_of(oldest.first)) {
+            let retired = match self.spares.retire(&self.path_of(oldest.first), oldest.bytes) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     warn!(stream = %self.settings.stream, segment = %segment::name(oldest.first),
                         why = %error, "a settled segment cannot be removed; it is tried again");
                     return;
                 }
-                Ok(()) | Err(_) => {}
-            }
+                answer => answer.unwrap_or_default(),
+            };
             self.log().forget(&oldest);
+            // Only now: who finds damage in it asks the log whether it is still part of it.
+            retired.into_iter().for_each(|retired| self.spares.keep(retired));
             self.room_was_made();
         }
     }
@@ -261,7 +305,7 @@ impl Shown for Store {
         let log = self.log();
         Overview {
             committed: log.end(),
-            used_bytes: log.used_bytes(),
+            used_bytes: log.segment_bytes() + self.spares.bytes(),
             max_bytes: self.limits.max_bytes,
             ledgers,
         }

@@ -90,7 +90,8 @@ pub(super) enum Step {
     Damage { offset: u64, bytes: u64 },
     /// The segment was sealed here.
     Footer,
-    /// No good header from here to the end; `blank` if there are only zeroes.
+    /// No good header from here to the end; `blank` if a header of zeroes says so. What stands behind
+    /// it may be of an earlier life of the file.
     End { blank: bool },
 }
 
@@ -137,7 +138,8 @@ impl Walk {
 
     /// Finds the next good header from here on.
     fn resync(&mut self, until: u64) -> io::Result<Step> {
-        let (from, mut at, mut blank) = (self.offset, self.offset, true);
+        let (from, mut at) = (self.offset, self.offset);
+        let blank = ZEROES.starts_with(&self.window.at(from, frame::HEADER_BYTES)?);
         loop {
             let block = self.window.at(at, BLOCK_BYTES)?;
             if block.is_empty() {
@@ -147,7 +149,6 @@ impl Walk {
                 at += block.len() as u64;
                 continue;
             }
-            blank = false;
             for (offset, word) in (at..).step_by(STEP).zip(block.chunks(STEP)) {
                 if !word.starts_with(&frame::MAGIC) {
                     continue;

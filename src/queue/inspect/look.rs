@@ -8,7 +8,7 @@ use super::scan::Depth;
 use super::summary::SegmentSummary;
 use super::walkthrough::Walkthrough;
 use super::{LookError, summary};
-use crate::base::disk::{Kind, Listed, SharedDisk};
+use crate::base::disk::{Disk, Kind, Listed, Open, SharedDisk};
 use crate::queue::folder;
 use crate::queue::log::Segment;
 use crate::queue::segment;
@@ -84,9 +84,11 @@ impl Look {
             let why = "a segment is named by 20 digits, the number of its first payload";
             return Err(foreign(why.into()));
         };
-        let header = match folder::read_header(self.disk.as_ref(), &path, first) {
-            // The agent removed it since the listing.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        let read = folder::read_header(self.disk.as_ref(), &path, first);
+        let header = match read {
+            Ok(Ok(Some(header))) => Some(header),
+            // The agent removed it since the listing, and may have written over it.
+            _ if !is_there(self.disk.as_ref(), &path) => return Ok(None),
             answer => answer.map_err(LookError::io(&path))?.map_err(foreign)?,
         };
         Ok(Some(Segment {
@@ -96,6 +98,16 @@ impl Look {
             used: listed.bytes,
             unix_ms: header.map_or(0, |header| header.unix_ms),
         }))
+    }
+
+    /// Whether a segment that was seen still stands where it stood. A running agent takes the name
+    /// away before it writes over the file.
+    pub(super) fn still_has(disk: &dyn Disk, folder: &Path, segment: &Segment) -> bool {
+        let path = folder.join(segment::name(segment.first));
+        match folder::read_header(disk, &path, segment.first) {
+            Ok(Ok(header)) => header.map(|header| header.salt) == segment.salt,
+            _ => is_there(disk, &path),
+        }
     }
 
     /// The folder.
@@ -171,4 +183,9 @@ impl Look {
             }
         }
     }
+}
+
+fn is_there(disk: &dyn Disk, path: &Path) -> bool {
+    let opened = disk.open(path, Open::Read);
+    !matches!(opened, Err(error) if error.kind() == io::ErrorKind::NotFound)
 }

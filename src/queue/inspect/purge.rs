@@ -18,7 +18,7 @@ pub struct Purged {
     pub rows: Vec<PurgedRow>,
     /// Segments that went, because nobody needs them any more.
     pub segments: u64,
-    /// Bytes they took.
+    /// Bytes they and spare files took.
     pub bytes: u64,
 }
 
@@ -156,6 +156,13 @@ fn remove_settled(look: &Look, purged: &mut Purged) -> Result<(), LookError> {
         look.disk.remove(&path).map_err(LookError::io(&path))?;
         purged.segments += 1;
         purged.bytes += oldest.bytes;
+    }
+    for spare in look.disk.list(&look.folder).map_err(LookError::io(&look.folder))? {
+        if segment::is_spare(&spare.name) {
+            let path = look.folder.join(&spare.name);
+            look.disk.remove(&path).map_err(LookError::io(&path))?;
+            purged.bytes += spare.bytes;
+        }
     }
     Ok(())
 }

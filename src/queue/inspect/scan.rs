@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::Look;
 use crate::base::disk::{Open, SharedDisk};
 use crate::queue::frame::{self, Header, SNAPSHOT};
 use crate::queue::group::Mark;
@@ -144,12 +145,18 @@ impl Scan {
         self.held.as_ref().map_or(self.walk.offset, |held| held.offset)
     }
 
-    /// The next thing in the segment; `None` at its end.
+    /// The next thing in the segment; `None` at its end, and where the agent has taken it away.
     pub(super) fn next(&mut self) -> io::Result<Option<Seen>> {
         while self.ready.is_empty() && !self.is_done {
             self.step()?;
         }
-        Ok(self.ready.pop_front())
+        let seen = self.ready.pop_front();
+        if matches!(seen, Some(Seen::Damage(_) | Seen::Torn(_))) && !self.part.is_still_there() {
+            self.is_done = true;
+            self.ready.clear();
+            return Ok(None);
+        }
+        Ok(seen)
     }
 
     fn step(&mut self) -> io::Result<()> {
@@ -277,6 +284,10 @@ impl Part {
     /// Frames that reach to here belong to the next segment.
     fn until(&self) -> u64 {
         self.next.unwrap_or(u64::MAX / 2)
+    }
+
+    fn is_still_there(&self) -> bool {
+        Look::still_has(self.disk.as_ref(), &self.folder, &self.segment)
     }
 
     fn window(&self) -> io::Result<Window> {

@@ -20,7 +20,12 @@ use crate::telemetry::Metrics;
 
 const SOME: Budget = Budget { count: 500, bytes: 1 << 20 };
 
-fn queue_of(disk: SharedDisk, settings: Settings, limits: Limits, names: &[&str]) -> Queue {
+pub(super) fn queue_of(
+    disk: SharedDisk,
+    settings: Settings,
+    limits: Limits,
+    names: &[&str],
+) -> Queue {
     let destinations: Vec<String> = names.iter().map(|&name| name.into()).collect();
     let (metrics, clock) = (Metrics::default(), Clock::starting_at(5_000));
     let (destinations, metrics) = (&destinations[..], &metrics);

@@ -6,4 +6,5 @@ mod limits;
 mod live;
 mod model;
 mod recovery;
+mod recycling;
 pub(super) mod rig;
