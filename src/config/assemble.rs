@@ -20,7 +20,7 @@ pub(super) fn assemble(sections: Sections) -> Config {
     for settings in &mut tail {
         let record = records.get(&settings.stream).copied().unwrap_or(u64::MAX);
         let record = usize::try_from(record).unwrap_or(usize::MAX);
-        settings.max_line_bytes = settings.max_line_bytes.min(record);
+        settings.framing.record_bytes_max = settings.framing.record_bytes_max.min(record);
     }
     let admission = admission::Settings {
         streams: records

@@ -4,5 +4,6 @@
 //! Always: a success answer, and a moved file position, follow a `Receipt`.
 //! Never: touches the queue or a sink.
 
+pub mod framing;
 pub mod http;
 pub mod tail;

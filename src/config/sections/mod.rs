@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod aws;
 pub(super) mod destination;
 pub(super) mod directory;
+pub(super) mod framing;
 pub(super) mod http;
 pub(super) mod process;
 pub(super) mod stream;

@@ -8,17 +8,18 @@ use crate::source::tail::StartAt;
 
 use super::super::document::{At, Named, Section};
 use super::super::finding::{Fault, clip};
-use super::super::key::{Default, HOUR, KIB, Key, Kind, MIB, SECOND, Table};
+use super::super::key::{Default, HOUR, Key, Kind, SECOND, Table};
 use super::super::setting::Setting;
 use super::super::value::Reading;
+use super::framing::{self, ENVELOPE, FRAMING};
 
 pub(in crate::config) const TABLE: Table = Table {
     name: "tail",
     example: Some("nginx"),
     what: "a tail",
     variant: None,
-    effect: "Files to follow; each line becomes a record.",
-    groups: &[&[INCLUDE, EXCLUDE, STREAM, START_AT, MAX_LINE, RESCAN]],
+    effect: "Files to follow; each line becomes a record, or several that belong together.",
+    groups: &[&[INCLUDE, EXCLUDE, STREAM, START_AT, RESCAN], FRAMING, ENVELOPE],
 };
 
 const INCLUDE: Key = Key::texts("include", Default::Required("[\"/var/log/nginx/*.log\"]"))
@@ -32,11 +33,6 @@ const START_AT: Key =
     Key::new("start_at", Kind::Choice(&["end", "beginning"]), Default::Text("end")).says(
         "Where to begin with files that are there when weir follows this glob for the first time; \
          later ones are read from their beginning.",
-    );
-pub(in crate::config) const MAX_LINE: Key =
-    Key::size("max_line", 256 * KIB).within(64, 10 * MIB).says(
-        "Longest line; a longer one is cut into pieces of this size. At most, and by default not \
-         more than, the `max_record` of the stream.",
     );
 const RESCAN: Key = Key::time("rescan", 10 * SECOND)
     .within(100, HOUR)
@@ -64,19 +60,20 @@ pub(super) fn read(
         "beginning" => StartAt::Beginning,
         _ => StartAt::End,
     };
-    let max_line = section.number(reading, &MAX_LINE);
+    let framed = framing::read(&mut section, reading);
     let settings = source::tail::Settings {
         name: table.name.value.clone(),
         include: include.iter().map(|glob| glob.value.clone()).collect(),
         exclude: exclude.into_iter().map(|glob| glob.value).collect(),
         stream: stream.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
         start_at,
-        max_line_bytes: usize::try_from(max_line.value).unwrap_or(usize::MAX),
+        framing: framed.settings,
+        envelope: framing::envelope(&mut section, reading),
         rescan_every: section.time(reading, &RESCAN),
         dead_letters: dead_letters.clone(),
     };
     section.finish(&mut reading.faults);
-    Tailed { settings, stream, max_line, include }
+    Tailed { settings, stream, max_line: framed.max_line, include }
 }
 
 /// Globs that can be used, with their places; relative ones begin at the folder of the file, but

@@ -8,6 +8,7 @@ use crate::admission::{AuthSettings, PlanSettings, StreamSettings};
 use crate::base::units::{ByteRate, ByteSize, CountRate};
 use crate::config::{Config, Destination, Stream, demo};
 use crate::sink::{AwsSettings, Compression, DirectorySettings, FirehoseSettings, KinesisSettings};
+use crate::source::framing;
 use crate::source::http::Listen;
 use crate::source::tail::StartAt;
 use crate::telemetry::{Format, Level};
@@ -181,12 +182,13 @@ fn tails_are_read_and_their_lines_fit_into_the_stream() {
         exclude: vec!["/etc/weir/x/y".into(), "*.gz".into()],
         stream: "b".into(),
         start_at: StartAt::Beginning,
-        max_line_bytes: 64 << 10,
+        framing: framing::Settings { record_bytes_max: 64 << 10, ..Default::default() },
+        envelope: None,
         rescan_every: Duration::from_mins(1),
         dead_letters: config.dead_letters.clone(),
     };
     assert_eq!(config.tail[0], right, "in the order of the file");
-    assert_eq!(config.tail[1].max_line_bytes, 256 << 10);
+    assert_eq!(config.tail[1].framing.record_bytes_max, 256 << 10);
 }
 
 #[test]

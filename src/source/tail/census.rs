@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -86,10 +87,10 @@ impl Files {
     }
 
     fn begin_at_end(&mut self, id: ForeignId, path: &Path) {
-        let framing = self.framing;
+        let framing = Arc::clone(&self.framing);
         let opened = self.open(id);
         let Some(file) = self.all.get_mut(&id) else { return };
-        if opened.and_then(|()| file.skip_to_end(framing)).is_err() {
+        if opened.and_then(|()| file.skip_to_end(&framing)).is_err() {
             // It cannot be read now. What is in it was there before, so it is not read later either.
             file.progress.position = foreign::look(path).map(|look| look.bytes).unwrap_or_default();
             file.progress.recent = None;

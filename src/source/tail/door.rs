@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::admission::{Admission, Knock, Receipt, Refusal, Rejection};
+use crate::admission::{Admission, Admitted, Knock, Receipt, Refusal, Rejection};
 use crate::base::disk::SharedDisk;
 use crate::base::tasks::blocking;
 use crate::dead_letter::{self, Letter, Shelf};
@@ -18,13 +18,18 @@ pub(super) trait Door: Send + Sync + 'static {
     /// The marks whose names begin with `prefix`.
     fn marks(&self, prefix: &str) -> Vec<(String, Bytes)>;
 
-    /// Makes lines and marks durable together. Lines that are not as they should be come back; the
-    /// others, and all marks, are stored.
-    fn hand_in(
+    /// Records that may be stored.
+    type Admitted: Send;
+
+    /// Checks records; those that are not as they should be come back.
+    fn admit(&self, raw: Vec<RawRecord>) -> Result<(Self::Admitted, Vec<Rejection>), Refusal>;
+
+    /// Makes records and marks durable together.
+    fn store(
         &self,
-        lines: Vec<RawRecord>,
+        admitted: Self::Admitted,
         marks: BTreeMap<String, Option<Bytes>>,
-    ) -> impl Future<Output = Result<(Receipt, Vec<Rejection>), Refusal>> + Send;
+    ) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
 
     /// Puts letters on the shelf of this block.
     fn shelve(&self, letters: Vec<Letter>) -> impl Future<Output = io::Result<()>> + Send;
@@ -53,11 +58,9 @@ impl Door for FrontDoor {
         self.admission.marks(&self.stream, prefix)
     }
 
-    async fn hand_in(
-        &self,
-        lines: Vec<RawRecord>,
-        marks: BTreeMap<String, Option<Bytes>>,
-    ) -> Result<(Receipt, Vec<Rejection>), Refusal> {
+    type Admitted = Admitted;
+
+    fn admit(&self, raw: Vec<RawRecord>) -> Result<(Admitted, Vec<Rejection>), Refusal> {
         let knock = Knock {
             source: &self.source,
             auth: &[],
@@ -66,12 +69,18 @@ impl Door for FrontDoor {
             declared_bytes: None,
         };
         let pass = self.admission.enter(&knock)?;
-        let (admitted, rejections) = self.admission.admit(&pass, lines)?;
+        self.admission.admit(&pass, raw)
+    }
+
+    async fn store(
+        &self,
+        admitted: Admitted,
+        marks: BTreeMap<String, Option<Bytes>>,
+    ) -> Result<Receipt, Refusal> {
         let admitted = marks
             .into_iter()
             .fold(admitted, |admitted, (name, value)| admitted.with_mark(name, value));
-        let receipt = self.admission.store(admitted).await?;
-        Ok((receipt, rejections))
+        self.admission.store(admitted).await
     }
 
     async fn shelve(&self, letters: Vec<Letter>) -> io::Result<()> {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::lines::Framing;
 use super::progress::{Digest, HEAD_BYTES, MARKER_BYTES, Progress, Resume, Seen};
 use crate::base::disk::foreign::{self, ForeignFile, ForeignId, Look};
+use crate::source::framing::{Framed, Framing, Situation};
 
 /// A file and all that is known of it.
 #[derive(Debug)]
@@ -68,12 +68,16 @@ pub(super) struct Leaving {
 /// What one turn brought.
 #[derive(Debug)]
 pub(super) struct Taken {
-    pub(super) lines: Vec<Bytes>,
+    pub(super) records: Vec<Framed>,
+    /// Where the bytes stand in the file that the records were cut from.
+    pub(super) from: u64,
     /// The progress once they are durable.
     pub(super) next: Progress,
     pub(super) pieces: u64,
     /// Whether there is more to read at once.
     pub(super) has_more: bool,
+    /// When what is left of it becomes a record, if nothing more comes.
+    pub(super) due: Option<Instant>,
     /// Why the file was begun anew, if it was.
     pub(super) restarted: Option<&'static str>,
 }
@@ -82,7 +86,7 @@ pub(super) struct Taken {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
     pub(super) bytes: usize,
-    pub(super) lines: usize,
+    pub(super) records: usize,
     /// Nothing will follow: the unfinished rest is a line.
     pub(super) last: bool,
 }
@@ -174,12 +178,12 @@ impl Followed {
     }
 
     /// Moves behind what is there, but before a line that is not finished yet.
-    pub(super) fn skip_to_end(&mut self, framing: Framing) -> io::Result<()> {
+    pub(super) fn skip_to_end(&mut self, framing: &Framing) -> io::Result<()> {
         let file = self.handle.as_ref().ok_or_else(not_open)?;
-        let end = file.look()?.bytes;
+        let end = framing.whole_characters(file.look()?.bytes);
         let window = framing.room().min(usize::try_from(end).unwrap_or(usize::MAX));
         let tail = file.read_at(end.saturating_sub(window as u64), window)?;
-        let unfinished = tail.iter().rev().position(|byte| *byte == b'\n');
+        let unfinished = framing.unfinished(&tail);
         // No newline within the longest line: it is in the middle of one in any case.
         let unfinished = unfinished.or((tail.len() as u64 == end).then_some(tail.len()));
         let position = end.saturating_sub(unfinished.unwrap_or(0) as u64);
@@ -195,7 +199,7 @@ impl Followed {
     /// Reads on. The position does not move: that takes a receipt.
     pub(super) fn read(
         &mut self,
-        framing: Framing,
+        framing: &Framing,
         share: Share,
         now: Instant,
     ) -> io::Result<Taken> {
@@ -215,7 +219,7 @@ impl Followed {
         // One byte more than there is: if it does not come, this was the end.
         let there = look.bytes.saturating_sub(self.progress.position).saturating_add(1);
         let there = usize::try_from(there).unwrap_or(usize::MAX);
-        let (mut room, mut lines) = (share.bytes.min(there), share.lines);
+        let (mut room, mut records_max) = (share.bytes.min(there), share.records);
         loop {
             let Some(chunk) = self.behind_the_marker(room)? else {
                 restarted = Some("other bytes stand where it was read last");
@@ -223,16 +227,31 @@ impl Followed {
                 continue;
             };
             let at_end = chunk.len() < room;
-            let cut = framing.cut(&chunk, lines, share.last && at_end);
+            let quiet = now.duration_since(self.changed);
+            let quiet_for = at_end.then_some(if share.last { Situation::END } else { quiet });
+            let is_skipping = self.progress.is_skipping;
+            let start = if self.progress.position == 0 { framing.preamble(&chunk) } else { 0 };
+            let cut = framing
+                .cut(&chunk.slice(start..), &Situation { is_skipping, records_max, quiet_for });
             if cut.used == 0 && !at_end && room < framing.room() {
-                // A line longer than the share: that one, and no more.
-                (room, lines) = (framing.room(), 1);
+                // A record longer than the share: that one, and no more.
+                (room, records_max) = (framing.room(), 1);
                 continue;
             }
-            let next = self.progress.advanced(chunk.get(..cut.used).unwrap_or_default());
-            let has_more = !at_end || cut.is_full;
-            let (lines, pieces) = (cut.lines, cut.pieces);
-            return Ok(Taken { lines, next, pieces, has_more, restarted });
+            let used = chunk.get(..start + cut.used).unwrap_or_default();
+            let mut next = self.progress.advanced(if cut.used > 0 { used } else { &[] });
+            next.is_skipping = cut.is_skipping;
+            let is_unfinished = at_end && used.len() < chunk.len();
+            let patience = framing.patience(quiet).filter(|_| is_unfinished);
+            return Ok(Taken {
+                records: cut.records,
+                from: self.progress.position + start as u64,
+                next,
+                pieces: cut.pieces,
+                has_more: !at_end || cut.is_full,
+                due: patience.map(|patience| self.changed + patience),
+                restarted,
+            });
         }
     }
 

@@ -11,14 +11,15 @@ use rustix::io::Errno;
 use tokio::time::Instant;
 
 use super::board::Board;
+use super::envelope::Envelope;
 use super::file::{Followed, Leaving, Place};
 use super::find::Globs;
-use super::lines::Framing;
 use super::mark;
 use super::metrics::BlockNumbers;
 use super::turn::Turn;
 use super::{Settings, StartAt};
 use crate::base::disk::foreign::ForeignId;
+use crate::source::framing::Framing;
 
 /// Most files open at once, so that the process stays within the usual limit of 1,024. Beyond it
 /// files are closed in the order they were opened, and opened again when it is their turn.
@@ -33,7 +34,8 @@ pub(super) const ROUND_BYTES: usize = 1024 * 1024;
 pub(super) struct Files {
     pub(super) name: String,
     pub(super) prefix: String,
-    pub(super) framing: Framing,
+    pub(super) framing: Arc<Framing>,
+    pub(super) envelope: Option<Envelope>,
     pub(super) start_at: StartAt,
     pub(super) globs: Arc<Globs>,
     pub(super) board: Board,
@@ -42,6 +44,8 @@ pub(super) struct Files {
     pub(super) all: BTreeMap<ForeignId, Followed>,
     pub(super) by_path: HashMap<PathBuf, ForeignId>,
     pub(super) turn: Turn<ForeignId>,
+    /// Those of which something unfinished becomes a record, unless more comes before.
+    pub(super) due: BTreeMap<ForeignId, Instant>,
     /// Those that left their path and may still bring something.
     pub(super) leaving: BTreeSet<ForeignId>,
     /// Paths whose next file waits until these, which left it, are read to their end.
@@ -82,7 +86,8 @@ impl Files {
         let mut files = Self {
             name: settings.name.clone(),
             prefix: mark::prefix(&settings.name),
-            framing: Framing::new(settings.max_line_bytes),
+            framing: Arc::new(Framing::new(&settings.framing)),
+            envelope: settings.envelope.clone().map(Envelope::new),
             start_at: settings.start_at,
             globs,
             board,
@@ -91,6 +96,7 @@ impl Files {
             all: BTreeMap::new(),
             by_path: HashMap::new(),
             turn: Turn::new(),
+            due: BTreeMap::new(),
             leaving: BTreeSet::new(),
             holds: BTreeMap::new(),
             settled_at: None,
@@ -237,6 +243,7 @@ impl Files {
     pub(super) fn forget(&mut self, id: ForeignId) {
         self.let_go(id);
         self.turn.forget(id);
+        self.due.remove(&id);
         self.board.strike(id);
         if let Some(file) = self.all.remove(&id) {
             self.forgets.push(file.mark);

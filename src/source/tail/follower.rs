@@ -14,13 +14,12 @@ use super::find::Globs;
 use super::metrics::BlockNumbers;
 use super::round::Batch;
 use super::{Settings, letter, mark};
-use crate::admission::{Receipt, Refusal, Rejection};
+use crate::admission::{Refusal, Rejection};
 use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::disk::foreign::ForeignId;
 use crate::base::tasks::blocking;
 use crate::dead_letter::Letter;
-use crate::record::RawRecord;
 
 /// Waits after a refusal grow between these, and are never shorter than what the refusal asks for.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -41,8 +40,6 @@ pub(super) struct Follower<D> {
     files: Arc<Mutex<Files>>,
     /// Read, but refused; the same lines are handed in again.
     refused: Option<Batch>,
-    /// Rejected lines that are not on the shelf yet.
-    letters: Vec<Letter>,
     retry: Backoff,
     retry_at: Instant,
     waiting_since: Option<Instant>,
@@ -87,7 +84,6 @@ impl<D: Door> Follower<D> {
             globs,
             files: Arc::new(Mutex::new(files)),
             refused: None,
-            letters: Vec::new(),
             retry: Backoff::new(RETRY_FIRST, RETRY_MAX),
             retry_at: Instant::now(),
             waiting_since: None,
@@ -123,12 +119,8 @@ impl<D: Door> Follower<D> {
 
     /// Hands over one batch: the refused one when its time has come, else a new one.
     pub(super) async fn step(&mut self) -> Result<Pace, End> {
-        let is_owed = self.refused.is_some() || !self.letters.is_empty();
-        if is_owed && Instant::now() < self.retry_at {
+        if self.refused.is_some() && Instant::now() < self.retry_at {
             return Ok(Pace::At(self.retry_at));
-        }
-        if !self.letters.is_empty() {
-            return Ok(self.shelve().await);
         }
         let batch = match self.refused.take() {
             Some(batch) => Some(batch),
@@ -138,63 +130,77 @@ impl<D: Door> Follower<D> {
             Some(batch) => self.hand_over(batch).await,
             None => {
                 let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-                let (has_more, leaves) = files.outlook();
-                Ok(match (has_more, leaves) {
-                    (true, _) => Pace::Now,
-                    (false, true) => Pace::At(Instant::now() + LEAVING_EVERY),
-                    (false, false) => Pace::AtNews,
+                let (has_more, leaves, due) = files.outlook();
+                let leaving = leaves.then(|| Instant::now() + LEAVING_EVERY);
+                Ok(match [leaving, due].into_iter().flatten().min() {
+                    _ if has_more => Pace::Now,
+                    Some(moment) => Pace::At(moment),
+                    None => Pace::AtNews,
                 })
             }
         }
     }
 
-    async fn hand_over(&mut self, batch: Batch) -> Result<Pace, End> {
-        let raw =
-            |payload: &bytes::Bytes| RawRecord { payload: payload.clone(), partition_key: None };
-        let lines: Vec<_> = batch.lines.iter().map(raw).collect();
-        match self.door.hand_in(lines, batch.marks.clone()).await {
-            Ok((receipt, rejections)) => {
+    /// Admit; what is at fault onto the shelf; store; move on. The shelf comes before the store,
+    /// because the position moves with that: a crash between the two costs a second letter, the
+    /// other order would cost the line.
+    async fn hand_over(&mut self, mut batch: Batch) -> Result<Pace, End> {
+        let (admitted, rejections) = match self.door.admit(batch.records.clone()) {
+            Ok(answer) => answer,
+            Err(refusal) => return self.refused(batch, refusal).await,
+        };
+        if !batch.is_shelved {
+            let at_fault = batch.faulty.iter().chain(&rejections);
+            let letters: Vec<_> = at_fault.map(|rejection| self.letter(rejection)).collect();
+            if let Err(pace) = self.shelve(letters).await {
+                self.refused = Some(batch);
+                return Ok(pace);
+            }
+            batch.is_shelved = true;
+        }
+        match self.door.store(admitted, batch.marks.clone()).await {
+            Ok(receipt) => {
                 self.went_through();
-                let letters: Vec<_> =
-                    rejections.into_iter().map(|rejection| self.letter(rejection)).collect();
-                self.letters.extend(letters);
-                self.commit(batch, receipt).await;
+                self.with_files(move |files| files.commit(batch, &receipt)).await;
                 Ok(Pace::Now)
             }
-            Err(Refusal::Stopping) => Err(End::Stopping),
-            Err(Refusal::TooLarge { limit } | Refusal::OverBurst { limit, .. }) => {
-                self.numbers.refusals.inc();
-                Ok(self.divide(batch, limit).await)
-            }
-            Err(
-                refusal @ (Refusal::UnknownStream | Refusal::UnknownCaller | Refusal::NotAllowed),
-            ) => Err(End::Failed(format!(
-                "tail block `{}` may not hand in to stream `{}` ({refusal:?}); nothing was stored",
-                self.settings.name, self.settings.stream
-            ))),
-            Err(Refusal::Full { retry_after }) => Ok(self.wait(batch, "full", retry_after)),
-            Err(Refusal::Broken { retry_after }) => Ok(self.wait(batch, "broken", retry_after)),
-            Err(Refusal::TooFast { retry_after }) => Ok(self.wait(batch, "too fast", retry_after)),
+            Err(refusal) => self.refused(batch, refusal).await,
         }
     }
 
-    async fn commit(&self, batch: Batch, receipt: Receipt) {
-        self.with_files(move |files| files.commit(batch, &receipt)).await;
+    async fn refused(&mut self, batch: Batch, refusal: Refusal) -> Result<Pace, End> {
+        match refusal {
+            Refusal::Stopping => Err(End::Stopping),
+            Refusal::TooLarge { limit } | Refusal::OverBurst { limit, .. } => {
+                self.numbers.refusals.inc();
+                Ok(self.divide(batch, limit).await)
+            }
+            Refusal::UnknownStream | Refusal::UnknownCaller | Refusal::NotAllowed => {
+                Err(End::Failed(format!(
+                    "tail block `{}` may not hand in to stream `{}` ({refusal:?}); nothing was \
+                     stored",
+                    self.settings.name, self.settings.stream
+                )))
+            }
+            Refusal::Full { retry_after } => Ok(self.wait(batch, "full", retry_after)),
+            Refusal::Broken { retry_after } => Ok(self.wait(batch, "broken", retry_after)),
+            Refusal::TooFast { retry_after } => Ok(self.wait(batch, "too fast", retry_after)),
+        }
     }
 
     /// The lines come again in smaller batches, until a single one is too large: that one is at
     /// fault itself.
     async fn divide(&mut self, mut batch: Batch, limit: u64) -> Pace {
-        match batch.lines.len() {
+        match batch.records.len() {
             // Only marks, which are few: there is nothing to divide.
             0 => self.wait(batch, "too small", Duration::ZERO),
             1 => {
-                let payload = batch.lines.pop().unwrap_or_default();
-                let reason = format!("{} bytes; the queue takes at most {limit}", payload.len());
-                let raw = RawRecord { payload, partition_key: None };
+                let raw = batch.records.pop().unwrap_or_default();
+                let bytes = raw.payload.len();
+                let reason = format!("{bytes} bytes; the queue takes at most {limit}");
                 let rejection = Rejection { index: 0, pointer: None, reason, too_large: true, raw };
-                let letter = self.letter(rejection);
-                self.letters.push(letter);
+                batch.faulty = vec![rejection];
+                batch.is_shelved = false;
                 self.refused = Some(batch);
                 Pace::Now
             }
@@ -240,36 +246,32 @@ impl<D: Door> Follower<D> {
     }
 
     /// Nothing more is read until what was rejected lies on the shelf.
-    async fn shelve(&mut self) -> Pace {
-        match self.door.shelve(self.letters.clone()).await {
+    /// Puts letters on the shelf; when it does not take them, that is how long to wait.
+    async fn shelve(&mut self, letters: Vec<Letter>) -> Result<(), Pace> {
+        let count = letters.len();
+        if count == 0 {
+            return Ok(());
+        }
+        match self.door.shelve(letters).await {
             Ok(()) => {
-                self.letters.clear();
-                self.retry.reset();
-                Pace::Now
+                self.numbers.rejected.inc_by(count as u64);
+                Ok(())
             }
             Err(error) => {
                 tracing::error!(
                     tail = self.settings.name,
-                    letters = self.letters.len(),
+                    letters = count,
                     %error,
-                    "rejected lines cannot be put on the shelf; nothing more is read until they \
-                     can, and they are lost if weir stops before"
+                    "lines that are at fault cannot be put on the shelf; nothing more is read \
+                     until they can"
                 );
-                self.put_off(Duration::ZERO)
+                Err(self.put_off(Duration::ZERO))
             }
         }
     }
 
-    /// Makes a last attempt at what would otherwise be lost with the process.
-    pub(super) async fn finish(&mut self) {
-        if !self.letters.is_empty() {
-            self.shelve().await;
-        }
-    }
-
-    fn letter(&self, rejection: Rejection) -> Letter {
-        self.numbers.rejected.inc();
-        letter::about(rejection, &self.settings, self.clock.unix_ms())
+    fn letter(&self, rejection: &Rejection) -> Letter {
+        letter::about(rejection.clone(), &self.settings, self.clock.unix_ms())
     }
 
     async fn with_files<T: Send + 'static>(

@@ -5,6 +5,7 @@
 //!                                                never means two files. All three are of the day
 //!                                                the file was first seen; what holds is the value.
 //! value  1  version: 1
+//!        1  1: the position stands within an over-long line, whose rest is passed over; else 0
 //!        8  device      8  inode      8  position          all numbers little-endian
 //!        2  bytes of the head         4  their CRC-32C
 //!        2  bytes of the marker       4  their CRC-32C
@@ -22,7 +23,7 @@ use crate::base::disk::foreign::ForeignId;
 use crate::base::random;
 
 const VERSION: u8 = 1;
-const FIXED_BYTES: usize = 1 + 3 * 8 + 2 * 6;
+const FIXED_BYTES: usize = 2 + 3 * 8 + 2 * 6;
 /// A mark's value is at most 4 KiB; a longer path is left out, and the file then only found again
 /// where the globs find it.
 const PATH_BYTES_MAX: usize = 4096 - FIXED_BYTES;
@@ -60,6 +61,7 @@ pub(super) fn encode(id: ForeignId, progress: &Progress, home: &Path) -> Bytes {
     let home = if home.len() > PATH_BYTES_MAX { &[] } else { home };
     let mut out = BytesMut::with_capacity(FIXED_BYTES + home.len());
     out.put_u8(VERSION);
+    out.put_u8(u8::from(progress.is_skipping));
     out.put_u64_le(id.device);
     out.put_u64_le(id.inode);
     out.put_u64_le(progress.position);
@@ -81,6 +83,7 @@ pub(super) fn decode(mut bytes: Bytes) -> Result<Saved, String> {
         return Err(format!("it has {} bytes, but at least {FIXED_BYTES} are due", bytes.len()));
     }
     bytes.advance(1);
+    let is_skipping = bytes.get_u8() == 1;
     let id = ForeignId { device: bytes.get_u64_le(), inode: bytes.get_u64_le() };
     let position = bytes.get_u64_le();
     let head = Digest { bytes: bytes.get_u16_le(), crc: bytes.get_u32_le() };
@@ -89,7 +92,7 @@ pub(super) fn decode(mut bytes: Bytes) -> Result<Saved, String> {
         return Err("it remembers more bytes than were read".into());
     }
     let home = PathBuf::from(OsStr::from_bytes(&bytes));
-    Ok(Saved { id, progress: Progress { position, head, marker, recent: None }, home })
+    Ok(Saved { id, progress: Progress { position, head, marker, is_skipping, recent: None }, home })
 }
 
 #[cfg(test)]
@@ -111,6 +114,7 @@ mod tests {
                     position,
                     head: Digest { bytes: head.0, crc: head.1 },
                     marker: Digest { bytes: marker.0, crc: marker.1 },
+                    is_skipping: head.1 % 2 == 1,
                     recent: None,
                 },
                 home: PathBuf::from(OsStr::from_bytes(&home)),

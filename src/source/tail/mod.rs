@@ -21,10 +21,10 @@ mod file;
 
 mod find;
 
-mod lines;
 mod progress;
 mod turn;
 
+mod envelope;
 mod letter;
 mod mark;
 
@@ -44,7 +44,10 @@ use crate::base::disk::SharedDisk;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::blocking;
 use crate::dead_letter;
+use crate::source::framing;
 use crate::telemetry::Metrics;
+
+pub use envelope::Settings as EnvelopeSettings;
 
 use board::Board;
 use door::FrontDoor;
@@ -67,11 +70,12 @@ pub struct Settings {
     pub stream: String,
     /// Where a file begins that was never seen before and was there at the first start.
     pub start_at: StartAt,
-    /// Longest line in bytes; a longer one is cut into pieces of this size, less where a UTF-8
-    /// character would be torn. Empty lines are passed over.
-    pub max_line_bytes: usize,
+    /// How bytes become records.
+    pub framing: framing::Settings,
     /// How often folders are looked through in case an event was missed.
     pub rescan_every: Duration,
+    /// What is written around each record, if anything.
+    pub envelope: Option<envelope::Settings>,
     /// Where letters about lines that admission rejects lie, under `<stream>/tail.<name>`.
     pub dead_letters: dead_letter::Settings,
 }

@@ -27,6 +27,8 @@ pub(super) struct Progress {
     pub(super) head: Digest,
     /// Of the last bytes before the position.
     pub(super) marker: Digest,
+    /// The position stands within an over-long line, whose rest is to be passed over.
+    pub(super) is_skipping: bool,
     /// The marker's bytes, once the file was compared with them.
     pub(super) recent: Option<Vec<u8>>,
 }
@@ -67,7 +69,7 @@ impl Progress {
     /// At `position`, known from the head of the file and the bytes before the position.
     pub(super) fn at(position: u64, head: &[u8], before: &[u8]) -> Self {
         let (head, marker) = (Digest::of(head), Digest::of(before));
-        Self { position, head, marker, recent: Some(before.to_vec()) }
+        Self { position, head, marker, is_skipping: false, recent: Some(before.to_vec()) }
     }
 
     /// Whether other content would be noticed.
@@ -90,7 +92,8 @@ impl Progress {
             .extend_from_slice(used.get(used.len().saturating_sub(MARKER_BYTES)..).unwrap_or(used));
         recent.drain(..recent.len().saturating_sub(MARKER_BYTES));
         let position = self.position + used.len() as u64;
-        Self { position, head, marker: Digest::of(&recent), recent: Some(recent) }
+        let (marker, is_skipping) = (Digest::of(&recent), self.is_skipping);
+        Self { position, head, marker, is_skipping, recent: Some(recent) }
     }
 
     /// Decides where to go on in a file that claims to be the one this was about.

@@ -1,6 +1,7 @@
 //! One round: everybody who has something gets a turn, and what they bring becomes one batch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +11,13 @@ use super::file::{Share, Taken};
 use super::files::{Birth, Files, GRACE, ROUND_BYTES};
 use super::mark;
 use super::progress::Progress;
-use crate::admission::Receipt;
+use crate::admission::{Receipt, Rejection};
 use crate::base::disk::foreign::ForeignId;
+use crate::record::RawRecord;
+use crate::source::framing::{Fault, Framed};
 
-/// Most lines of one round: a record costs more in the queue than its bytes.
-const ROUND_LINES: usize = 10_000;
+/// Most records of one round: a record costs more in the queue than its bytes.
+const ROUND_RECORDS: usize = 10_000;
 /// Most marks without lines in one round; with the longest paths they take less than 1 MiB.
 const ROUND_MARKS: usize = 200;
 
@@ -24,7 +27,11 @@ const SETTLE_EVERY: Duration = Duration::from_millis(200);
 /// Lines and the marks that become durable with them.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    pub(super) lines: Vec<Bytes>,
+    pub(super) records: Vec<RawRecord>,
+    /// Lines that are no records.
+    pub(super) faulty: Vec<Rejection>,
+    /// Everything that is at fault lies on the shelf.
+    pub(super) is_shelved: bool,
     pub(super) marks: BTreeMap<String, Option<Bytes>>,
     pub(super) bytes: usize,
     steps: Vec<Step>,
@@ -61,6 +68,7 @@ impl Files {
             }
             Birth::Done => {
                 self.settle(&mut batch, now);
+                self.wake_due(now);
                 self.read_round(&mut batch, now);
             }
         }
@@ -69,7 +77,7 @@ impl Files {
 
     /// Moves the positions: their lines are durable.
     pub(super) fn commit(&mut self, batch: Batch, _proof: &Receipt) {
-        self.numbers.lines.inc_by(batch.lines.len() as u64);
+        self.numbers.lines.inc_by(batch.records.len() as u64);
         if batch.is_birth {
             self.birth = Birth::Done;
         }
@@ -127,11 +135,11 @@ impl Files {
 
     fn read_round(&mut self, batch: &mut Batch, now: Instant) {
         let share =
-            Share { bytes: self.turn.share(self.round_bytes), lines: ROUND_LINES, last: false };
+            Share { bytes: self.turn.share(self.round_bytes), records: ROUND_RECORDS, last: false };
         let mut had_turn = self.turn.waiting() == 0;
         // Twice, because a file that waits for its predecessor goes to the end of the ring once.
         for _ in 0..2 * self.turn.waiting() {
-            let room = ROUND_LINES.saturating_sub(batch.lines.len());
+            let room = ROUND_RECORDS.saturating_sub(batch.records.len());
             if batch.bytes >= self.round_bytes || room == 0 {
                 had_turn = true;
                 break;
@@ -141,7 +149,7 @@ impl Files {
                 self.turn.wake(id);
             } else {
                 had_turn = true;
-                self.read_one(id, Share { lines: room, ..share }, batch, now);
+                self.read_one(id, Share { records: room, ..share }, batch, now);
             }
         }
         if !had_turn {
@@ -154,9 +162,9 @@ impl Files {
     /// `true` if it brought anything.
     fn read_one(&mut self, id: ForeignId, share: Share, batch: &mut Batch, now: Instant) -> bool {
         let opened = self.open(id);
-        let framing = self.framing;
+        let framing = Arc::clone(&self.framing);
         let Some(file) = self.all.get_mut(&id) else { return false };
-        match opened.and_then(|()| file.read(framing, share, now)) {
+        match opened.and_then(|()| file.read(&framing, share, now)) {
             Ok(taken) => self.add(id, taken, batch),
             Err(error) => {
                 self.complain(id, &error);
@@ -183,12 +191,26 @@ impl Files {
                 "a followed file holds other content; it is read from the beginning"
             );
         }
+        match taken.due {
+            Some(due) => drop(self.due.insert(id, due)),
+            None => drop(self.due.remove(&id)),
+        }
         self.board.show(file);
         if taken.next.position == file.progress.position && !file.is_unsaved() {
             return false;
         }
-        batch.bytes += taken.lines.iter().map(Bytes::len).sum::<usize>();
-        batch.lines.extend(taken.lines);
+        for framed in taken.records {
+            batch.bytes += framed.payload.len();
+            if let Some(fault) = framed.fault {
+                batch.faulty.push(rejection(fault, framed));
+                continue;
+            }
+            let payload = match &self.envelope {
+                Some(envelope) => envelope.wrap(&framed, &file.path, taken.from),
+                None => framed.payload,
+            };
+            batch.records.push(RawRecord { payload, ..RawRecord::default() });
+        }
         batch.marks.insert(file.mark.clone(), Some(mark::encode(id, &taken.next, &file.home)));
         batch.steps.push(Step {
             id,
@@ -199,6 +221,16 @@ impl Files {
             has_more: taken.has_more,
         });
         true
+    }
+
+    /// Gives those a turn whose unfinished lines have waited long enough.
+    fn wake_due(&mut self, now: Instant) {
+        let due: Vec<_> =
+            self.due.iter().filter(|(_, due)| **due <= now).map(|(id, _)| *id).collect();
+        for id in due {
+            self.due.remove(&id);
+            self.turn.wake(id);
+        }
     }
 
     /// Brings the files that left their path to their end: what grew is read, what was quiet long
@@ -223,7 +255,7 @@ impl Files {
             if self.turn.is_waiting(id) || !is_quiet {
                 continue;
             }
-            let share = Share { bytes: self.round_bytes, lines: ROUND_LINES, last: true };
+            let share = Share { bytes: self.round_bytes, records: ROUND_RECORDS, last: true };
             let has_rest = look.bytes > file.progress.position;
             if !(has_rest && self.read_one(id, share, batch, now)) {
                 self.let_go(id);
@@ -231,10 +263,21 @@ impl Files {
         }
     }
 
-    /// Whether somebody waits for a turn, and whether somebody is about to leave.
-    pub(super) fn outlook(&self) -> (bool, bool) {
-        (self.turn.waiting() > 0, !self.leaving.is_empty())
+    /// Whether somebody waits for a turn, whether somebody is about to leave, and when an
+    /// unfinished line is due.
+    pub(super) fn outlook(&self) -> (bool, bool, Option<Instant>) {
+        (self.turn.waiting() > 0, !self.leaving.is_empty(), self.due.values().min().copied())
     }
+}
+
+fn rejection(fault: Fault, framed: Framed) -> Rejection {
+    let reason = match fault {
+        Fault::TooLong => "the line is longer than `max_line`; this is its beginning",
+        Fault::NotText => "the line is no text in the encoding that is set",
+    };
+    let raw = RawRecord { payload: framed.payload, ..RawRecord::default() };
+    let too_large = fault == Fault::TooLong;
+    Rejection { index: 0, pointer: None, reason: reason.into(), too_large, raw }
 }
 
 fn same<T>(is_same: bool, value: T) -> std::io::Result<T> {

@@ -70,6 +70,5 @@ pub(super) async fn run<D: Door>(
             () = watch.rung() => sleep(GATHER).await,
         }
     }
-    follower.finish().await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The room as its insiders see it: a door that records, a folder to write into, one step at a time.
 
 mod events;
+mod framing;
 mod model;
 mod reading;
 mod refusals;
@@ -27,6 +28,7 @@ use crate::admission::{Receipt, Refusal, Rejection};
 use crate::base::clock::Clock;
 use crate::dead_letter::{self, Letter};
 use crate::record::RawRecord;
+use crate::source::framing as lines;
 use crate::telemetry::Metrics;
 
 /// A folder of one's own; it stays when the test fails.
@@ -120,16 +122,30 @@ impl StandIn {
         self.store().lines.iter().map(text).collect()
     }
 
-    fn hand_in_now(
+    fn admit_now(&self, raw: Vec<RawRecord>) -> (Vec<Bytes>, Vec<Rejection>) {
+        let max = self.store().line_bytes_max;
+        let (mut admitted, mut rejections) = (Vec::new(), Vec::new());
+        for (index, raw) in raw.into_iter().enumerate() {
+            if max.is_some_and(|max| raw.payload.len() > max) {
+                let reason = "too long".to_owned();
+                rejections.push(Rejection { index, pointer: None, reason, too_large: true, raw });
+            } else {
+                admitted.push(raw.payload);
+            }
+        }
+        (admitted, rejections)
+    }
+
+    fn store_now(
         &self,
-        lines: Vec<RawRecord>,
+        lines: Vec<Bytes>,
         marks: BTreeMap<String, Option<Bytes>>,
-    ) -> Result<(Receipt, Vec<Rejection>), Refusal> {
+    ) -> Result<Receipt, Refusal> {
         let mut store = self.store();
         if let Some(refusal) = store.refuse.clone() {
             return Err(refusal);
         }
-        let bytes: usize = lines.iter().map(|line| line.payload.len()).sum();
+        let bytes: usize = lines.iter().map(Bytes::len).sum();
         if let Some(limit) = store.group_bytes_max.filter(|limit| bytes > *limit) {
             return Err(Refusal::TooLarge { limit: limit as u64 });
         }
@@ -137,17 +153,8 @@ impl StandIn {
         if death == Some(Death::BeforeStoring) {
             return Err(Refusal::Stopping);
         }
-        let mut rejections = Vec::new();
-        let before = store.lines.len();
-        for (index, raw) in lines.into_iter().enumerate() {
-            if store.line_bytes_max.is_some_and(|max| raw.payload.len() > max) {
-                let reason = "too long".to_owned();
-                rejections.push(Rejection { index, pointer: None, reason, too_large: true, raw });
-            } else {
-                store.lines.push(raw.payload);
-            }
-        }
-        let accepted = store.lines.len() - before;
+        let accepted = lines.len();
+        store.lines.extend(lines);
         store.groups.push(accepted);
         for (name, value) in marks {
             assert!(name.len() <= 255);
@@ -159,8 +166,7 @@ impl StandIn {
         if death.is_some() {
             return Err(Refusal::Stopping);
         }
-        let accepted = u32::try_from(accepted).unwrap();
-        Ok((Receipt::pretended(accepted), rejections))
+        Ok(Receipt::pretended(u32::try_from(accepted).unwrap()))
     }
 }
 
@@ -171,12 +177,18 @@ impl Door for StandIn {
         ours.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    async fn hand_in(
+    type Admitted = Vec<Bytes>;
+
+    fn admit(&self, raw: Vec<RawRecord>) -> Result<(Vec<Bytes>, Vec<Rejection>), Refusal> {
+        Ok(self.admit_now(raw))
+    }
+
+    async fn store(
         &self,
-        lines: Vec<RawRecord>,
+        admitted: Vec<Bytes>,
         marks: BTreeMap<String, Option<Bytes>>,
-    ) -> Result<(Receipt, Vec<Rejection>), Refusal> {
-        let answer = self.hand_in_now(lines, marks);
+    ) -> Result<Receipt, Refusal> {
+        let answer = self.store_now(admitted, marks);
         self.stored.notify_one();
         answer
     }
@@ -212,7 +224,8 @@ impl Room {
             exclude: Vec::new(),
             stream: "s".into(),
             start_at: StartAt::Beginning,
-            max_line_bytes: 1000,
+            framing: lines::Settings { record_bytes_max: 1000, ..Default::default() },
+            envelope: None,
             rescan_every: Duration::from_secs(3600),
             dead_letters: dead_letter::Settings {
                 folder: scratch.path("dead"),

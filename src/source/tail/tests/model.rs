@@ -31,7 +31,7 @@ impl World {
         let mut random = fastrand::Rng::with_seed(seed);
         let all_match = random.bool();
         let mut room = Room::new(if all_match { &["w.log*"] } else { &["w.log"] });
-        room.settings.max_line_bytes = 100;
+        room.settings.framing.record_bytes_max = 100;
         room.start();
         let mut world = Self {
             random,

@@ -35,7 +35,7 @@ async fn bytes_that_are_no_text_are_delivered_as_they_are() {
 #[tokio::test(start_paused = true)]
 async fn a_long_line_is_cut_and_holds_nothing_up() {
     let mut room = Room::new(&["a.log"]);
-    room.settings.max_line_bytes = 300_000;
+    room.settings.framing.record_bytes_max = 300_000;
     let long = "x".repeat(2_000_000);
     room.scratch.write("a.log", &format!("a\n{long}"));
     room.start();
