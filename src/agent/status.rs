@@ -94,6 +94,7 @@ impl Picture {
             "committed": overview.committed,
             "used_bytes": overview.used_bytes,
             "max_bytes": overview.max_bytes,
+            "dropping": overview.is_dropping,
             "destinations": destinations,
         })
     }

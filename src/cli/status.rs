@@ -72,7 +72,9 @@ fn headline(status: &Value) -> String {
         .map(|(stream, queue)| {
             let [used, max] =
                 ["used_bytes", "max_bytes"].map(|key| ByteSize(number(queue, key)).rounded());
-            format!("\nqueue {stream}: {used} of {max}")
+            let drops = queue.get("dropping").and_then(Value::as_bool).unwrap_or(false);
+            let drops = if drops { ", its oldest records are dropped" } else { "" };
+            format!("\nqueue {stream}: {used} of {max}{drops}")
         })
         .collect();
     format!("weir {version}, up {}, {state}{}", age(number(status, "uptime_s")), used.concat())

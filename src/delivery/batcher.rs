@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::parcel::Parcel;
+use crate::queue::Position;
 use crate::sink::Limits;
 
 /// Parcels in the order they will be sent, and when each has waited long enough.
@@ -57,6 +58,17 @@ impl Batcher {
         }
         self.bytes = self.bytes.saturating_sub(bytes);
         Some(batch)
+    }
+
+    /// Takes out what stands below a place in the queue.
+    pub(super) fn take_below(&mut self, below: Position) -> Vec<Parcel> {
+        let (taken, left): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(one, _)| one.position < below);
+        self.waiting = left;
+        let weight: usize = taken.iter().map(|(parcel, _)| parcel.weight).sum();
+        self.bytes = self.bytes.saturating_sub(weight);
+        taken.into_iter().map(|(parcel, _)| parcel).collect()
     }
 
     /// When the next batch is due at the latest; `None` if there is nothing.

@@ -1,6 +1,6 @@
 //! What a worker needs of its queue.
 
-use crate::queue::{AppendError, Budget, Position, Reader, Settled, Stored};
+use crate::queue::{AppendError, Budget, Lapse, Lapsed, Position, Reader, Settled, Stored};
 
 /// One destination's way out of a queue.
 pub(super) trait Feed: Send {
@@ -14,6 +14,12 @@ pub(super) trait Feed: Send {
     /// Says what became of payloads that were given.
     fn settle(&self, positions: &[Position], how: Settled);
 
+    /// Everything below this place was let go by the queue's policy.
+    fn lapsed_below(&self) -> Position;
+
+    /// Why a payload was let go, and what is to become of it; `None` if it was not.
+    fn lapse_of(&self, position: Position) -> Option<(Lapse, Lapsed)>;
+
     /// How many payloads are still owed, for the log.
     fn waiting(&self) -> u64;
 }
@@ -25,6 +31,14 @@ impl Feed for Reader {
 
     fn settle(&self, positions: &[Position], how: Settled) {
         Self::settle(self, positions, how);
+    }
+
+    fn lapsed_below(&self) -> Position {
+        Self::lapsed_below(self)
+    }
+
+    fn lapse_of(&self, position: Position) -> Option<(Lapse, Lapsed)> {
+        Self::lapse_of(self, position)
     }
 
     fn waiting(&self) -> u64 {

@@ -12,6 +12,8 @@ mod worker;
 mod runner;
 
 mod batcher;
+mod lapsing;
+mod owed;
 mod retry;
 mod settle;
 mod shelving;

@@ -109,6 +109,7 @@ pub(super) fn miscounted() -> Fault {
     Fault { at: At::Transport, ..own("wrong-result-count", String::new()) }
 }
 
-fn own(code: &str, message: String) -> Fault {
+/// A fault that weir finds by itself.
+pub(super) fn own(code: &str, message: String) -> Fault {
     Fault { at: At::Entry, code: code.to_owned(), message, retry_after: None }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::class::Class;
 use super::parcel::Parcel;
 use crate::base::backoff::Backoff;
+use crate::queue::Position;
 use crate::sink::Fault;
 
 /// Longest wait an upstream may ask for: a wrong number must not stop delivery for days.
@@ -37,6 +38,16 @@ impl Waiting {
             due.append(&mut first.remove());
         }
         due
+    }
+
+    /// Takes out what stands below a place in the queue.
+    pub(super) fn take_below(&mut self, below: Position) -> Vec<Parcel> {
+        let mut taken = Vec::new();
+        for parcels in self.by_time.values_mut() {
+            taken.extend(parcels.extract_if(.., |parcel| parcel.position < below));
+        }
+        self.by_time.retain(|_, parcels| !parcels.is_empty());
+        taken
     }
 
     /// When the next ones are due.

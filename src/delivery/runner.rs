@@ -10,7 +10,9 @@ use tracing::{debug, warn};
 use super::batcher::Batcher;
 use super::bulletin::Bulletin;
 use super::feed::Feed;
+use super::lapsing::{self, Lapsing};
 use super::metrics::WorkerMetrics;
+use super::owed::Owed;
 use super::parcel::{OVERHEAD_BYTES, Parcel, Route, UNDECODABLE, Wrapped, wrap};
 use super::retry::{Gate, Pause, Waiting};
 use super::settle::settle;
@@ -23,7 +25,7 @@ use crate::base::clock::Clock;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Jobs, blocking};
 use crate::dead_letter::Shelf;
-use crate::queue::{AppendError, Budget, Position, Settled, Stored};
+use crate::queue::{AppendError, Budget, Lapsed, Position, Settled, Stored};
 use crate::sink::{Outcome, Sink};
 
 /// Most payloads taken from the queue in one step.
@@ -51,6 +53,7 @@ pub(super) struct Runner<S, F> {
     requests: usize,
     reading: Reading,
     owed: Owed,
+    lapsing: Lapsing,
     bulletin: Bulletin,
     watch: Watch,
     metrics: WorkerMetrics,
@@ -65,13 +68,6 @@ pub(super) struct Parts<S, F> {
     pub(super) shelf: Shelf,
     pub(super) watch: Watch,
     pub(super) metrics: WorkerMetrics,
-}
-
-/// What was read and is not settled.
-#[derive(Debug, Default)]
-struct Owed {
-    count: usize,
-    bytes: usize,
 }
 
 /// Whether the queue is asked for more.
@@ -112,6 +108,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             requests: 0,
             reading: Reading::On,
             owed: Owed::default(),
+            lapsing: Lapsing::new(),
             bulletin: Bulletin::new(&settings),
             settings,
             clock,
@@ -168,6 +165,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         if matches!(self.reading, Reading::After(at) if at <= now) {
             self.reading = Reading::On;
         }
+        self.part_with_lapsed();
         let due = self.waiting.take_due(now);
         self.batcher.push_due(due, now);
         if let Some(work) = self.shelving.work(now, self.clock.unix_ms()) {
@@ -191,6 +189,29 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let all = [gate, reading, self.waiting.due(), self.shelving.due()];
         // The shelf is looked through every hour, so there is always something to wake for.
         all.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(3_600))
+    }
+
+    /// Lets go what the queue has let go, whatever holds the destination up.
+    fn part_with_lapsed(&mut self) {
+        let below = self.feed.lapsed_below();
+        if !self.lapsing.is_due(below) {
+            return;
+        }
+        let (waiting, alone) = (&mut self.waiting, &mut self.alone);
+        for parcel in lapsing::take_below(below, &mut self.batcher, waiting, alone) {
+            self.let_go(parcel);
+        }
+    }
+
+    fn let_go(&mut self, parcel: Parcel) {
+        match self.feed.lapse_of(parcel.position) {
+            Some((lapse, Lapsed::DeadLetter)) => {
+                let (route, fault) = (self.settings.route(&self.clock), lapsing::fault(lapse));
+                self.shelving.push(parcel, route, lapsing::LAPSED, fault);
+            }
+            // The queue has settled it already.
+            _ => self.owed.less([parcel.cost()].into_iter()),
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -276,6 +297,9 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             let wait = self.pause.wait_of_entry(tries, settlement.again_after);
             self.waiting.push(now + wait, settlement.again);
         }
+        if !self.alone.is_empty() || tries > 0 {
+            self.lapsing.came_back();
+        }
         // Halves and held batches come before everything younger.
         for batch in settlement.alone.into_iter().rev() {
             self.alone.push_front(batch);
@@ -340,7 +364,11 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             Wrapped::Elsewhere(position) => return Some(position),
             Wrapped::Parcel(parcel) => {
                 self.owed.more(parcel.cost());
-                self.batcher.push(parcel, now);
+                if parcel.position < self.feed.lapsed_below() {
+                    self.let_go(parcel);
+                } else {
+                    self.batcher.push(parcel, now);
+                }
             }
             Wrapped::Dead(parcel, fault) => {
                 self.owed.more(parcel.cost());
@@ -363,20 +391,6 @@ impl<S: Sink, F: Feed> Runner<S, F> {
 
 /// What is asked for while nothing may be read: the branch it stands in is switched off.
 const NOTHING: Budget = Budget { count: 0, bytes: 0 };
-
-impl Owed {
-    fn more(&mut self, cost: usize) {
-        self.count += 1;
-        self.bytes += cost;
-    }
-
-    fn less(&mut self, costs: impl Iterator<Item = usize>) {
-        for cost in costs {
-            self.count -= 1;
-            self.bytes -= cost;
-        }
-    }
-}
 
 impl Settings {
     fn route(&self, clock: &Clock) -> Route<'_> {

@@ -44,7 +44,12 @@ impl Backlog {
         while taken < self.store.limits.read_bytes {
             let Some(span) = self.store.log().span(next) else { break };
             if !self.enter(span, next)? {
-                self.lose(next, span.until, found);
+                if self.store.log().first() <= next {
+                    self.lose(next, span.until, found);
+                } else {
+                    // It was let go between the look and the opening of its file.
+                    found.push_back(Found::Lost(next, span.until));
+                }
                 next = span.until;
                 continue;
             }
@@ -138,7 +143,8 @@ impl Backlog {
             return Ok(None);
         }
         if !self.store.log().holds(&span.segment) {
-            // It was settled for this destination meanwhile, and its file may be another's by now.
+            // It was settled for this destination meanwhile, or let go; its file may be another's
+            // by now.
             return Ok(Some(Found::Lost(lost.0, lost.1)));
         }
         let damage = Damage { segment: span.segment.first, offset, bytes, lost, why };

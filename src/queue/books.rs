@@ -97,6 +97,18 @@ impl Books {
         settled
     }
 
+    /// Settles what is still open below a position as dropped; how much that was.
+    pub(super) fn discard(&self, below: u64) -> u64 {
+        let mut open = self.open();
+        let before = open.cursor.counts().dropped;
+        let from = open.cursor.watermark() + 1;
+        if from < below {
+            open.settle_range(from, below, How::Dropped);
+            open.forget_settled();
+        }
+        open.cursor.counts().dropped - before
+    }
+
     /// Saves the cursor if it changed since the last save.
     pub(super) fn save(&self, disk: &dyn Disk) -> io::Result<()> {
         // Taken first, so that an older copy is never written over a newer one.

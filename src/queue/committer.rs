@@ -60,6 +60,7 @@ impl Committer {
     pub(super) fn commit(&mut self, groups: Vec<Group>) -> Vec<Answer> {
         let first = self.store.log().end() + 1;
         let unix_ms = self.store.clock.unix_ms();
+        self.store.note_clock(unix_ms, first);
         let composed = self.compose(groups, first, unix_ms);
         let Composed { verdicts, payloads, marks } = composed;
         if verdicts.iter().all(Result::is_err) {
@@ -148,9 +149,18 @@ impl Committer {
         composed
     }
 
-    /// Writes and syncs the built frame: into the active segment, or into a new one if it is full
-    /// or fails.
+    /// Writes and syncs the built frame; lets old segments go for it if that is the policy.
     fn put(&mut self) -> Result<Place, AppendError> {
+        loop {
+            match self.put_once() {
+                Err(full) if self.store.let_oldest_go(&full) => self.rolls.room_was_made(),
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Into the active segment, or into a new one if it is full or fails.
+    fn put_once(&mut self) -> Result<Place, AppendError> {
         self.rolls.check_floor()?;
         let bytes = self.builder.header().total_bytes() + frame::HEADER_BYTES as u64;
         let mut last = None;

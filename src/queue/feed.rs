@@ -75,6 +75,8 @@ impl Feed {
     /// lost on the way.
     fn take(&mut self, books: &Books, budget: Budget, given: &mut Vec<Stored>) -> bool {
         let mut open = books.open();
+        // What lapsed was settled without being given.
+        self.next = self.next.max(open.cursor.watermark() + 1);
         let (mut bytes, mut has_lost) = (0_usize, false);
         while let Some(first) = self.ready.front() {
             let window_end = open.cursor.watermark().saturating_add(self.store.limits.window);

@@ -30,6 +30,8 @@ pub struct Overview {
     pub used_bytes: u64,
     /// The bound on them.
     pub max_bytes: u64,
+    /// Records are dropped by policy, and no destination has caught up since.
+    pub is_dropping: bool,
     /// One row per destination.
     pub ledgers: Vec<(String, Ledger)>,
 }

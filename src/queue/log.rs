@@ -128,6 +128,26 @@ impl Log {
         self.segments.front().map_or(self.end + 1, |segment| segment.first)
     }
 
+    /// The first position of the segment behind the oldest one.
+    pub(super) fn second(&self) -> Option<u64> {
+        self.segments.get(1).map(|segment| segment.first)
+    }
+
+    /// The first position of the last segment behind `position` for which `is_past` says so of
+    /// its beginning; all before it is older.
+    pub(super) fn begun_after(
+        &self,
+        position: u64,
+        is_past: impl Fn(u64, u64) -> bool,
+    ) -> Option<u64> {
+        let later = self.segments.iter().skip_while(|segment| segment.first <= position);
+        // A segment with a damaged header has no time.
+        later
+            .take_while(|segment| segment.unix_ms > 0 && is_past(segment.first, segment.unix_ms))
+            .last()
+            .map(|segment| segment.first)
+    }
+
     /// The oldest segment, if all of it is settled up to `watermark`; never the newest.
     pub(super) fn removable(&self, watermark: u64) -> Option<Segment> {
         let next = self.segments.get(1)?;

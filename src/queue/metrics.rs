@@ -45,6 +45,13 @@ struct OfState {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLapse {
+    stream: String,
+    destination: String,
+    reason: &'static str,
+}
+
 type Queues = Arc<Mutex<Vec<Weak<dyn Shown>>>>;
 
 /// The numbers of all queues of one agent.
@@ -56,6 +63,7 @@ struct QueueMetrics {
     sync_seconds: Family<OfStream, Histogram>,
     refused_groups: Family<OfReason, Counter>,
     damaged_ranges: Family<OfStream, Counter>,
+    dropped_records: Family<OfLapse, Counter>,
     queues: Queues,
 }
 
@@ -67,6 +75,7 @@ pub(super) struct StreamMetrics {
     pub(super) sync_seconds: Histogram,
     pub(super) damaged_ranges: Counter,
     refused_groups: Family<OfReason, Counter>,
+    dropped_records: Family<OfLapse, Counter>,
     stream: String,
     queues: Queues,
 }
@@ -86,6 +95,7 @@ impl StreamMetrics {
             sync_seconds: all.sync_seconds.get_or_create_owned(&of),
             damaged_ranges: all.damaged_ranges.get_or_create_owned(&of),
             refused_groups: all.refused_groups,
+            dropped_records: all.dropped_records,
             stream: of.stream,
             queues: all.queues,
         }
@@ -95,6 +105,12 @@ impl StreamMetrics {
     pub(super) fn refused(&self, reason: &'static str, count: u64) {
         let of = OfReason { stream: self.stream.clone(), reason };
         self.refused_groups.get_or_create(&of).inc_by(count);
+    }
+
+    /// Counts what a policy dropped; `reason` is one of the few words of `lapse`.
+    pub(super) fn dropped(&self, destination: &str, reason: &'static str, count: u64) {
+        let (stream, destination) = (self.stream.clone(), destination.to_owned());
+        self.dropped_records.get_or_create(&OfLapse { stream, destination, reason }).inc_by(count);
     }
 
     /// Lets a queue be shown as long as it lives.
@@ -114,6 +130,7 @@ impl QueueMetrics {
             sync_seconds: Family::new_with_constructor(|| Histogram::new(SYNC_SECONDS)),
             refused_groups: Family::default(),
             damaged_ranges: Family::default(),
+            dropped_records: Family::default(),
             queues: Queues::default(),
         };
         let records = all.committed_records.clone();
@@ -136,6 +153,12 @@ impl QueueMetrics {
         registry.register("queue_refused_groups", "Groups not stored, by reason", refused);
         let damaged = all.damaged_ranges.clone();
         registry.register("queue_damaged_ranges", "Ranges of segments found unreadable", damaged);
+        let dropped = all.dropped_records.clone();
+        registry.register(
+            "queue_dropped_records",
+            "Payloads dropped by policy, by reason",
+            dropped,
+        );
         registry.register_collector(Box::new(Standing(Arc::clone(&all.queues))));
         all
     }

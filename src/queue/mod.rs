@@ -21,10 +21,12 @@ mod backlog;
 mod committer;
 mod feed;
 mod inflow;
+mod lapse;
 mod recover;
 mod roll;
 
 // What they share.
+mod age;
 mod books;
 mod folder;
 mod log;
@@ -58,15 +60,17 @@ use crate::base::disk::SharedDisk;
 use crate::telemetry::Metrics;
 use committer::Committer;
 use inflow::Inflow;
+use lapse::Sweep;
 use metrics::Shown;
 use recover::Opening;
 use settings::Limits;
 
 pub use error::{AppendError, OpenError};
 pub use group::{Budget, Durable, Group, Mark, Position, Settled, Stored};
+pub use lapse::Lapse;
 pub use ledger::{Ledger, Overview};
 pub use reader::Reader;
-pub use settings::Settings;
+pub use settings::{Lapsed, Policy, Settings, WhenFull};
 pub use writer::Writer;
 
 /// An open queue.
@@ -99,6 +103,7 @@ fn assemble(opening: Opening<'_>) -> Result<Queue, OpenError> {
     let (store, newest) = opening.run()?;
     let shown: Arc<dyn Shown> = Arc::clone(&store) as _;
     store.metrics.show(Arc::downgrade(&shown));
+    Sweep::start(&store);
     let committer = Committer::new(Arc::clone(&store), newest);
     let readers = destinations
         .iter()

@@ -7,7 +7,9 @@ use super::cursor::How;
 use super::error::AppendError;
 use super::feed::{Feed, Turn};
 use super::group::{Budget, Position, Settled, Stored};
+use super::lapse::Lapse;
 use super::ledger::Ledger;
+use super::settings::Lapsed;
 use super::store::{Store, lock};
 use crate::base::tasks;
 
@@ -65,6 +67,18 @@ impl Reader {
             let positions = positions.iter().map(|position| position.0);
             self.store.settle(books, positions, How::By(how));
         }
+    }
+
+    /// Everything below this place lapsed: a payload of it that was given is to be let go.
+    pub fn lapsed_below(&self) -> Position {
+        Position(self.store.lapses.below())
+    }
+
+    /// Why a payload lapsed, and what is to become of it: with [`Lapsed::Discard`] it is settled
+    /// already. `None` if it did not lapse.
+    pub fn lapse_of(&self, position: Position) -> Option<(Lapse, Lapsed)> {
+        let lapsed = self.store.settings.policy.lapsed;
+        self.store.lapses.of(position.0).map(|lapse| (lapse, lapsed))
     }
 
     /// The books of this destination.

@@ -147,6 +147,11 @@ impl Rolls {
         self.check_free(0, LOOK_AGAIN_AFTER)
     }
 
+    /// What was known of free space does not hold any more.
+    pub(super) fn room_was_made(&mut self) {
+        self.free = None;
+    }
+
     /// An error of the disk as those who append are told.
     pub(super) fn in_words(&self, error: &io::Error) -> AppendError {
         if is_full(error) {

@@ -19,6 +19,39 @@ pub struct Settings {
     pub min_free_disk: u64,
     /// Longest time between a settlement and its save: the bound of duplicates after a crash.
     pub cursor_save_after: Duration,
+    /// What is let go, and what becomes of it.
+    pub policy: Policy,
+}
+
+/// What the operator lets go; by default nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// What a full queue does.
+    pub when_full: WhenFull,
+    /// What has waited longer lapses.
+    pub max_age: Option<Duration>,
+    /// What becomes of it.
+    pub lapsed: Lapsed,
+}
+
+/// What a full queue does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Refuses what comes.
+    #[default]
+    Reject,
+    /// Lets the oldest segment go.
+    DropOldest,
+}
+
+/// What becomes of what lapsed before its destination took it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lapsed {
+    /// It is dropped and counted.
+    #[default]
+    Discard,
+    /// It goes to the dead letters; until it lies there, it keeps its place in the queue.
+    DeadLetter,
 }
 
 /// Every bound of an open queue, in one place.
@@ -110,6 +143,7 @@ mod tests {
             max_bytes,
             min_free_disk: 0,
             cursor_save_after: Duration::ZERO,
+            policy: Policy::default(),
         };
         let limits = Limits::of(&settings);
         assert_eq!(limits.segment_bytes, segment_bytes);

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::books::Books;
 use super::cursor::How;
 use super::error::AppendError;
+use super::lapse::Lapses;
 use super::ledger::Overview;
 use super::log::Log;
 use super::marks::MarkTable;
@@ -33,6 +34,7 @@ pub(super) struct Store {
     pub(super) quarantine: Quarantine,
     pub(super) spares: Spares,
     pub(super) metrics: StreamMetrics,
+    pub(super) lapses: Lapses,
     log: Mutex<Log>,
     marks: Mutex<MarkTable>,
     trouble: Mutex<Option<Trouble>>,
@@ -78,6 +80,7 @@ impl Store {
         );
         let folder = settings.folder.clone();
         let spares = Spares::new(Arc::clone(&disk), folder, limits.segment_bytes, spares);
+        let lapses = Lapses::new(&settings.policy, clock.unix_ms(), log.end());
         Arc::new(Self {
             disk,
             settings,
@@ -87,6 +90,7 @@ impl Store {
             quarantine,
             spares,
             metrics,
+            lapses,
             log: Mutex::new(log),
             marks: Mutex::new(marks),
             trouble: Mutex::default(),
@@ -121,6 +125,13 @@ impl Store {
     /// Everything up to here was given to every reader.
     pub(super) fn given_to_all(&self) -> u64 {
         self.books.iter().map(Books::given).min().unwrap_or(u64::MAX)
+    }
+
+    /// The lowest position that some destination is still owed.
+    pub(super) fn oldest_owed(&self) -> Option<u64> {
+        let watermarks = self.books.iter().map(|books| books.open().cursor.watermark());
+        let oldest = watermarks.min()? + 1;
+        (oldest <= self.log().end()).then_some(oldest)
     }
 
     /// Up to here the reader that is furthest was given; `None` without readers.
@@ -241,6 +252,7 @@ impl Store {
             self.log().forget(&oldest);
             // Only now: who finds damage in it asks the log whether it is still part of it.
             retired.into_iter().for_each(|retired| self.spares.keep(retired));
+            self.segment_went(oldest.first);
             self.room_was_made();
         }
     }
@@ -307,6 +319,7 @@ impl Shown for Store {
             committed: log.end(),
             used_bytes: log.segment_bytes() + self.spares.bytes(),
             max_bytes: self.limits.max_bytes,
+            is_dropping: self.is_dropping(),
             ledgers,
         }
     }

@@ -70,6 +70,7 @@ impl Door {
             max_bytes: 4 << 20,
             min_free_disk: 0,
             cursor_save_after: Duration::from_secs(1),
+            policy: queue::Policy::default(),
         };
         queue::open(self.disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
     }

@@ -1,11 +1,12 @@
 //! `[stream.NAME]`: a durable queue and where it leads.
 
 use std::path::Path;
+use std::time::Duration;
 
-use crate::queue;
+use crate::queue::{self, Lapsed, Policy, WhenFull};
 
 use super::super::document::{At, Named, Section};
-use super::super::key::{Default, Key, Kind, MIB, MINUTE, TIB, Table};
+use super::super::key::{DAY, Default, Key, Kind, MIB, MINUTE, SECOND, TIB, Table};
 use super::super::setting::Setting;
 use super::super::value::Reading;
 use super::super::written::Place;
@@ -31,13 +32,30 @@ pub(in crate::config) const MAX_RECORD: Key =
     );
 const QUEUE_ROWS: Key = Key::new("queue", Kind::Rows(QUEUE_KEYS), Default::Rows)
     .says("How much is kept on disk while destinations are slow or away.");
-const QUEUE_KEYS: &[Key] = &[MAX_BYTES, MIN_FREE_DISK, CURSOR_SAVE];
+const QUEUE_KEYS: &[Key] = &[MAX_BYTES, MIN_FREE_DISK, WHEN_FULL, MAX_AGE, LAPSED, CURSOR_SAVE];
 pub(in crate::config) const MAX_BYTES: Key = Key::size("max_bytes", 1 << 30)
     .within(4 * MIB, 16 * TIB)
     .says("Most bytes on disk; a full queue answers 503 and leaves files unread.");
 const MIN_FREE_DISK: Key = Key::size("min_free_disk", 512 * MIB)
     .within(0, 16 * TIB)
     .says("Bytes that must stay free on the file system; below it the queue counts as full.");
+const WHEN_FULL: Key =
+    Key::new("when_full", Kind::Choice(&["reject", "drop_oldest"]), Default::Text("reject")).says(
+        "What a full queue does: refuse what comes, or let its oldest segment go for it. Only the \
+         destinations that had not taken those records lose them.",
+    );
+const MAX_AGE: Key = Key::new(
+    "max_age",
+    Kind::Time,
+    Default::Otherwise { example: "\"7 d\"", then: "nothing is too old" },
+)
+.within(SECOND, 3650 * DAY)
+.says("What has waited longer for a destination is let go, whatever holds the destination up.");
+const LAPSED: Key =
+    Key::new("lapsed", Kind::Choice(&["discard", "dead_letter"]), Default::Text("discard")).says(
+        "What becomes of records that are let go: dropped and counted, or put with the dead \
+         letters; a full queue then answers 503 until the oldest of them lie there.",
+    );
 const CURSOR_SAVE: Key = Key::time("cursor_save", 200).within(10, MINUTE).says(
     "Longest time between a delivery and its note on disk: what was delivered in it may be \
      delivered again after a crash.",
@@ -67,9 +85,23 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
         max_bytes: max_bytes.value,
         min_free_disk: rows.number(reading, &MIN_FREE_DISK).value,
         cursor_save_after: rows.time(reading, &CURSOR_SAVE),
+        policy: policy(&mut rows, reading),
     };
     rows.finish(&mut reading.faults);
     section.finish(&mut reading.faults);
     let (name, header) = (table.name.clone(), table.header.clone());
     Flow { name, header, destinations, max_record, max_bytes, queue }
+}
+
+fn policy(rows: &mut Section<'_>, reading: &mut Reading<'_>) -> Policy {
+    let when_full = match rows.choice(reading, &WHEN_FULL).value.as_str() {
+        "drop_oldest" => WhenFull::DropOldest,
+        _ => WhenFull::Reject,
+    };
+    let lapsed = match rows.choice(reading, &LAPSED).value.as_str() {
+        "dead_letter" => Lapsed::DeadLetter,
+        _ => Lapsed::Discard,
+    };
+    let max_age = rows.number(reading, &MAX_AGE).written().map(|(ms, _)| *ms);
+    Policy { when_full, max_age: max_age.map(Duration::from_millis), lapsed }
 }

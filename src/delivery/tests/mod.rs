@@ -23,7 +23,7 @@ use crate::base::disk::RealDisk;
 use crate::base::shutdown::{self, Stop};
 use crate::base::tasks::Tasks;
 use crate::dead_letter::{self, Letter, Shelf, letters, shelves};
-use crate::queue::{AppendError, Budget, Position, Settled, Stored};
+use crate::queue::{AppendError, Budget, Lapse, Lapsed, Position, Settled, Stored};
 use crate::record::{Record, RecordId, encode};
 use crate::sink::Sink;
 use crate::telemetry::Metrics;
@@ -46,6 +46,8 @@ struct Inner {
     settled: BTreeMap<Position, Settled>,
     is_closed: bool,
     largest_budget: usize,
+    lapsed_below: u64,
+    lapsed: Lapsed,
 }
 
 impl TestQueue {
@@ -54,6 +56,16 @@ impl TestQueue {
         inner.count += 1;
         let position = Position(inner.count);
         inner.unread.push_back(Stored { position, payload });
+        self.pushed.notify_one();
+    }
+
+    /// What a policy does: everything below lapses, and is settled at once if nobody wants it.
+    fn lapse(&self, below: u64, lapsed: Lapsed) {
+        let mut inner = self.inner.lock().unwrap();
+        (inner.lapsed_below, inner.lapsed) = (below, lapsed);
+        if lapsed == Lapsed::Discard {
+            inner.unread.retain(|one| one.position.0 >= below);
+        }
         self.pushed.notify_one();
     }
 
@@ -121,6 +133,15 @@ impl Feed for TestQueue {
             assert_eq!(before, None, "{position:?} was settled twice");
         }
         self.has_settled.notify_one();
+    }
+
+    fn lapsed_below(&self) -> Position {
+        Position(self.inner.lock().unwrap().lapsed_below)
+    }
+
+    fn lapse_of(&self, position: Position) -> Option<(Lapse, Lapsed)> {
+        let inner = self.inner.lock().unwrap();
+        (position.0 < inner.lapsed_below).then_some((Lapse::TooOld, inner.lapsed))
     }
 
     fn waiting(&self) -> u64 {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Bench, TestQueue, a_record, settings};
 use crate::delivery::Settings;
-use crate::queue::Settled;
+use crate::queue::{Lapsed, Settled};
 use crate::record::encode;
 use crate::sink::{At, Entry, Fate, Fault, Limits, Outcome, Sink};
 
@@ -453,5 +453,55 @@ async fn a_sink_that_panics_ends_the_worker_with_words() {
     assert!(failed.why.contains("a broken invariant"), "{failed}");
     assert_eq!(bench.queue.owed(), 1);
     bench.stop = Some(crate::base::shutdown::channel().0);
+    bench.end().await;
+}
+
+/// Holds more than it may read, whatever came first.
+fn small_and_held() -> (TestQueue, Arc<ScriptSink>, Settings) {
+    let queue = TestQueue::default();
+    queue.push_records(100);
+    let sink = ScriptSink::new(Duration::ZERO, |_, _| {
+        Err(fault(At::Answer(400), "ExpiredTokenException"))
+    });
+    (queue, sink, Settings { in_flight_bytes: 8 << 10, ..settings() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lapsed_goes_to_the_dead_letters_though_the_destination_is_held() {
+    let (queue, sink, settings) = small_and_held();
+    let mut bench = Bench::start_with(queue, sink, settings);
+    sleep(Duration::from_millis(100)).await;
+    assert!(bench.watch.hold().is_some());
+    assert_eq!(bench.queue.settled(Settled::Dead), 0);
+
+    bench.queue.lapse(91, Lapsed::DeadLetter);
+    while bench.queue.settled(Settled::Dead) < 90 {
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    bench.stop().await;
+    assert_eq!((bench.queue.settled(Settled::Dead), bench.queue.owed()), (90, 10));
+    let dead = bench.dead();
+    assert_eq!(dead.len(), 90);
+    assert!(dead.iter().all(|one| (&*one.class, &*one.code) == ("lapsed", "max-age")));
+    assert!(bench.number("weir_delivery_dead_letters_total{") >= 90.0);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_queue_dropped_is_let_go_and_makes_room_for_what_follows() {
+    let (queue, sink, settings) = small_and_held();
+    let mut bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+    sleep(Duration::from_millis(100)).await;
+
+    bench.queue.lapse(91, Lapsed::Discard);
+    *sink.script.lock().unwrap() = Box::new(|_, entries| all_taken(entries));
+    while bench.queue.settled(Settled::Delivered) < 10 {
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    bench.stop().await;
+    assert_eq!(bench.queue.settled(Settled::Dead), 0);
+    assert!(sink.taken_count() >= 10, "only a request under way may still carry one of the others");
     bench.end().await;
 }

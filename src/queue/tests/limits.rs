@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::rig::{ALL, FOLDER, Rig, group, mark, small};
 use crate::base::disk::FaultyDisk;
 use crate::queue::feed::Turn;
-use crate::queue::{AppendError, Budget, Group, Mark, Queue, Settings, open};
+use crate::queue::{AppendError, Budget, Group, Mark, Policy, Queue, Settings, open};
 use crate::telemetry::Metrics;
 
 fn queue(max_bytes: u64) -> Queue {
@@ -21,6 +21,7 @@ fn queue_on(disk: &FaultyDisk, max_bytes: u64) -> Queue {
         max_bytes,
         min_free_disk: 0,
         cursor_save_after: Duration::from_millis(200),
+        policy: Policy::default(),
     };
     open(disk.shared(), settings, &["a".into()], &Metrics::default()).unwrap()
 }

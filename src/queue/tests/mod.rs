@@ -2,6 +2,7 @@
 
 mod faults;
 mod formats;
+mod lapses;
 mod limits;
 mod live;
 mod model;

@@ -18,7 +18,7 @@ use crate::queue::roll::Newest;
 use crate::queue::settings::Limits;
 use crate::queue::store::Store;
 use crate::queue::{
-    AppendError, Budget, Group, Ledger, Mark, OpenError, Settings, Settled, Stored,
+    AppendError, Budget, Group, Ledger, Mark, OpenError, Policy, Settings, Settled, Stored,
 };
 use crate::telemetry::Metrics;
 
@@ -55,10 +55,19 @@ impl Rig {
         limits: Limits,
         destinations: &[&str],
     ) -> Result<Self, OpenError> {
+        Self::under(Policy::default(), disk, limits, destinations)
+    }
+
+    pub(crate) fn under(
+        policy: Policy,
+        disk: FaultyDisk,
+        limits: Limits,
+        destinations: &[&str],
+    ) -> Result<Self, OpenError> {
         let destinations: Vec<String> = destinations.iter().map(|&name| name.into()).collect();
         let opening = Opening {
             disk: disk.shared(),
-            settings: settings(),
+            settings: Settings { policy, ..settings() },
             limits: limits.clone(),
             clock: Clock::starting_at(1_000_000),
             destinations: &destinations,
@@ -74,7 +83,8 @@ impl Rig {
     /// Opens what is on the disk now, as a new process would.
     pub(crate) fn open_again(&self) -> Result<Self, OpenError> {
         let names: Vec<&str> = self.destinations.iter().map(String::as_str).collect();
-        Self::with(self.disk.clone(), self.limits.clone(), &names)
+        let policy = self.store.settings.policy;
+        Self::under(policy, self.disk.clone(), self.limits.clone(), &names)
     }
 
     /// The same, where it must succeed.
@@ -114,6 +124,11 @@ impl Rig {
     pub(crate) fn settle(&self, at: usize, positions: impl IntoIterator<Item = u64>) {
         let how = How::By(Settled::Delivered);
         self.store.settle(&self.store.books[at], positions, how);
+    }
+
+    /// Settles as put with the dead letters.
+    pub(crate) fn bury(&self, at: usize, positions: impl IntoIterator<Item = u64>) {
+        self.store.settle(&self.store.books[at], positions, How::By(Settled::Dead));
     }
 
     /// Takes and settles everything, and saves.
@@ -181,6 +196,7 @@ pub(crate) fn settings() -> Settings {
         max_bytes: 0,
         min_free_disk: 0,
         cursor_save_after: Duration::from_millis(200),
+        policy: Policy::default(),
     }
 }
 

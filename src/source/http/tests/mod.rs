@@ -121,6 +121,7 @@ fn open_queue(scratch: &Scratch, disk: &SharedDisk, metrics: &Metrics) -> queue:
         max_bytes: 4 << 20,
         min_free_disk: 0,
         cursor_save_after: Duration::from_secs(1),
+        policy: queue::Policy::default(),
     };
     queue::open(disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
 }
