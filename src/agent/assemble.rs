@@ -5,11 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::StartError;
 use super::state_dir::{Addresses, StateDir, StateDirError};
 use super::status::Picture;
+use super::{StartError, queue_keys};
 use crate::admin;
 use crate::admission::Admission;
 use crate::base::clock::Clock;
@@ -120,7 +120,11 @@ async fn open_state_dir(config: &Config, ground: &Ground) -> Result<StateDir, St
 async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Queue, StartError> {
     let destinations: Vec<String> =
         stream.delivery.iter().map(|delivery| delivery.destination.clone()).collect();
-    let (settings, ground) = (stream.queue.clone(), ground.clone());
+    let (mut settings, ground) = (stream.queue.clone(), ground.clone());
+    settings.keys = queue_keys::ready(stream, &ground.disk, &ground.clock).await?;
+    if let Some(key) = settings.keys.current() {
+        info!(stream = settings.stream, key = %key.id(), "what the queue writes is sealed");
+    }
     let opened =
         blocking(move || queue::open(ground.disk, settings, &destinations, &ground.metrics));
     Ok(opened.await?)

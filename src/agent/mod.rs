@@ -6,6 +6,7 @@
 
 mod assemble;
 mod lifecycle;
+mod queue_keys;
 mod replay;
 mod signals;
 mod state_dir;
@@ -16,6 +17,7 @@ use std::io;
 use thiserror::Error;
 
 pub use lifecycle::{Ending, run};
+pub use queue_keys::known as known_keys;
 pub use state_dir::{Addresses, StateDir, StateDirError};
 
 /// Why the agent did not start. Nothing was accepted.
@@ -33,6 +35,12 @@ pub enum StartError {
     /// An address that cannot be listened on.
     #[error("{0}; nothing was started")]
     Listen(io::Error),
+    /// A service that is needed to start.
+    #[error("{0}; nothing was started")]
+    Away(String),
+    /// The same, where it answers but does not allow it.
+    #[error("{0}; nothing was started")]
+    Denied(String),
     /// Something the configuration names is not as it should be: a keys file, an AWS region.
     #[error("{0}; nothing was started")]
     Setting(String),

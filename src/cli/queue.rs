@@ -2,6 +2,7 @@
 //! read only and need no lock.
 
 mod export;
+mod keys;
 mod output;
 mod purge;
 mod records;
@@ -67,6 +68,10 @@ struct Home {
     /// The agent's state directory, instead of the one in the configuration
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// A key of a sealed queue, as `file:PATH` or `credential:NAME`, instead of those in the
+    /// configuration; may be given several times
+    #[arg(long, value_name = "REFERENCE")]
+    key: Vec<String>,
 }
 
 /// A queue that was found.
@@ -90,12 +95,12 @@ impl Place {
     /// One queue, named unless its folder is.
     fn one(&self, stream: Option<&str>) -> Result<Lying, Report> {
         match (&self.folder, stream) {
-            (Some(folder), stream) => look(stream, folder),
+            (Some(folder), stream) => self.home.look(stream, folder),
             (None, Some(stream)) => {
                 let state_dir = self.home.state_dir()?;
                 let folder = self.home.folder_of(&state_dir, stream)?;
                 warn_if_running(&state_dir);
-                look(Some(stream), &folder)
+                self.home.look(Some(stream), &folder)
             }
             (None, None) => {
                 Err(Report::new(Exit::Usage, "which queue? the name of a stream is missing")
@@ -112,7 +117,7 @@ impl Place {
         let state_dir = self.home.state_dir()?;
         let mut found = Found { queues: Vec::new(), is_complete: true };
         for name in streams(&state_dir)? {
-            match look(Some(&name), &state_dir.join(QUEUES).join(&name)) {
+            match self.home.look(Some(&name), &state_dir.join(QUEUES).join(&name)) {
                 Ok(lying) => found.queues.push(lying),
                 Err(report) => {
                     report.print();

@@ -86,6 +86,8 @@ impl From<LookError> for Report {
         let words = error.to_string();
         match &error {
             LookError::Io { source, .. } => Self::disk(source, words),
+            LookError::NoKey { .. } => Self::new(Exit::Config, words)
+                .hint("`--key file:PATH` takes a key; without it, the configuration must name it"),
             LookError::CursorUnreadable { .. } => Self::new(Exit::Data, words)
                 .hint("start the agent once: it sets the cursor aside and begins a new one"),
             _ => Self::new(Exit::Data, words),
@@ -105,6 +107,14 @@ impl From<StartError> for Report {
             }
             StartError::Queue(OpenError::Foreign { .. }) => Self::new(Exit::Data, words),
             StartError::Queue(OpenError::Io { source, .. }) => Self::new(exit_of(&source), words),
+            StartError::Queue(OpenError::NoKey { .. }) => Self::new(Exit::Config, words).hint(
+                "name the key in `old_keys` of the [encryption.NAME] that the stream's `queue.encryption` names",
+            ),
+            StartError::Away(_) => Self::new(Exit::Unavailable, words).hint(
+                "the data key of the queue is unwrapped by KMS at each start; try again when it can be reached",
+            ),
+            StartError::Denied(_) => Self::new(Exit::NoPermission, words)
+                .hint("weir needs `kms:GenerateDataKey` and `kms:Decrypt` for this key"),
             StartError::Disk(source) => Self::new(exit_of(&source), words),
             StartError::Listen(source) if source.kind() == io::ErrorKind::PermissionDenied => {
                 Self::new(Exit::NoPermission, words)

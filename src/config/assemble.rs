@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::admission;
+use crate::queue::Keys;
 
 use super::rules::{destinations, max_record};
 use super::sections::Sections;
-use super::{Config, Stream};
+use super::{Config, Encryption, Stream};
 
 /// Puts the Settings of all rooms together.
 pub(super) fn assemble(sections: Sections) -> Config {
@@ -59,7 +60,21 @@ fn streams(sections: &Sections) -> BTreeMap<String, Stream> {
             feed.stream.clone_from(&flow.name.value);
             delivery.push(feed);
         }
-        let stream = Stream { queue: flow.queue.clone(), delivery };
+        let mut queue = flow.queue.clone();
+        let sealing = flow
+            .encryption
+            .as_ref()
+            .and_then(|name| sections.sealings.iter().find(|one| one.name.value == name.value));
+        let mut kms = None;
+        match sealing.map(|one| &one.settings) {
+            Some(Encryption::Key(key, old)) => queue.keys = Keys::new(key.clone(), old.clone()),
+            Some(Encryption::Kms(settings, old)) => {
+                queue.keys = Keys::new(None, old.clone());
+                kms = Some(settings.as_ref().clone());
+            }
+            None => {}
+        }
+        let stream = Stream { queue, kms, delivery };
         streams.insert(flow.name.value.clone(), stream);
     }
     streams

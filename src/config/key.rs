@@ -46,6 +46,8 @@ pub(super) enum Kind {
     Texts,
     /// A text that is never printed.
     Secret,
+    /// One such text, or a list of them.
+    Secrets,
     /// More settings below one name: `queue.max_bytes`.
     Rows(&'static [Key]),
 }
@@ -208,7 +210,7 @@ impl Kind {
             Self::ByteRate => "a byte rate, like \"2 MiB/s\"",
             Self::Flag => "true or false",
             Self::Choice(_) | Self::Text | Self::Path | Self::Secret => "a text in quotes",
-            Self::Texts => "a text in quotes, or a list of them",
+            Self::Texts | Self::Secrets => "a text in quotes, or a list of them",
             Self::Rows(_) => "a table, like { … }",
         }
     }
@@ -225,7 +227,7 @@ impl Kind {
             Self::Choice(_) => "one of the words",
             Self::Text | Self::Secret => "a text",
             Self::Path => "a path",
-            Self::Texts => "a list of texts",
+            Self::Texts | Self::Secrets => "a list of texts",
             Self::Rows(_) => "a table",
         }
     }

@@ -6,13 +6,14 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const SECRETS: [&str; 3] = ["access_key_id", "secret_access_key", "session_token"];
+const SECRETS: [&str; 4] = ["access_key_id", "secret_access_key", "session_token", "old_keys"];
 const TELLING: [&str; 5] = ["secret", "token", "password", "credential", "access_key"];
 
 /// Whether a key of this name holds a secret, or was probably meant to.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    TELLING.iter().any(|word| name.contains(word))
+    matches!(name.as_str(), "key" | "keys")
+        || TELLING.iter().any(|word| name.contains(word))
         || super::suggest::nearest(&name, SECRETS).is_some()
 }
 

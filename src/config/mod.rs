@@ -70,6 +70,8 @@ pub struct Config {
 pub struct Stream {
     /// Its queue.
     pub queue: queue::Settings,
+    /// Where the key of new segments comes from, if not from the file.
+    pub kms: Option<sink::KmsSettings>,
     /// One per destination, in the order of the file.
     pub delivery: Vec<delivery::Settings>,
 }
@@ -83,4 +85,12 @@ pub enum Destination {
     Firehose(sink::FirehoseSettings),
     /// A local folder.
     Directory(sink::DirectorySettings),
+}
+
+/// One `[encryption.NAME]`: the key, or where it comes from, and keys of before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Encryption {
+    /// `None` if it is at fault.
+    Key(Option<queue::Key>, Vec<queue::Key>),
+    Kms(Box<sink::KmsSettings>, Vec<queue::Key>),
 }

@@ -150,6 +150,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Path => "path",
         Kind::Texts => "text, or list",
         Kind::Secret => "secret",
+        Kind::Secrets => "secret, or list",
         Kind::Rows(_) => "table",
     }
 }

@@ -56,7 +56,14 @@ fn check_references(sections: &Sections, faults: &mut Faults) {
     let destinations: Vec<&str> =
         sections.destinations.iter().map(|name| name.value.as_str()).collect();
 
+    let encryptions: Vec<&str> =
+        sections.encryptions.iter().map(|name| name.value.as_str()).collect();
+
     for flow in &sections.flows {
+        let from = format!("the queue of stream `{}` is sealed by", flow.name.value);
+        flow.encryption
+            .iter()
+            .for_each(|name| refer(&from, "encryption", name, &encryptions, faults));
         let from = format!("stream `{}` leads to", flow.name.value);
         flow.destinations
             .iter()

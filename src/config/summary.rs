@@ -54,7 +54,13 @@ impl Config {
     fn stream(&self, name: &str, stream: &Stream) -> String {
         let record = self.admission.streams.get(name).map_or(0, |stream| stream.max_record_bytes);
         let (record, queue) = (ByteSize(record), ByteSize(stream.queue.max_bytes));
-        format!("keeps up to {queue}, records up to {record}")
+        let packed = if stream.queue.compresses { ", packed by zstd" } else { "" };
+        let sealed = match (stream.queue.keys.current(), &stream.kms) {
+            (Some(key), _) => format!(", sealed with the key {}", key.id()),
+            (None, Some(kms)) => format!(", sealed with keys of KMS ({})", kms.key),
+            (None, None) => String::new(),
+        };
+        format!("keeps up to {queue}, records up to {record}{packed}{sealed}")
     }
 }
 

@@ -55,7 +55,7 @@ impl Backlog {
             }
             match self.step(span, next)? {
                 Some(Found::Frame(frame)) => {
-                    taken += frame::in_memory(frame.place.bytes);
+                    taken += frame::in_memory(frame.place.bytes).max(frame.memory_bytes());
                     next = frame.end();
                     found.push_back(Found::Frame(frame));
                 }
@@ -96,7 +96,8 @@ impl Backlog {
             Some((place, first)) => Walk::new(window, segment.salt, place.offset, first),
             None => walk::from_start(window, &segment),
         };
-        self.walk = Some((span, walk));
+        let cipher = self.store.settings.keys.cipher(segment.salt, segment.keyed);
+        self.walk = Some((span, walk.opened_by(cipher)));
         Ok(true)
     }
 
@@ -111,20 +112,24 @@ impl Backlog {
         let (offset, bytes, why) = match walk.step(span.until)? {
             Step::Frame { header, .. } if header.end() <= next => return Ok(None),
             Step::Frame { header, offset } => {
-                let body = if header.is_known() { walk.body(&header, offset)? } else { None };
-                if let Some(body) = body
-                    && let Some(payloads) = frame::payloads(&header, &body)
-                {
-                    let place = Place {
-                        segment: span.segment.first,
-                        salt: header.salt,
-                        offset,
-                        bytes: header.total_bytes(),
-                    };
-                    let frame = Frame::new(header.first, payloads, header.unix_ms, place);
-                    return Ok(Some(Found::Frame(Arc::new(frame))));
+                let body = walk.body(&header, offset)?;
+                let payloads = body.and_then(|body| {
+                    let payloads = frame::payloads(&header, &body);
+                    payloads.ok_or("the body of a frame does not hold what its header says")
+                });
+                match payloads {
+                    Ok(payloads) => {
+                        let place = Place {
+                            segment: span.segment.first,
+                            salt: header.salt,
+                            offset,
+                            bytes: header.total_bytes(),
+                        };
+                        let frame = Frame::new(header.first, payloads, header.unix_ms, place);
+                        return Ok(Some(Found::Frame(Arc::new(frame))));
+                    }
+                    Err(why) => (offset, header.total_bytes(), why),
                 }
-                (offset, header.total_bytes(), "the checksum of a frame's body does not fit")
             }
             Step::Damage { offset, bytes: 0 } => (offset, 0, "positions are left out"),
             Step::Damage { offset, bytes } => (offset, bytes, "no frame begins where one should"),

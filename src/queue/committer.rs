@@ -53,7 +53,8 @@ impl Committer {
         };
         let rolls = Rolls::new(Arc::clone(&store), unsure);
         let told = Seldom::new(TELL_AGAIN_AFTER);
-        Self { store, active, rolls, builder: Builder::default(), told }
+        let builder = Builder::new(store.settings.form());
+        Self { store, active, rolls, builder, told }
     }
 
     /// Commits groups together: all that are not refused for their marks become durable, or none.
@@ -188,6 +189,7 @@ impl Committer {
         let count = frame.payloads.len() as u64;
         let bytes: usize = frame.payloads.iter().map(Bytes::len).sum();
         self.store.metrics.frames.inc();
+        self.store.metrics.frame_bytes.inc_by(frame.place.bytes);
         self.store.metrics.committed_records.inc_by(count);
         self.store.metrics.committed_bytes.inc_by(bytes as u64);
         self.store.marks().apply(marks);

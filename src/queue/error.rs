@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::seal::KeyId;
+
 /// Why a queue could not be opened. Damage alone is no reason.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -23,6 +25,18 @@ pub enum OpenError {
         file: PathBuf,
         /// What it says of itself, and what this weir knows.
         why: String,
+    },
+    /// A segment that can be read only with a key that was not given. Nothing was changed.
+    #[error(
+        "{file} is sealed with the key {key}, which is not among those of this queue; nothing was \
+         changed",
+        file = file.display()
+    )]
+    NoKey {
+        /// The segment.
+        file: PathBuf,
+        /// The key that is missing.
+        key: KeyId,
     },
 }
 

@@ -1,5 +1,6 @@
 //! What lies in a queue's folder: segments with headers we can trust, and what is none of ours.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use tracing::{debug, warn};
 use super::error::OpenError;
 use super::frame;
 use super::log::Segment;
+use super::seal::{KeyId, Keys};
 use super::segment::{self, Header, Read};
 use super::spares::SETTLED_MAX;
 use crate::base::disk::{Disk, Kind, Listed, Open, read_full_at};
@@ -26,6 +28,7 @@ pub(super) fn survey(
     disk: &dyn Disk,
     folder: &Path,
     segment_bytes: u64,
+    keys: &Keys,
 ) -> Result<Survey, OpenError> {
     let io = |source| OpenError::Io { folder: folder.to_owned(), source };
     disk.create_folders(folder).map_err(io)?;
@@ -51,6 +54,7 @@ pub(super) fn survey(
         let header = read_header(disk, &path, first).map_err(io)?.map_err(foreign)?;
         segments.push(known(first, header, &listed));
     }
+    check_keys(folder, &segments, keys)?;
     let first = segments.first().map_or(0, |segment| segment.first);
     let mut spares = Vec::new();
     for Listed { name, bytes, .. } in found {
@@ -94,6 +98,18 @@ fn has_lost_its_name(disk: &dyn Disk, folder: &Path, name: &str, first: u64) -> 
     renamed.is_ok()
 }
 
+/// A missing key is no damage: nothing is touched before all are there.
+fn check_keys(folder: &Path, segments: &[Segment], keys: &Keys) -> Result<(), OpenError> {
+    for segment in segments {
+        let Some(keyed) = segment.keyed else { continue };
+        if keys.find(keyed.key).is_none() {
+            let file = folder.join(segment::name(segment.first));
+            return Err(OpenError::NoKey { file, key: keyed.key });
+        }
+    }
+    Ok(())
+}
+
 fn known(first: u64, header: Option<Header>, listed: &Listed) -> Segment {
     if header.is_none() {
         warn!(
@@ -102,13 +118,26 @@ fn known(first: u64, header: Option<Header>, listed: &Listed) -> Segment {
             "the header of a segment is damaged; its frames are looked for"
         );
     }
-    Segment {
-        first,
-        salt: header.map(|header| header.salt),
-        bytes: listed.bytes,
-        used: listed.bytes,
-        unix_ms: header.map_or(0, |header| header.unix_ms),
+    Segment::of(first, header, listed.bytes)
+}
+
+/// The keys that the segments in a folder are sealed with; none if there is no folder.
+///
+/// # Errors
+/// What the disk says.
+pub fn used_keys(disk: &dyn Disk, folder: &Path) -> std::io::Result<BTreeSet<KeyId>> {
+    let listed = match disk.list(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        answer => answer?,
+    };
+    let mut keys = BTreeSet::new();
+    for one in listed.iter().filter(|one| one.kind == Kind::File) {
+        let Some(first) = segment::parse_name(&one.name) else { continue };
+        let header = read_header(disk, &folder.join(&one.name), first)?;
+        let keyed = header.ok().flatten().and_then(|header| header.keyed);
+        keys.extend(keyed.map(|keyed| keyed.key));
     }
+    Ok(keys)
 }
 
 /// The header of a segment, `None` if it is damaged; or why the file is none of ours.
@@ -120,7 +149,17 @@ pub(super) fn read_header(
     let file = disk.open(path, Open::Read)?;
     let mut bytes = [0; segment::USED_BYTES];
     let read = read_full_at(file.as_ref(), &mut bytes, 0)?;
-    Ok(match Header::read(bytes.get(..read).unwrap_or_default()) {
+    let mut judged = Header::read(bytes.get(..read).unwrap_or_default());
+    // What begins like ours and is whole speaks for itself.
+    let is_whole = bytes.starts_with(b"weirseg\0") && judged != Read::Damaged;
+    if !is_whole {
+        let mut copy = [0; segment::USED_BYTES];
+        let read = read_full_at(file.as_ref(), &mut copy, segment::COPY_AT)?;
+        if let good @ Read::Good(_) = Header::read(copy.get(..read).unwrap_or_default()) {
+            judged = good;
+        }
+    }
+    Ok(match judged {
         Read::Good(header) if header.first != first => Err(format!(
             "it begins with payload {}, but its name says {first}; it was renamed",
             header.first

@@ -4,6 +4,8 @@ use bytes::Bytes;
 
 use super::cut::Cut;
 use super::group::Mark;
+use super::pack;
+use super::seal::{Cipher, SEAL_BYTES};
 
 /// Length of a frame's header.
 pub(super) const HEADER_BYTES: usize = 56;
@@ -22,10 +24,18 @@ pub(super) const FOOTER: u16 = 2;
 /// Every flag this version understands.
 const KNOWN_FLAGS: u16 = SNAPSHOT | FOOTER;
 
+/// The body as it is, or packed by zstd.
+const PLAIN: u8 = 0;
+const ZSTD: u8 = 1;
+/// The body, packed or not, is sealed with AES-256-GCM.
+const AES_256_GCM: u8 = 1;
+
 /// What a frame says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) flags: u16,
+    pub(super) codec: u8,
+    pub(super) cipher: u8,
     /// The segment's; a frame of another life of a recycled file has another.
     pub(super) salt: u64,
     /// Position of its first payload; of the next one to come if it has none.
@@ -33,7 +43,7 @@ pub(super) struct Header {
     pub(super) count: u32,
     /// Length of the body as it lies on disk.
     pub(super) body_bytes: u32,
-    /// Length of the body before a codec; the same as long as there is none.
+    /// Length of the body before it was packed and sealed.
     pub(super) plain_bytes: u32,
     pub(super) body_crc: u32,
     pub(super) unix_ms: u64,
@@ -45,7 +55,7 @@ impl Header {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&self.flags.to_le_bytes());
-        bytes.extend_from_slice(&0_u16.to_le_bytes());
+        bytes.extend_from_slice(&[self.codec, self.cipher]);
         bytes.extend_from_slice(&self.salt.to_le_bytes());
         bytes.extend_from_slice(&self.first.to_le_bytes());
         bytes.extend_from_slice(&self.count.to_le_bytes());
@@ -67,9 +77,10 @@ impl Header {
             return None;
         }
         let flags = cut.u16()?;
-        let _codec = cut.u16()?;
         let header = Self {
             flags,
+            codec: cut.u8()?,
+            cipher: cut.u8()?,
             salt: cut.u64()?,
             first: cut.u64()?,
             count: cut.u32()?,
@@ -79,7 +90,8 @@ impl Header {
             unix_ms: cut.u64()?,
             mark_count: cut.u32()?,
         };
-        let sane = header.body_bytes <= BODY_BYTES_MAX && header.first < u64::MAX / 2;
+        let longest = header.body_bytes.max(header.plain_bytes);
+        let sane = longest <= BODY_BYTES_MAX && header.first < u64::MAX / 2;
         sane.then_some(header)
     }
 
@@ -97,14 +109,63 @@ impl Header {
         self.flags & flag != 0
     }
 
-    /// Whether this version can read the body at all.
-    pub(super) fn is_known(&self) -> bool {
-        self.flags & !KNOWN_FLAGS == 0 && self.plain_bytes == self.body_bytes
+    pub(super) fn is_packed(&self) -> bool {
+        self.codec != PLAIN
     }
 
-    /// Whether `body` is what was written.
-    pub(super) fn fits(&self, body: &[u8]) -> bool {
-        body.len() as u64 == u64::from(self.body_bytes) && crc32c::crc32c(body) == self.body_crc
+    pub(super) fn is_sealed(&self) -> bool {
+        self.cipher != 0
+    }
+
+    /// Whether this version can read the body at all.
+    pub(super) fn is_known(&self) -> bool {
+        self.flags & !KNOWN_FLAGS == 0 && self.codec <= ZSTD && self.cipher <= AES_256_GCM
+    }
+
+    /// Whether `stored` is what was written.
+    pub(super) fn fits(&self, stored: &[u8]) -> bool {
+        stored.len() as u64 == u64::from(self.body_bytes) && crc32c::crc32c(stored) == self.body_crc
+    }
+
+    /// What a seal is bound to beside the body: everything else in the header, and the place in
+    /// the file. So no frame can be put where another was.
+    fn bound(&self, offset: u64) -> Vec<u8> {
+        let header = Self { body_crc: 0, ..*self };
+        let mut bound = header.encode().to_vec();
+        bound.truncate(CHECKED_BYTES);
+        bound.extend_from_slice(&offset.to_le_bytes());
+        bound
+    }
+
+    /// The body out of what is stored at `offset`; or in words why there is none.
+    pub(super) fn body(
+        &self,
+        stored: Bytes,
+        offset: u64,
+        cipher: Option<&Cipher>,
+    ) -> Result<Bytes, &'static str> {
+        if !self.is_known() {
+            return Err("the frame uses features that this weir does not know");
+        }
+        if !self.fits(&stored) {
+            return Err("the checksum of a frame's body does not fit");
+        }
+        let packed = match (cipher, self.is_sealed()) {
+            (None, false) => stored,
+            (Some(cipher), true) => {
+                let opened = cipher.open(&self.bound(offset), &stored);
+                opened.ok_or("the seal of a frame does not fit: it was changed, or moved")?.into()
+            }
+            (Some(_), false) => return Err("a frame is not sealed, as its segment says it is"),
+            (None, true) => return Err("a frame is sealed with a key that is not known"),
+        };
+        let plain_bytes = in_memory(u64::from(self.plain_bytes));
+        if self.is_packed() {
+            let plain = pack::unpack(&packed, plain_bytes);
+            return plain.map(Bytes::from).ok_or("the body of a frame does not unpack");
+        }
+        let is_whole = packed.len() == plain_bytes;
+        is_whole.then_some(packed).ok_or("the body of a frame has not the length it says")
     }
 }
 
@@ -149,10 +210,21 @@ pub(super) fn payload_bytes(payload: &Bytes) -> usize {
     4 + payload.len()
 }
 
+/// What becomes of bodies on their way to disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) is_packed: bool,
+    pub(super) is_sealed: bool,
+}
+
 /// Builds one frame after the other in the same memory.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
+    form: Form,
+    /// Room for the header, and the body, packed if that pays.
     bytes: Vec<u8>,
+    /// The sealed frame, while there is one: each segment has its own.
+    sealed: Vec<u8>,
     header: Header,
 }
 
@@ -162,11 +234,17 @@ const KEPT_BYTES_MAX: usize = 2 << 20;
 const RESTING_BYTES_MAX: usize = 64 << 10;
 
 impl Builder {
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, ..Self::default() }
+    }
+
     /// Begins a frame.
     pub(super) fn begin(&mut self, first: u64, unix_ms: u64, flags: u16) {
         self.header = Header { first, unix_ms, flags, ..Header::default() };
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES_MAX);
+        self.sealed.clear();
+        self.sealed.shrink_to(KEPT_BYTES_MAX);
         self.bytes.resize(HEADER_BYTES, 0);
     }
 
@@ -193,25 +271,52 @@ impl Builder {
     /// what an earlier life of the file left there is never taken for this one's.
     pub(super) fn finish(&mut self) {
         let body = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
-        self.header.body_crc = crc32c::crc32c(body);
+        self.header.plain_bytes = length(body.len());
+        if let Some(packed) = self.form.is_packed.then(|| pack::pack(body)).flatten() {
+            self.header.codec = ZSTD;
+            self.bytes.truncate(HEADER_BYTES);
+            self.bytes.extend_from_slice(&packed);
+        }
+        let body = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
         self.header.body_bytes = length(body.len());
-        self.header.plain_bytes = self.header.body_bytes;
+        if self.form.is_sealed {
+            self.header.cipher = AES_256_GCM;
+            self.header.body_bytes += length(SEAL_BYTES);
+            return;
+        }
+        self.header.body_crc = crc32c::crc32c(body);
         self.bytes.resize(in_memory(self.header.total_bytes()) + HEADER_BYTES, 0);
     }
 
-    /// The finished frame for the segment with this salt, and the zeroes behind it.
-    pub(super) fn sealed_for(&mut self, salt: u64) -> &[u8] {
+    /// The finished frame for the segment with this salt and cipher, to stand at `offset`, and the
+    /// zeroes behind it.
+    pub(super) fn sealed_for(&mut self, salt: u64, cipher: Option<&Cipher>, offset: u64) -> &[u8] {
         self.header.salt = salt;
-        if let Some(room) = self.bytes.get_mut(..HEADER_BYTES) {
+        let out = match cipher.filter(|_| self.form.is_sealed) {
+            Some(cipher) => {
+                let body = self.bytes.get(HEADER_BYTES..).unwrap_or_default();
+                self.sealed.clear();
+                self.sealed.resize(HEADER_BYTES, 0);
+                cipher.seal(&self.header.bound(offset), body, &mut self.sealed);
+                let sealed = self.sealed.get(HEADER_BYTES..).unwrap_or_default();
+                self.header.body_crc = crc32c::crc32c(sealed);
+                self.sealed.resize(in_memory(self.header.total_bytes()) + HEADER_BYTES, 0);
+                &mut self.sealed
+            }
+            None => &mut self.bytes,
+        };
+        if let Some(room) = out.get_mut(..HEADER_BYTES) {
             room.copy_from_slice(&self.header.encode());
         }
-        &self.bytes
+        out
     }
 
     /// Gives memory back between bursts.
     pub(super) fn rest(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(RESTING_BYTES_MAX);
+        self.sealed.clear();
+        self.sealed.shrink_to(RESTING_BYTES_MAX);
     }
 
     /// What the finished frame says of itself.

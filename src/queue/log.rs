@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::seal::Keyed;
 use super::segment;
 
 /// Where a frame lies on disk.
@@ -37,6 +38,11 @@ impl Frame {
         Self { first, payloads, unix_ms, place, bytes }
     }
 
+    /// What it takes in memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Position of the first payload behind this frame.
     pub(super) fn end(&self) -> u64 {
         self.first + self.payloads.len() as u64
@@ -54,6 +60,25 @@ pub(super) struct Segment {
     /// Its durable frames end here, as far as that is known; else the length of the file.
     pub(super) used: u64,
     pub(super) unix_ms: u64,
+    /// Whether bodies may be packed.
+    pub(super) is_packed: bool,
+    /// What bodies are sealed with, if they are.
+    pub(super) keyed: Option<Keyed>,
+}
+
+impl Segment {
+    /// As long as its file; `header` is `None` if it is damaged.
+    pub(super) fn of(first: u64, header: Option<segment::Header>, bytes: u64) -> Self {
+        Self {
+            first,
+            salt: header.map(|header| header.salt),
+            bytes,
+            used: bytes,
+            unix_ms: header.map_or(0, |header| header.unix_ms),
+            is_packed: header.is_some_and(|header| header.is_packed),
+            keyed: header.and_then(|header| header.keyed),
+        }
+    }
 }
 
 /// What a reader may read of a segment.

@@ -60,6 +60,7 @@ struct QueueMetrics {
     committed_records: Family<OfStream, Counter>,
     committed_bytes: Family<OfStream, Counter>,
     frames: Family<OfStream, Counter>,
+    frame_bytes: Family<OfStream, Counter>,
     sync_seconds: Family<OfStream, Histogram>,
     refused_groups: Family<OfReason, Counter>,
     damaged_ranges: Family<OfStream, Counter>,
@@ -72,6 +73,7 @@ pub(super) struct StreamMetrics {
     pub(super) committed_records: Counter,
     pub(super) committed_bytes: Counter,
     pub(super) frames: Counter,
+    pub(super) frame_bytes: Counter,
     pub(super) sync_seconds: Histogram,
     pub(super) damaged_ranges: Counter,
     refused_groups: Family<OfReason, Counter>,
@@ -92,6 +94,7 @@ impl StreamMetrics {
             committed_records: all.committed_records.get_or_create_owned(&of),
             committed_bytes: all.committed_bytes.get_or_create_owned(&of),
             frames: all.frames.get_or_create_owned(&of),
+            frame_bytes: all.frame_bytes.get_or_create_owned(&of),
             sync_seconds: all.sync_seconds.get_or_create_owned(&of),
             damaged_ranges: all.damaged_ranges.get_or_create_owned(&of),
             refused_groups: all.refused_groups,
@@ -127,6 +130,7 @@ impl QueueMetrics {
             committed_records: Family::default(),
             committed_bytes: Family::default(),
             frames: Family::default(),
+            frame_bytes: Family::default(),
             sync_seconds: Family::new_with_constructor(|| Histogram::new(SYNC_SECONDS)),
             refused_groups: Family::default(),
             damaged_ranges: Family::default(),
@@ -143,6 +147,12 @@ impl QueueMetrics {
         );
         let frames = all.frames.clone();
         registry.register("queue_frames", "Group commits, one sync each", frames);
+        registry.register_with_unit(
+            "queue_frame",
+            "Bytes of group commits as they lie on disk, packed and sealed",
+            Unit::Bytes,
+            all.frame_bytes.clone(),
+        );
         registry.register_with_unit(
             "queue_sync",
             "Time of one sync of a segment",

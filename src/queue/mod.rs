@@ -41,6 +41,8 @@ mod cursor;
 mod cursor_file;
 mod cut;
 mod frame;
+mod pack;
+mod seal;
 mod segment;
 mod walk;
 
@@ -66,10 +68,12 @@ use recover::Opening;
 use settings::Limits;
 
 pub use error::{AppendError, OpenError};
+pub use folder::used_keys;
 pub use group::{Budget, Durable, Group, Mark, Position, Settled, Stored};
 pub use lapse::Lapse;
 pub use ledger::{Ledger, Overview};
 pub use reader::Reader;
+pub use seal::{KEY_BYTES, Key, KeyId, Keys};
 pub use settings::{Lapsed, Policy, Settings, WhenFull};
 pub use writer::Writer;
 

@@ -17,6 +17,7 @@ use super::log::{Log, Segment};
 use super::marks::MarkTable;
 use super::metrics::StreamMetrics;
 use super::roll::{self, Active, Newest};
+use super::seal::Key;
 use super::segment;
 use super::settings::{Limits, Settings};
 use super::store::{CURSORS, Parts, QUARANTINE, Store};
@@ -61,7 +62,7 @@ impl Opening<'_> {
         let io = |source| OpenError::Io { folder: folder.clone(), source };
         let disk = Arc::clone(&self.disk);
         let segment_bytes = self.limits.segment_bytes;
-        let found = folder::survey(disk.as_ref(), &folder, segment_bytes)?;
+        let found = folder::survey(disk.as_ref(), &folder, segment_bytes, &self.settings.keys)?;
         let (mut segments, spares) = (found.segments, found.spares);
         let cursors = folder.join(CURSORS);
         disk.create_folders(&cursors).map_err(io)?;
@@ -82,6 +83,10 @@ impl Opening<'_> {
                 newest.bytes = newest.bytes.max(self.limits.segment_bytes);
                 goes_on = self.go_on(newest, scan).map_err(io)?;
             }
+            // What follows is written in another way, which a segment says in its header.
+            if matches!(goes_on, Newest::GoesOn(_)) && !self.is_as_written_now(newest) {
+                goes_on = Newest::Ended;
+            }
         }
         let end = scan.map_or(0, |scan| scan.end).max(highest);
         let log = Log::new(segments, end);
@@ -91,6 +96,11 @@ impl Opening<'_> {
         let parts = Parts { disk, settings, limits, clock, books, log, marks, metrics, spares };
         let store = Store::new(parts);
         Ok((store, goes_on))
+    }
+
+    fn is_as_written_now(&self, segment: &Segment) -> bool {
+        let key = self.settings.keys.current().map(Key::id);
+        segment.is_packed == self.settings.compresses && segment.keyed.map(|keyed| keyed.key) == key
     }
 
     /// The table of marks, and what the newest segment holds.
@@ -124,7 +134,8 @@ impl Opening<'_> {
         let path = self.settings.folder.join(segment::name(segment.first));
         let file = self.disk.open(&path, Open::Read)?;
         let window = Window::new(file, self.limits.read_bytes, segment.bytes);
-        let mut walk = walk::from_start(window, segment);
+        let cipher = self.settings.keys.cipher(segment.salt, segment.keyed);
+        let mut walk = walk::from_start(window, segment).opened_by(cipher);
         let mut scan = Scan {
             end: segment.first - 1,
             used: segment::HEADER_BYTES.min(segment.bytes),
@@ -137,8 +148,8 @@ impl Opening<'_> {
         loop {
             match walk.step(until)? {
                 Step::Frame { header, offset } => {
-                    let body = if header.is_known() { walk.body(&header, offset)? } else { None };
-                    let marks = body.and_then(|body| frame::marks(&header, &body));
+                    let body = walk.body(&header, offset)?;
+                    let marks = body.ok().and_then(|body| frame::marks(&header, &body));
                     let Some(marks) = marks else {
                         scan.is_torn = true;
                         continue;
@@ -185,18 +196,23 @@ impl Opening<'_> {
             Ok(file)
         });
         match ready {
-            Ok(file) => Ok(Newest::GoesOn(Active::new(file, *segment))),
+            Ok(file) => Ok(Newest::GoesOn(self.active(file, segment))),
             // Reading must go on, or room will never come: a new segment begins when there is.
             Err(error) if is_full(&error) => Ok(Newest::Ended),
             Err(error) => Err(error),
         }
     }
 
+    fn active(&self, file: Box<dyn DiskFile>, segment: &Segment) -> Active {
+        let cipher = self.settings.keys.cipher(segment.salt, segment.keyed);
+        Active::new(file, *segment, cipher)
+    }
+
     /// A segment that holds no more than it got with its name may have got that by a sync of the
     /// folder that failed.
     fn name_again(&self, segment: &Segment) -> io::Result<Newest> {
         match roll::name_again(self.disk.as_ref(), &self.settings.folder, segment) {
-            Ok(file) => Ok(Newest::GoesOn(Active::new(file, *segment))),
+            Ok(file) => Ok(Newest::GoesOn(self.active(file, segment))),
             Err(error) if is_full(&error) => Ok(Newest::Unsure(*segment)),
             Err(error) => Err(error),
         }

@@ -12,6 +12,7 @@ use tracing::debug;
 use super::error::AppendError;
 use super::frame::{self, Builder, FOOTER, SNAPSHOT};
 use super::log::{Place, Segment};
+use super::seal::{Cipher, Keyed};
 use super::segment;
 use super::spares::Spare;
 use super::store::Store;
@@ -22,6 +23,8 @@ use crate::base::random;
 pub(super) struct Active {
     file: Box<dyn DiskFile>,
     segment: Segment,
+    /// Seals its frames, if they are sealed.
+    cipher: Option<Cipher>,
     /// The next frame goes here; everything before is durable.
     offset: u64,
 }
@@ -59,8 +62,8 @@ const BLOCK_BYTES: u64 = 4096;
 
 impl Active {
     /// The newest segment, found whole at opening.
-    pub(super) fn new(file: Box<dyn DiskFile>, segment: Segment) -> Self {
-        Self { file, segment, offset: segment.used }
+    pub(super) fn new(file: Box<dyn DiskFile>, segment: Segment, cipher: Option<Cipher>) -> Self {
+        Self { file, segment, cipher, offset: segment.used }
     }
 
     pub(super) fn has_room(&self, bytes: u64) -> bool {
@@ -70,7 +73,8 @@ impl Active {
     /// One write, one sync. After an error nothing behind `offset` may be trusted.
     pub(super) fn append(&mut self, store: &Store, builder: &mut Builder) -> io::Result<Place> {
         let salt = self.segment.salt.unwrap_or_default();
-        self.file.write_all_at(builder.sealed_for(salt), self.offset)?;
+        let frame = builder.sealed_for(salt, self.cipher.as_ref(), self.offset);
+        self.file.write_all_at(frame, self.offset)?;
         let started = Instant::now();
         self.file.sync()?;
         store.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
@@ -84,7 +88,7 @@ impl Active {
         let mut footer = Builder::default();
         footer.begin(next, unix_ms, FOOTER);
         footer.finish();
-        let bytes = footer.sealed_for(self.segment.salt.unwrap_or_default());
+        let bytes = footer.sealed_for(self.segment.salt.unwrap_or_default(), None, self.offset);
         let bytes = bytes.get(..frame::HEADER_BYTES).unwrap_or(bytes);
         self.file.write_all_at(bytes, self.offset)?;
         self.file.sync()
@@ -111,33 +115,31 @@ impl Rolls {
             }
             self.unsure = None;
         }
+        let settings = &self.store.settings;
         let header = segment::Header {
             first: builder.header().first,
             salt: new_salt(),
             unix_ms: builder.header().unix_ms,
+            is_packed: settings.compresses,
+            keyed: settings.keys.current().map(Keyed::new),
         };
-        let start = self.start_of(&header);
+        let cipher = settings.keys.cipher(Some(header.salt), header.keyed);
+        let start = self.start_of(&header, cipher.as_ref());
         let frame_bytes = builder.header().total_bytes() + frame::HEADER_BYTES as u64;
         let needed = (start.len() as u64 + frame_bytes).next_multiple_of(BLOCK_BYTES);
         let spare = match self.take_spare(needed)? {
             Ok(spare) => spare,
             Err(error) => return Ok(Err(error)),
         };
-        if let Err(error) =
-            self.fill_and_name(&spare, header.first, &start, builder.sealed_for(header.salt))
-        {
+        let (offset, bytes) = (start.len() as u64, builder.header().total_bytes());
+        let frame = builder.sealed_for(header.salt, cipher.as_ref(), offset);
+        if let Err(error) = self.fill_and_name(&spare, header.first, &start, frame) {
             return Ok(Err(error));
         }
-        let (offset, bytes) = (start.len() as u64, builder.header().total_bytes());
-        let segment = Segment {
-            first: header.first,
-            salt: Some(header.salt),
-            bytes: spare.bytes,
-            used: offset + bytes,
-            unix_ms: header.unix_ms,
-        };
+        let whole = Segment::of(header.first, Some(header), spare.bytes);
+        let segment = Segment { used: offset + bytes, ..whole };
         self.store.log().add(segment);
-        let before = active.replace(Active::new(spare.file, segment));
+        let before = active.replace(Active::new(spare.file, segment, cipher));
         self.ended.extend(before.map(|before| (before, header.first)));
         Ok(Ok(Place { segment: header.first, salt: header.salt, offset, bytes }))
     }
@@ -258,16 +260,16 @@ impl Rolls {
     }
 
     /// A segment's header, and the table of marks as its first frame.
-    fn start_of(&self, header: &segment::Header) -> Vec<u8> {
-        let mut snapshot = Builder::default();
+    fn start_of(&self, header: &segment::Header, cipher: Option<&Cipher>) -> Vec<u8> {
+        let mut snapshot = Builder::new(header.form());
         snapshot.begin(header.first, header.unix_ms, SNAPSHOT);
         for (name, value) in self.store.marks().iter() {
             snapshot.mark(name, Some(value));
         }
         snapshot.finish();
-        let mut start = header.encode().to_vec();
-        start.resize(frame::in_memory(segment::HEADER_BYTES), 0);
-        start.extend_from_slice(snapshot.sealed_for(header.salt));
+        let mut start = header.block();
+        let offset = start.len() as u64;
+        start.extend_from_slice(snapshot.sealed_for(header.salt, cipher, offset));
         start.truncate(start.len() - frame::HEADER_BYTES);
         start
     }

@@ -1,25 +1,38 @@
 //! A segment's header and its name: one file of frames (docs/DISK_FORMAT.md).
 
 use super::cut::Cut;
+use super::frame::Form;
+use super::seal::{KeyId, Keyed, SEED_BYTES};
 
 /// The first frame stands here; the header itself is shorter, the rest is zero.
 pub(super) const HEADER_BYTES: u64 = 4096;
 /// So much of the header is written and checked.
 pub(super) const USED_BYTES: usize = 64;
 const CHECKED_BYTES: usize = USED_BYTES - 4;
+/// The same stands here once more: without it, one bad sector would cost all of a sealed segment.
+pub(super) const COPY_AT: u64 = HEADER_BYTES - USED_BYTES as u64;
+
+/// Bodies may be packed by zstd.
+const PACKED: u32 = 1;
+/// Bodies are sealed with AES-256-GCM.
+const SEALED: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"weirseg\0";
 /// The version this weir writes, and the only one it reads.
 const VERSION: u16 = 1;
 
 /// What a segment says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
     /// Position of the first payload that may stand in it.
     pub(super) first: u64,
     /// Random; stands in each of its frames.
     pub(super) salt: u64,
     pub(super) unix_ms: u64,
+    /// Whether bodies may be packed.
+    pub(super) is_packed: bool,
+    /// What bodies are sealed with, if they are.
+    pub(super) keyed: Option<Keyed>,
 }
 
 /// What the first bytes of a file turned out to be.
@@ -38,13 +51,33 @@ impl Header {
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&0_u16.to_le_bytes());
-        bytes.extend_from_slice(&0_u32.to_le_bytes());
+        let packed = if self.is_packed { PACKED } else { 0 };
+        let sealed = if self.keyed.is_some() { SEALED } else { 0 };
+        bytes.extend_from_slice(&(packed | sealed).to_le_bytes());
         bytes.extend_from_slice(&self.first.to_le_bytes());
         bytes.extend_from_slice(&self.salt.to_le_bytes());
         bytes.extend_from_slice(&self.unix_ms.to_le_bytes());
+        if let Some(Keyed { key, seed }) = &self.keyed {
+            bytes.extend_from_slice(&key.0.to_le_bytes());
+            bytes.extend_from_slice(seed);
+        }
         bytes.resize(CHECKED_BYTES, 0);
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         bytes.try_into().expect("the fields above are 64 bytes long")
+    }
+
+    /// The first bytes of a segment, up to its first frame.
+    pub(super) fn block(&self) -> Vec<u8> {
+        let (encoded, mut block) = (self.encode(), vec![0; USED_BYTES]);
+        block.copy_from_slice(&encoded);
+        block.resize(super::frame::in_memory(COPY_AT), 0);
+        block.extend_from_slice(&encoded);
+        block
+    }
+
+    /// What becomes of the bodies in it.
+    pub(super) fn form(&self) -> Form {
+        Form { is_packed: self.is_packed, is_sealed: self.keyed.is_some() }
     }
 
     /// Judges the first bytes of a file.
@@ -75,11 +108,20 @@ impl Header {
             let why = format!("its format is version {version}, this weir reads {VERSION}");
             return Some(Read::Foreign(why));
         }
-        if flags != 0 {
-            let why = format!("it uses features {flags:#x}, which this weir does not know");
+        let unknown = flags & !(PACKED | SEALED);
+        if unknown != 0 {
+            let why = format!("it uses features {unknown:#x}, which this weir does not know");
             return Some(Read::Foreign(why));
         }
-        Some(Read::Good(Self { first: cut.u64()?, salt: cut.u64()?, unix_ms: cut.u64()? }))
+        let (first, salt, unix_ms) = (cut.u64()?, cut.u64()?, cut.u64()?);
+        let keyed = if flags & SEALED == 0 {
+            None
+        } else {
+            let key = KeyId(cut.u64()?);
+            Some(Keyed { key, seed: cut.bytes(SEED_BYTES)?.try_into().ok()? })
+        };
+        let is_packed = flags & PACKED != 0;
+        Some(Read::Good(Self { first, salt, unix_ms, is_packed, keyed }))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::frame;
+use super::frame::{self, Form};
+use super::seal::Keys;
 use super::segment;
 
 /// How one queue is kept.
@@ -19,6 +20,10 @@ pub struct Settings {
     pub min_free_disk: u64,
     /// Longest time between a settlement and its save: the bound of duplicates after a crash.
     pub cursor_save_after: Duration,
+    /// Whether what is written is packed by zstd where that pays. What is there is read anyway.
+    pub compresses: bool,
+    /// What it is sealed with, and was.
+    pub keys: Keys,
     /// What is let go, and what becomes of it.
     pub policy: Policy,
 }
@@ -52,6 +57,13 @@ pub enum Lapsed {
     Discard,
     /// It goes to the dead letters; until it lies there, it keeps its place in the queue.
     DeadLetter,
+}
+
+impl Settings {
+    /// What becomes of bodies on their way to disk.
+    pub(super) fn form(&self) -> Form {
+        Form { is_packed: self.compresses, is_sealed: self.keys.current().is_some() }
+    }
 }
 
 /// Every bound of an open queue, in one place.
@@ -144,6 +156,8 @@ mod tests {
             min_free_disk: 0,
             cursor_save_after: Duration::ZERO,
             policy: Policy::default(),
+            compresses: false,
+            keys: Keys::default(),
         };
         let limits = Limits::of(&settings);
         assert_eq!(limits.segment_bytes, segment_bytes);

@@ -5,6 +5,7 @@ use std::io;
 use bytes::Bytes;
 
 use super::frame::{self, Header};
+use super::seal::Cipher;
 use super::segment;
 use crate::base::disk::{DiskFile, read_full_at};
 
@@ -77,6 +78,8 @@ pub(super) struct Walk {
     pub(super) window: Window,
     /// `None` until the first good frame, if the segment's header is damaged.
     salt: Option<u64>,
+    /// Opens what is sealed.
+    cipher: Option<Cipher>,
     pub(super) offset: u64,
     pub(super) expect: u64,
 }
@@ -98,7 +101,13 @@ pub(super) enum Step {
 impl Walk {
     /// Begins at a frame of which the first position is known.
     pub(super) fn new(window: Window, salt: Option<u64>, offset: u64, expect: u64) -> Self {
-        Self { window, salt, offset, expect }
+        Self { window, salt, cipher: None, offset, expect }
+    }
+
+    /// The same, with what opens its frames.
+    pub(super) fn opened_by(mut self, cipher: Option<Cipher>) -> Self {
+        self.cipher = cipher;
+        self
     }
 
     /// Looks at this place and moves on. Frames that reach to `until` or beyond are not seen.
@@ -117,11 +126,20 @@ impl Walk {
         }
     }
 
-    /// The body of a frame; `None` if it is not what was written.
-    pub(super) fn body(&mut self, header: &Header, offset: u64) -> io::Result<Option<Bytes>> {
+    /// A frame's body as it lies there, unchecked.
+    pub(super) fn stored(&mut self, header: &Header, offset: u64) -> io::Result<Bytes> {
         let start = offset + frame::HEADER_BYTES as u64;
-        let body = self.window.at(start, frame::in_memory(u64::from(header.body_bytes)))?;
-        Ok(Some(body).filter(|body| header.fits(body)))
+        self.window.at(start, frame::in_memory(u64::from(header.body_bytes)))
+    }
+
+    /// The body of a frame; or why it is not what was written.
+    pub(super) fn body(
+        &mut self,
+        header: &Header,
+        offset: u64,
+    ) -> io::Result<Result<Bytes, &'static str>> {
+        let stored = self.stored(header, offset)?;
+        Ok(header.body(stored, offset, self.cipher.as_ref()))
     }
 
     /// The header at a place, if it may stand there.

@@ -7,6 +7,7 @@
 mod directory;
 mod firehose;
 mod kinesis;
+mod kms;
 
 mod aws;
 
@@ -20,6 +21,7 @@ use crate::base::secret::Secret;
 pub use directory::Directory;
 pub use firehose::Firehose;
 pub use kinesis::Kinesis;
+pub use kms::{Kms, KmsSettings, Wrapped};
 
 /// One thing that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]

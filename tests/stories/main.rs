@@ -22,6 +22,8 @@ mod queue_tools;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod sealed;
+#[cfg(test)]
 mod stop;
 #[cfg(test)]
 mod whole_path;

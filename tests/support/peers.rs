@@ -277,6 +277,13 @@ impl Moto {
         aws_call(&self.url, "firehose", "Firehose_20150804.CreateDeliveryStream", &wanted);
     }
 
+    /// Makes a KMS key; its id.
+    #[track_caller]
+    pub fn create_key(&self) -> String {
+        let made = aws_call(&self.url, "kms", "TrentService.CreateKey", &json!({}));
+        text(&made["KeyMetadata"]["KeyId"]).to_owned()
+    }
+
     /// Every line of every object of the bucket.
     #[track_caller]
     pub fn lines(&self, bucket: &str) -> Vec<Vec<u8>> {

@@ -71,6 +71,8 @@ impl Door {
             min_free_disk: 0,
             cursor_save_after: Duration::from_secs(1),
             policy: queue::Policy::default(),
+            compresses: false,
+            keys: queue::Keys::default(),
         };
         queue::open(self.disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
     }

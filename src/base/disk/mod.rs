@@ -104,6 +104,15 @@ pub trait Disk: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether everybody on the machine may read a file; `false` on a disk without owners.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn is_open_to_all(&self, path: &Path) -> io::Result<bool> {
+        let _ = path;
+        Ok(false)
+    }
+
     /// The path behind all symbolic links; the path itself on a disk that has none.
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{
+    DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
+};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -89,6 +91,10 @@ impl Disk for RealDisk {
             drop(chown(to, None, Some(kept.gid())));
         }
         std::fs::set_permissions(to, kept.permissions())
+    }
+
+    fn is_open_to_all(&self, path: &Path) -> io::Result<bool> {
+        Ok(std::fs::metadata(path)?.permissions().mode() & 0o004 != 0)
     }
 
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {

@@ -43,6 +43,7 @@ const LINE_BYTES_MAX: usize = 10 << 20;
 
 pub(super) fn export(export: &Export) -> Answer {
     let Lying { stream, look } = export.place.one(export.stream.as_deref())?;
+    look.unlocked()?;
     let waiting = export.waiting_for.as_deref();
     let standing = waiting.map(|name| standing(&look, &stream, name)).transpose()?;
     let mut job = Job {

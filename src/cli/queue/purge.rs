@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
 
-use super::{Home, Lying, look};
+use super::{Home, Lying};
 use crate::agent::{StartError, StateDir, StateDirError};
 use crate::base::disk::RealDisk;
 use crate::base::units::ByteSize;
@@ -39,7 +39,7 @@ pub(super) fn purge(purge: &Purge) -> Answer {
     let state_dir = purge.home.state_dir()?;
     let folder = purge.home.folder_of(&state_dir, &purge.stream)?;
     let _lock = StateDir::open(Arc::new(RealDisk), &state_dir).map_err(in_use)?;
-    let Lying { look, .. } = look(Some(&purge.stream), &folder)?;
+    let Lying { look, .. } = purge.home.look(Some(&purge.stream), &folder)?;
     if !purge.yes {
         confirm(purge, &look)?;
     }

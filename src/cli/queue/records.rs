@@ -42,6 +42,7 @@ pub(in crate::cli) struct Dump {
 
 pub(super) fn dump(dump: &Dump) -> Answer {
     let Lying { look, .. } = dump.place.one(dump.stream.as_deref())?;
+    look.unlocked()?;
     let mut printer = Printer { dump, output: Output::new(None)?, left: dump.limit };
     let is_sound = printer.print(&look)?;
     printer.output.finish()?;

@@ -1,5 +1,6 @@
 //! `weir queue stat`: what one queue consists of.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -49,7 +50,10 @@ pub(super) fn stat(stat: &Stat) -> Answer {
     let bytes = ByteSize(look.bytes()).rounded();
     let marks =
         marks.map_or_else(String::new, |marks| format!(", {}", counted(marks, "mark", "marks")));
-    let mut parts = vec![format!("{stream}: {bytes} on disk, last position {}{marks}", count(end))];
+    let written = written(&segments);
+    let last = count(end);
+    let mut parts =
+        vec![format!("{stream}: {bytes} on disk, last position {last}{marks}{written}")];
     const SEGMENTS: [&str; 8] =
         ["SEGMENT", "USED", "SIZE", "FIRST", "LAST", "FRAMES", "FROM", "TO"];
     let rows: Vec<_> = segments.iter().map(segment_row).collect();
@@ -73,6 +77,23 @@ pub(super) fn stat(stat: &Stat) -> Answer {
     parts.extend((!rows.is_empty()).then(|| lay_out(&["QUARANTINE", "SIZE"], &rows)));
     say(parts.join("\n\n"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// How bodies are kept: how much smaller, and with which keys.
+fn written(segments: &[SegmentSummary]) -> String {
+    let mut words = String::new();
+    let bytes = |side: fn(&SegmentSummary) -> u64| segments.iter().map(side).sum::<u64>();
+    let (stored, plain) = (bytes(|one| one.body_bytes.0), bytes(|one| one.body_bytes.1));
+    if segments.iter().any(|one| one.packed > 0) {
+        let (stored, plain) = (ByteSize(stored).rounded(), ByteSize(plain).rounded());
+        words.push_str(&format!(", {plain} packed into {stored}"));
+    }
+    let keys: BTreeSet<_> = segments.iter().filter_map(|one| one.key).collect();
+    if !keys.is_empty() {
+        let keys: Vec<_> = keys.iter().map(ToString::to_string).collect();
+        words.push_str(&format!(", sealed with {}", keys.join(" and ")));
+    }
+    words
 }
 
 fn segment_row(segment: &SegmentSummary) -> Vec<String> {
@@ -119,6 +140,10 @@ fn segment_value(segment: &SegmentSummary) -> Value {
         "to_unix_ms": segment.unix_ms.map(|(_, to)| to),
         "damaged_ranges": segment.damaged,
         "torn": segment.is_torn,
+        "key": segment.key.map(|key| key.to_string()),
+        "packed_frames": segment.packed,
+        "body_bytes": segment.body_bytes.0,
+        "plain_bytes": segment.body_bytes.1,
     })
 }
 

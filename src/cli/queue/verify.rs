@@ -92,7 +92,19 @@ fn sound(stream: &str, verdict: &Verdict) -> String {
             torn.file
         )
     });
-    format!("{stream}: sound; {frames}, {records}, {bytes}{torn}")
+    let locked = locked(verdict).map_or_else(String::new, |words| format!("\n  {words}"));
+    format!("{stream}: sound; {frames}, {records}, {bytes}{torn}{locked}")
+}
+
+/// What a check cannot see without the key.
+fn locked(verdict: &Verdict) -> Option<String> {
+    (verdict.locked > 0).then(|| {
+        let frames = counted(verdict.locked, "frame is", "frames are");
+        format!(
+            "{frames} sealed with a key that is not known here: the checksums fit, the seals were \
+             not opened"
+        )
+    })
 }
 
 /// Places that are told one by one; `--json` has more.
@@ -124,6 +136,9 @@ fn damaged(stream: &str, verdict: &Verdict, aside: &[(String, u64)]) -> String {
         because(format!(
             "the cursor of `{one}` cannot be read; everything on disk is delivered to it again"
         ));
+    }
+    if let Some(words) = locked(verdict) {
+        because(words);
     }
     for gone in &verdict.gone {
         let records = span(&gone.positions);
@@ -207,6 +222,7 @@ fn value(stream: &str, verdict: &Verdict) -> Value {
         "stream": stream,
         "sound": verdict.is_sound(),
         "frames": verdict.frames,
+        "locked_frames": verdict.locked,
         "records": verdict.records,
         "bytes": verdict.bytes,
         "damaged_ranges": verdict.damaged_count,

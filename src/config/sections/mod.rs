@@ -4,6 +4,7 @@ pub(super) mod access;
 pub(super) mod aws;
 pub(super) mod destination;
 pub(super) mod directory;
+pub(super) mod encryption;
 pub(super) mod framing;
 pub(super) mod http;
 pub(super) mod process;
@@ -14,6 +15,7 @@ use toml::de::DeTable;
 
 use self::access::{Auth, Plan};
 use self::destination::Upstream;
+use self::encryption::Sealing;
 use self::http::Http;
 use self::process::Process;
 use self::stream::Flow;
@@ -23,7 +25,7 @@ use super::key::Table;
 use super::value::Reading;
 
 /// Every table there is, in the order of the reference.
-pub(super) const TABLES: [&Table; 11] = [
+pub(super) const TABLES: [&Table; 13] = [
     &process::TOP,
     &http::TABLE,
     &access::AUTH,
@@ -33,13 +35,24 @@ pub(super) const TABLES: [&Table; 11] = [
     &destination::KINESIS,
     &destination::FIREHOSE,
     &destination::DIRECTORY,
+    &encryption::KEY,
+    &encryption::KMS,
     &process::DEAD_LETTERS,
     &process::ADMIN,
 ];
 
 /// The names that may stand in brackets.
-const NAMES: [&str; 8] =
-    ["http", "auth", "plan", "tail", "stream", "destination", "dead_letters", "admin"];
+const NAMES: [&str; 9] = [
+    "http",
+    "auth",
+    "plan",
+    "tail",
+    "stream",
+    "destination",
+    "encryption",
+    "dead_letters",
+    "admin",
+];
 
 /// All tables, read one by one; the rules across them come next.
 #[derive(Debug)]
@@ -53,6 +66,9 @@ pub(super) struct Sections {
     pub(super) upstreams: Vec<Upstream>,
     /// Names of destinations, also of those that are at fault.
     pub(super) destinations: Vec<At<String>>,
+    pub(super) sealings: Vec<Sealing>,
+    /// Names of encryptions, also of those that are at fault.
+    pub(super) encryptions: Vec<At<String>>,
 }
 
 /// Reads every table of the file.
@@ -76,7 +92,21 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
     let destinations = upstreams.iter().map(|table| table.name.clone()).collect();
     let upstreams =
         upstreams.iter().filter_map(|table| destination::read(table, reading)).collect();
+    let sealings = root.take_named(&encryption::KEY, &mut reading.faults);
+    let encryptions = sealings.iter().map(|table| table.name.clone()).collect();
+    let sealings = sealings.iter().filter_map(|table| encryption::read(table, reading)).collect();
 
     root.finish(&mut reading.faults);
-    Sections { process, http, auth, plans, tails, flows, upstreams, destinations }
+    Sections {
+        process,
+        http,
+        auth,
+        plans,
+        tails,
+        flows,
+        upstreams,
+        destinations,
+        sealings,
+        encryptions,
+    }
 }

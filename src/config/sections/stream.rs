@@ -32,7 +32,8 @@ pub(in crate::config) const MAX_RECORD: Key =
     );
 const QUEUE_ROWS: Key = Key::new("queue", Kind::Rows(QUEUE_KEYS), Default::Rows)
     .says("How much is kept on disk while destinations are slow or away.");
-const QUEUE_KEYS: &[Key] = &[MAX_BYTES, MIN_FREE_DISK, WHEN_FULL, MAX_AGE, LAPSED, CURSOR_SAVE];
+const QUEUE_KEYS: &[Key] =
+    &[MAX_BYTES, MIN_FREE_DISK, WHEN_FULL, MAX_AGE, LAPSED, CURSOR_SAVE, COMPRESSION, ENCRYPTION];
 pub(in crate::config) const MAX_BYTES: Key = Key::size("max_bytes", 1 << 30)
     .within(4 * MIB, 16 * TIB)
     .says("Most bytes on disk; a full queue answers 503 and leaves files unread.");
@@ -60,6 +61,16 @@ const CURSOR_SAVE: Key = Key::time("cursor_save", 200).within(10, MINUTE).says(
     "Longest time between a delivery and its note on disk: what was delivered in it may be \
      delivered again after a crash.",
 );
+const COMPRESSION: Key =
+    Key::new("compression", Kind::Choice(&["none", "zstd"]), Default::Text("none")).says(
+        "Whether records are packed on disk: log lines take a fifth of the space, for about a \
+         second of CPU per 500 MB. What is there stays readable either way.",
+    );
+const ENCRYPTION: Key = Key::text(
+    "encryption",
+    Default::Otherwise { example: "\"at-rest\"", then: "records lie on disk as they came" },
+)
+.says("Name of an `[encryption.NAME]` table: what is written to disk is sealed with its key.");
 
 #[derive(Debug)]
 pub(in crate::config) struct Flow {
@@ -69,6 +80,7 @@ pub(in crate::config) struct Flow {
     pub(in crate::config) max_record: Setting<u64>,
     pub(in crate::config) max_bytes: Setting<u64>,
     pub(in crate::config) queue: queue::Settings,
+    pub(in crate::config) encryption: Option<At<String>>,
 }
 
 pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_>) -> Flow {
@@ -86,11 +98,15 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
         min_free_disk: rows.number(reading, &MIN_FREE_DISK).value,
         cursor_save_after: rows.time(reading, &CURSOR_SAVE),
         policy: policy(&mut rows, reading),
+        compresses: rows.choice(reading, &COMPRESSION).value == "zstd",
+        // The rules find the table that `encryption` names.
+        keys: queue::Keys::default(),
     };
+    let encryption = rows.optional_text(reading, &ENCRYPTION);
     rows.finish(&mut reading.faults);
     section.finish(&mut reading.faults);
     let (name, header) = (table.name.clone(), table.header.clone());
-    Flow { name, header, destinations, max_record, max_bytes, queue }
+    Flow { name, header, destinations, max_record, max_bytes, queue, encryption }
 }
 
 fn policy(rows: &mut Section<'_>, reading: &mut Reading<'_>) -> Policy {

@@ -171,7 +171,7 @@ error: unknown table [sink]
   |
 3 | [sink.b]
   |  ^^^^ no table has this name
-hint: what may stand here: `state_dir`, `grace`, `log`, `http`, `auth`, `plan`, `tail`, `stream`, `destination`, `dead_letters` and `admin`
+hint: what may stand here: `state_dir`, `grace`, `log`, `http`, `auth`, `plan`, `tail`, `stream`, `destination`, `encryption`, `dead_letters` and `admin`
 
 2 problems in /etc/weir/weir.toml; nothing was started"#,
     );
@@ -215,7 +215,7 @@ error: unknown key `sync` in [stream.b.queue]
   |
 6 | queue.sync = "always"
   |       ^^^^ not a setting of queue
-hint: what may stand here: `max_bytes`, `min_free_disk`, `when_full`, `max_age`, `lapsed` and `cursor_save`
+hint: what may stand here: `max_bytes`, `min_free_disk`, `when_full`, `max_age`, `lapsed`, `cursor_save`, `compression` and `encryption`
 
 4 problems in /etc/weir/weir.toml; nothing was started"#,
     );

@@ -2,6 +2,7 @@
 
 mod any_bytes;
 mod doubts;
+mod encryption;
 mod faults;
 mod files;
 mod limits;

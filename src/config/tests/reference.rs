@@ -105,7 +105,7 @@ fn rows_are_whole() {
                     Kind::Choice(words) => words.contains(&text),
                     kind => matches!(kind, Kind::Text | Kind::Path),
                 },
-                Default::Nothing => key.kind == Kind::Texts,
+                Default::Nothing => matches!(key.kind, Kind::Texts | Kind::Secrets),
                 Default::Required(example) | Default::Otherwise { example, .. } => {
                     !example.is_empty()
                 }

@@ -56,6 +56,7 @@ fn the_smallest_file_gets_every_default() {
         streams: BTreeMap::from([(
             "a".into(),
             Stream {
+                kms: None,
                 queue: queue::Settings {
                     folder: "/var/lib/weir/queue/a".into(),
                     stream: "a".into(),
@@ -63,6 +64,8 @@ fn the_smallest_file_gets_every_default() {
                     min_free_disk: 512 * MIB,
                     cursor_save_after: Duration::from_millis(200),
                     policy: queue::Policy::default(),
+                    compresses: false,
+                    keys: queue::Keys::default(),
                 },
                 delivery: vec![feed("a", "d")],
             },

@@ -1,5 +1,6 @@
 //! One look at a queue's folder: which cursors and segments there are.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,8 @@ use super::{LookError, summary};
 use crate::base::disk::{Disk, Kind, Listed, Open, SharedDisk};
 use crate::queue::folder;
 use crate::queue::log::Segment;
-use crate::queue::segment;
 use crate::queue::store::QUARANTINE;
+use crate::queue::{KeyId, Keys, segment};
 
 /// What lay in a queue's folder at one moment. A running agent goes on meanwhile: segments that it
 /// removes later are passed over, and new ones are not seen.
@@ -22,6 +23,7 @@ pub struct Look {
     pub(super) segments: Vec<Segment>,
     pub(super) spare_bytes: u64,
     pub(super) destinations: Vec<Destination>,
+    pub(super) keys: Keys,
 }
 
 impl Look {
@@ -58,6 +60,7 @@ impl Look {
             segments: Vec::new(),
             spare_bytes,
             destinations: Vec::new(),
+            keys: Keys::default(),
         };
         for one in &listed {
             look.segments.extend(look.segment(one)?);
@@ -91,13 +94,35 @@ impl Look {
             _ if !is_there(self.disk.as_ref(), &path) => return Ok(None),
             answer => answer.map_err(LookError::io(&path))?.map_err(foreign)?,
         };
-        Ok(Some(Segment {
-            first,
-            salt: header.map(|header| header.salt),
-            bytes: listed.bytes,
-            used: listed.bytes,
-            unix_ms: header.map_or(0, |header| header.unix_ms),
-        }))
+        Ok(Some(Segment::of(first, header, listed.bytes)))
+    }
+
+    /// The same, with keys for what is sealed.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Keys) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// The keys that segments are sealed with and that are not known, each with one of the files.
+    pub fn missing_keys(&self) -> BTreeMap<KeyId, PathBuf> {
+        let mut missing = BTreeMap::new();
+        for segment in &self.segments {
+            if let Some(keyed) = segment.keyed.filter(|one| self.keys.find(one.key).is_none()) {
+                let file = || self.folder.join(segment::name(segment.first));
+                missing.entry(keyed.key).or_insert_with(file);
+            }
+        }
+        missing
+    }
+
+    /// Fails unless everything that is sealed can be read.
+    ///
+    /// # Errors
+    /// [`LookError::NoKey`].
+    pub fn unlocked(&self) -> Result<(), LookError> {
+        let missing = self.missing_keys().into_iter().next();
+        missing.map_or(Ok(()), |(key, file)| Err(LookError::NoKey { file, key }))
     }
 
     /// Whether a segment that was seen still stands where it stood. A running agent takes the name

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::KeyId;
+
 pub use cursors::{CursorState, Destination, Standing};
 pub use look::Look;
 pub use purge::{Purged, PurgedRow, purge};
@@ -55,6 +57,14 @@ pub enum LookError {
         file: PathBuf,
         /// What it says of itself, and what this weir knows.
         why: String,
+    },
+    /// A segment is sealed with a key that was not given.
+    #[error("{file} is sealed with the key {key}, which is not known here", file = file.display())]
+    NoKey {
+        /// The segment.
+        file: PathBuf,
+        /// The key that is missing.
+        key: KeyId,
     },
     /// What waits for a destination is not known, because its cursor cannot be read.
     #[error(

@@ -53,6 +53,8 @@ pub fn purge(
     destination: Option<&str>,
     is_elsewhere: &dyn Fn(&Bytes, &str) -> bool,
 ) -> Result<Purged, LookError> {
+    // Who a record is for stands in it.
+    look.unlocked()?;
     let end = look.end()?;
     let mut targets = targets(look, destination)?;
     for target in &mut targets {

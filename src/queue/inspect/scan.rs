@@ -12,6 +12,7 @@ use crate::base::disk::{Open, SharedDisk};
 use crate::queue::frame::{self, Header, SNAPSHOT};
 use crate::queue::group::Mark;
 use crate::queue::log::Segment;
+use crate::queue::seal::Cipher;
 use crate::queue::segment;
 use crate::queue::walk::{self, Step, Walk, Window};
 
@@ -54,6 +55,13 @@ pub struct SeenFrame {
     pub is_snapshot: bool,
     /// How many marks it has.
     pub mark_count: u32,
+    /// Length of its body on disk, and before it was packed and sealed.
+    pub body_bytes: (u64, u64),
+    /// Whether its body was packed.
+    pub is_packed: bool,
+    /// Whether it is sealed with a key that was not given: it has no payloads and no marks here,
+    /// and only its checksum was looked at.
+    pub is_locked: bool,
     /// Its payloads.
     pub payloads: Vec<Bytes>,
     /// Its marks.
@@ -93,6 +101,8 @@ pub(super) struct Part {
     /// First position of the next segment; `None` for the newest.
     pub(super) next: Option<u64>,
     pub(super) depth: Depth,
+    /// Opens what is sealed; `None` if it is not, or the key is not known.
+    pub(super) cipher: Option<Cipher>,
 }
 
 /// One look through a segment.
@@ -121,7 +131,7 @@ const HEADER_READ_BYTES: usize = 4 << 10;
 
 impl Scan {
     pub(super) fn new(part: Part) -> io::Result<Self> {
-        let walk = walk::from_start(part.window()?, &part.segment);
+        let walk = walk::from_start(part.window()?, &part.segment).opened_by(part.cipher.clone());
         let mut ready = VecDeque::new();
         if part.segment.salt.is_none() {
             ready.push_back(Seen::Damage(DamagedRange {
@@ -196,6 +206,9 @@ impl Scan {
             unix_ms: header.unix_ms,
             is_snapshot: header.has(SNAPSHOT),
             mark_count: header.mark_count,
+            body_bytes: (header.body_bytes.into(), header.plain_bytes.into()),
+            is_packed: header.is_packed(),
+            is_locked: header.is_sealed() && self.part.is_locked(),
             payloads: Vec::new(),
             marks: Vec::new(),
         };
@@ -205,12 +218,18 @@ impl Scan {
         if self.part.depth == Depth::Headers {
             return Ok(Ok(frame));
         }
-        let length = frame::in_memory(u64::from(header.body_bytes));
-        let body = self.walk.window.at(offset + frame::HEADER_BYTES as u64, length)?;
-        if !header.fits(&body) {
-            let (is, expected) = (crc32c::crc32c(&body), header.body_crc);
+        let stored = self.walk.stored(header, offset)?;
+        if !header.fits(&stored) {
+            let (is, expected) = (crc32c::crc32c(&stored), header.body_crc);
             return Ok(Err(format!("checksum is {is:08x}, expected {expected:08x}")));
         }
+        if frame.is_locked {
+            return Ok(Ok(frame));
+        }
+        let body = match header.body(stored, offset, self.part.cipher.as_ref()) {
+            Ok(body) => body,
+            Err(why) => return Ok(Err(why.into())),
+        };
         let content = frame::payloads(header, &body).zip(frame::marks(header, &body));
         let Some((payloads, marks)) = content else {
             return Ok(Err("the frame does not hold what its header says".into()));
@@ -236,7 +255,8 @@ impl Scan {
             // complete by now.
             self.confirmed = Some(held.offset);
             let (window, salt) = (self.part.window()?, self.part.segment.salt);
-            self.walk = Walk::new(window, salt, held.offset, held.expect);
+            let cipher = self.part.cipher.clone();
+            self.walk = Walk::new(window, salt, held.offset, held.expect).opened_by(cipher);
             return Ok(false);
         }
         let bytes = held.end.saturating_sub(held.offset);
@@ -279,6 +299,10 @@ impl Scan {
 impl Part {
     fn file(&self) -> String {
         segment::name(self.segment.first)
+    }
+
+    fn is_locked(&self) -> bool {
+        self.segment.keyed.is_some() && self.cipher.is_none()
     }
 
     /// Frames that reach to here belong to the next segment.

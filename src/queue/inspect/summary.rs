@@ -5,7 +5,7 @@ use std::io;
 
 use super::scan::{Depth, Part, Scan, Seen};
 use super::{Look, LookError};
-use crate::queue::segment;
+use crate::queue::{KeyId, segment};
 
 /// What one segment holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,12 @@ pub struct SegmentSummary {
     /// Names of marks that were set and not forgotten as of its end; `None` where only headers
     /// were read.
     pub marks: Option<u64>,
+    /// The key it is sealed with.
+    pub key: Option<KeyId>,
+    /// Frames whose body is packed.
+    pub packed: u64,
+    /// Length of all bodies on disk, and before they were packed and sealed.
+    pub body_bytes: (u64, u64),
 }
 
 /// Sums up a segment; `None` if there is none, or the agent removed it meanwhile.
@@ -57,12 +63,20 @@ pub(super) fn of(
         damaged: 0,
         is_torn: false,
         marks: None,
+        key: segment.keyed.map(|keyed| keyed.key),
+        packed: 0,
+        body_bytes: (0, 0),
     };
+    let mut is_locked = false;
     let mut names = BTreeSet::new();
     while let Some(seen) = scan.next().map_err(io_at)? {
         match seen {
             Seen::Frame(frame) => {
                 summary.frames += 1;
+                summary.packed += u64::from(frame.is_packed);
+                summary.body_bytes.0 += frame.body_bytes.0;
+                summary.body_bytes.1 += frame.body_bytes.1;
+                is_locked |= frame.is_locked;
                 let begun = summary.unix_ms.map_or(frame.unix_ms, |(begun, _)| begun);
                 summary.unix_ms = Some((begun, frame.unix_ms));
                 for mark in frame.marks {
@@ -78,7 +92,7 @@ pub(super) fn of(
     }
     summary.used = scan.offset().min(segment.bytes);
     summary.end = scan.expect();
-    summary.marks = (depth == Depth::Bodies).then_some(names.len() as u64);
+    summary.marks = (depth == Depth::Bodies && !is_locked).then_some(names.len() as u64);
     Ok(Some(summary))
 }
 
@@ -91,5 +105,6 @@ pub(super) fn scan(look: &Look, at: usize, depth: Depth) -> io::Result<Scan> {
         segment,
         next: look.segments.get(at + 1).map(|next| next.first),
         depth,
+        cipher: look.keys.cipher(segment.salt, segment.keyed),
     })
 }

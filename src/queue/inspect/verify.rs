@@ -15,6 +15,8 @@ pub struct Verdict {
     pub records: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Sound frames of which only the checksum was looked at, as their key is not known.
+    pub locked: u64,
     /// The first [`Verdict::KEPT_MAX`] ranges that cannot be read.
     pub damaged: Vec<DamagedRange>,
     /// How many there are.
@@ -58,6 +60,7 @@ impl Verdict {
                 self.frames += 1;
                 self.records += frame.payloads.len() as u64;
                 self.bytes += frame.bytes;
+                self.locked += u64::from(frame.is_locked);
                 return frame.end;
             }
             Seen::Damage(range) => {

@@ -22,6 +22,8 @@ fn queue_on(disk: &FaultyDisk, max_bytes: u64) -> Queue {
         min_free_disk: 0,
         cursor_save_after: Duration::from_millis(200),
         policy: Policy::default(),
+        compresses: false,
+        keys: crate::queue::Keys::default(),
     };
     open(disk.shared(), settings, &["a".into()], &Metrics::default()).unwrap()
 }

@@ -9,3 +9,4 @@ mod model;
 mod recovery;
 mod recycling;
 pub(super) mod rig;
+mod sealed;

@@ -5,13 +5,13 @@ use std::io::ErrorKind;
 
 use bytes::Bytes;
 
-use super::rig::{Rig, over_seeds};
+use super::rig::{Rig, over_seeds, settings};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::backlog::Found;
 use crate::queue::feed::Turn;
 use crate::queue::frame::in_memory;
 use crate::queue::metrics::Shown as _;
-use crate::queue::{AppendError, Budget, Group, Mark};
+use crate::queue::{AppendError, Budget, Group, Key, Keys, Mark, Settings};
 
 /// What must be true, in the simplest form.
 #[derive(Default)]
@@ -63,7 +63,9 @@ impl Sim {
         let mut chance = fastrand::Rng::with_seed(seed);
         let mut limits = super::rig::small();
         limits.window = [3, 50, 1 << 16][chance.usize(0..3)];
-        let rig = Rig::with(FaultyDisk::new(), limits, &["a", "b"]).unwrap();
+        let keys = Keys::new(chance.bool().then(|| Key::new([7; 32])), Vec::new());
+        let settings = Settings { compresses: chance.bool(), keys, ..settings() };
+        let rig = Rig::kept(settings, (FaultyDisk::new(), limits), &["a", "b"]).unwrap();
         let model = Model { ways: vec![Way::default(), Way::default()], ..Model::default() };
         Self { rig: Some(rig), model, chance, stamp: 0, is_over: false, history: Vec::new() }
     }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::rig::{ALL, FOLDER, Rig, group, mark, small};
+use super::rig::{ALL, FOLDER, Rig, group, mark, settings, small};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::backlog::Found;
 use crate::queue::frame::{HEADER_BYTES, Header};
-use crate::queue::{Group, OpenError, segment};
+use crate::queue::seal::Keyed;
+use crate::queue::{Group, Key, Keys, OpenError, Settings, segment};
 
 /// Frames of three payloads until there are `segments` files; how many frames.
 fn fill(rig: &mut Rig, segments: usize) -> u64 {
@@ -348,17 +349,17 @@ fn check_foreign(name: &str, content: &[u8], word: &str) {
 #[test]
 fn what_is_not_ours_is_refused_in_clear_words() {
     let name = "00000000000000000500.seg";
-    let header = segment::Header { first: 500, salt: 1, unix_ms: 1 }.encode();
-    let newer = |at: usize| {
+    let header = segment::Header { first: 500, salt: 1, unix_ms: 1, ..Default::default() }.encode();
+    let with = |at: usize, byte: u8| {
         let mut bytes = header;
-        bytes[at] = 2;
+        bytes[at] = byte;
         let crc = crc32c::crc32c(&bytes[..60]).to_le_bytes();
         bytes[60..].copy_from_slice(&crc);
         bytes
     };
     check_foreign(name, b"SQLite format 3\0", "does not begin like a segment");
-    check_foreign(name, &newer(8), "version 2");
-    check_foreign(name, &newer(12), "features 0x2");
+    check_foreign(name, &with(8, 2), "version 2");
+    check_foreign(name, &with(12, 7), "features 0x4");
     check_foreign("00000000000000000501.seg", &header, "begins with payload 500");
     check_foreign("backup.seg", &header, "20 digits");
 
@@ -395,13 +396,19 @@ fn other_files_in_the_folder_are_left_alone() {
     assert!(!rig.disk.files().iter().any(|path| path.ends_with("spare-9.seg")));
 }
 
+fn chance_key() -> Key {
+    Key::new([9; 32])
+}
+
 #[test]
 fn random_bytes_behind_a_good_header_never_panic() {
     let mut chance = fastrand::Rng::with_seed(1);
     for round in 0..60 {
         let salt = chance.u64(..);
-        let mut content = segment::Header { first: 1, salt, unix_ms: 5 }.encode().to_vec();
-        content.resize(4096, 0);
+        let keyed = [None, Some(Keyed { key: chance_key().id(), seed: [3; 12] })][round % 2];
+        let header =
+            segment::Header { first: 1, salt, unix_ms: 5, is_packed: round % 3 == 0, keyed };
+        let mut content = header.block();
         for _ in 0..chance.usize(0..20) {
             // Headers that fit in everything but what they promise.
             let header = Header {
@@ -410,7 +417,9 @@ fn random_bytes_behind_a_good_header_never_panic() {
                 first: chance.u64(1..9),
                 count: [0, 1, u32::MAX][chance.usize(0..3)],
                 body_bytes: [0, 3, 500, 64 << 20, u32::MAX][chance.usize(0..5)],
-                plain_bytes: 3,
+                codec: [0, 1, 2][chance.usize(0..3)],
+                cipher: [0, 1, 2][chance.usize(0..3)],
+                plain_bytes: [0, 3, 1000, 64 << 20, u32::MAX][chance.usize(0..5)],
                 body_crc: 0,
                 unix_ms: 0,
                 mark_count: [0, 1, u32::MAX][chance.usize(0..3)],
@@ -420,7 +429,9 @@ fn random_bytes_behind_a_good_header_never_panic() {
         }
         let disk = FaultyDisk::new();
         disk.put(&Path::new(FOLDER).join(segment::name(1)), &content);
-        let mut rig = Rig::with(disk, small(), &["a"]).unwrap();
+        let keys = Keys::new(None, vec![chance_key()]);
+        let settings = Settings { keys, ..settings() };
+        let mut rig = Rig::kept(settings, (disk, small()), &["a"]).unwrap();
         rig.put(b"it goes on").unwrap();
         let found = rig.on_disk();
         assert!(

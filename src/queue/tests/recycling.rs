@@ -160,7 +160,7 @@ fn opening_keeps_settled_segments_and_removes_what_else_is_called_a_spare() {
     let kept = spares(&rig);
     assert!((1..=3).contains(&kept), "{kept}");
     let put = |name: &str, content: &[u8]| rig.disk.put(&Path::new(FOLDER).join(name), content);
-    let old = segment::Header { first: 1, salt: 9, unix_ms: 1 }.encode();
+    let old = segment::Header { first: 1, salt: 9, unix_ms: 1, ..Default::default() }.encode();
     put("spare-70.seg", &old);
     put("spare-71.seg", b"half written");
     put("spare-72.seg", &vec![0; 16 << 10]);

@@ -18,7 +18,7 @@ use crate::queue::roll::Newest;
 use crate::queue::settings::Limits;
 use crate::queue::store::Store;
 use crate::queue::{
-    AppendError, Budget, Group, Ledger, Mark, OpenError, Policy, Settings, Settled, Stored,
+    AppendError, Budget, Group, Keys, Ledger, Mark, OpenError, Policy, Settings, Settled, Stored,
 };
 use crate::telemetry::Metrics;
 
@@ -36,6 +36,7 @@ pub(crate) fn small() -> Limits {
 
 pub(crate) struct Rig {
     pub(crate) disk: FaultyDisk,
+    pub(crate) settings: Settings,
     pub(crate) limits: Limits,
     pub(crate) destinations: Vec<String>,
     pub(crate) store: Arc<Store>,
@@ -64,10 +65,19 @@ impl Rig {
         limits: Limits,
         destinations: &[&str],
     ) -> Result<Self, OpenError> {
+        Self::kept(Settings { policy, ..settings() }, (disk, limits), destinations)
+    }
+
+    /// The same, kept in another way.
+    pub(crate) fn kept(
+        settings: Settings,
+        (disk, limits): (FaultyDisk, Limits),
+        destinations: &[&str],
+    ) -> Result<Self, OpenError> {
         let destinations: Vec<String> = destinations.iter().map(|&name| name.into()).collect();
         let opening = Opening {
             disk: disk.shared(),
-            settings: Settings { policy, ..settings() },
+            settings: settings.clone(),
             limits: limits.clone(),
             clock: Clock::starting_at(1_000_000),
             destinations: &destinations,
@@ -77,14 +87,13 @@ impl Rig {
         let is_sure = matches!(newest, Newest::GoesOn(_));
         let committer = Committer::new(Arc::clone(&store), newest);
         let feeds = (0..destinations.len()).map(|at| Feed::new(Arc::clone(&store), at)).collect();
-        Ok(Self { disk, limits, destinations, store, committer, feeds, is_sure })
+        Ok(Self { disk, settings, limits, destinations, store, committer, feeds, is_sure })
     }
 
     /// Opens what is on the disk now, as a new process would.
     pub(crate) fn open_again(&self) -> Result<Self, OpenError> {
         let names: Vec<&str> = self.destinations.iter().map(String::as_str).collect();
-        let policy = self.store.settings.policy;
-        Self::under(policy, self.disk.clone(), self.limits.clone(), &names)
+        Self::kept(self.settings.clone(), (self.disk.clone(), self.limits.clone()), &names)
     }
 
     /// The same, where it must succeed.
@@ -197,6 +206,8 @@ pub(crate) fn settings() -> Settings {
         min_free_disk: 0,
         cursor_save_after: Duration::from_millis(200),
         policy: Policy::default(),
+        compresses: false,
+        keys: Keys::default(),
     }
 }
 

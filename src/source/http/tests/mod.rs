@@ -122,6 +122,8 @@ fn open_queue(scratch: &Scratch, disk: &SharedDisk, metrics: &Metrics) -> queue:
         min_free_disk: 0,
         cursor_save_after: Duration::from_secs(1),
         policy: queue::Policy::default(),
+        compresses: false,
+        keys: queue::Keys::default(),
     };
     queue::open(disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
 }
