@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use tracing::{info, warn};
 
+use super::clocks::Clocks;
 use super::state_dir::{Addresses, StateDir, StateDirError};
 use super::status::Picture;
 use super::{StartError, queue_keys};
@@ -54,17 +55,26 @@ pub(super) type Feeder = Box<dyn FnOnce(&mut Tasks, Stopping) + Send>;
 /// [`StartError`]; what was opened is closed again.
 pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, StartError> {
     let state_dir = open_state_dir(config, ground).await?;
+    let clocks = Clocks::open(&config.state_dir, ground).await;
     let mut queues = BTreeMap::new();
     let mut workers = Vec::new();
     let mut watches = BTreeMap::new();
     for (name, stream) in &config.streams {
         let Queue { writer, readers } = open_queue(stream, ground).await?;
         for (settings, reader) in stream.delivery.iter().zip(readers) {
-            let (feeder, watch) = feeder(config, settings, reader, ground).await?;
+            let built = Built { config, clocks: &clocks, ground };
+            let (feeder, watch) = feeder(&built, settings, reader).await?;
             workers.push(feeder);
             watches.insert((name.clone(), settings.destination.clone()), watch);
         }
         queues.insert(name.clone(), writer);
+    }
+    for destination in clocks.names() {
+        let clocks = clocks.clone();
+        workers.push(Box::new(move |tasks, stopping| {
+            let task = format!("clock of {destination}");
+            tasks.spawn(task, clocks.follow(destination, stopping));
+        }));
     }
     let admission = open_admission(config, &queues, ground)?;
 
@@ -140,25 +150,35 @@ fn open_admission(
         .map_err(StartError::Setting)
 }
 
+/// What a feeder is built from.
+struct Built<'a> {
+    config: &'a Config,
+    clocks: &'a Clocks,
+    ground: &'a Ground,
+}
+
 /// Connects the sink of one destination; the only place that tells the kinds apart.
 async fn feeder(
-    config: &Config,
+    built: &Built<'_>,
     settings: &delivery::Settings,
     reader: Reader,
-    ground: &Ground,
 ) -> Result<(Feeder, Watch), StartError> {
+    let Built { config, clocks, ground } = *built;
+    let name = &settings.destination;
     let destination = config
         .destinations
-        .get(&settings.destination)
+        .get(name)
         .expect("config checks that streams name destinations that exist");
     let shelf = open_shelf(&config.dead_letters, settings, ground).await?;
     let bench = Bench { settings: settings.clone(), reader, shelf, ground: ground.clone() };
     Ok(match destination {
         Destination::Kinesis(kinesis) => {
-            bench.employ(Kinesis::connect(kinesis).await.map_err(StartError::Setting)?)
+            let sink = Kinesis::connect(kinesis, &clocks.of(name)).await;
+            bench.employ(sink.map_err(StartError::Setting)?)
         }
         Destination::Firehose(firehose) => {
-            bench.employ(Firehose::connect(firehose).await.map_err(StartError::Setting)?)
+            let sink = Firehose::connect(firehose, &clocks.of(name)).await;
+            bench.employ(sink.map_err(StartError::Setting)?)
         }
         Destination::Directory(directory) => {
             let (disk, clock) = (ground.disk.clone(), ground.clock.clone());

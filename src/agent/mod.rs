@@ -5,6 +5,7 @@
 //! Never: parses or formats anything but its own status.
 
 mod assemble;
+mod clocks;
 mod lifecycle;
 mod queue_keys;
 mod replay;

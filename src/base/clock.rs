@@ -59,6 +59,16 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
+/// Milliseconds since 1970 of a time as HTTP writes it (`Tue, 24 Nov 2026 15:00:00 GMT`); `None` if
+/// it is none, or before 1970.
+pub fn parse_http_date(text: &str) -> Option<u64> {
+    let format = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let at = time::PrimitiveDateTime::parse(text.trim(), &format).ok()?.assume_utc();
+    u64::try_from(at.unix_timestamp()).ok()?.checked_mul(1_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +96,21 @@ mod tests {
         for wrong in ["", "2026-11-22", "tomorrow", "2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z"]
         {
             assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_http_writes_them() {
+        assert_eq!(parse_http_date("Thu, 01 Jan 1970 00:00:01 GMT"), Some(1_000));
+        assert_eq!(parse_http_date("Tue, 24 Nov 2026 15:00:00 GMT"), Some(1_795_532_400_000));
+        for wrong in [
+            "",
+            "Tue, 24 Nov 2026 15:00:00",
+            "Tue, 24 Nov 2026 25:00:00 GMT",
+            "24 Nov 2026 15:00:00 GMT",
+            "Wed, 31 Dec 1969 23:59:59 GMT",
+        ] {
+            assert_eq!(parse_http_date(wrong), None, "{wrong}");
         }
     }
 }

@@ -95,6 +95,12 @@ impl<'d> Section<'d> {
         Self { title, place, what: key.name, known: rows.iter().collect(), tables: &[], entries }
     }
 
+    /// Where a setting is written, if it is and was not taken out yet.
+    pub(super) fn place_of(&self, key: &Key) -> Option<Place> {
+        let entry = self.entries.iter().find(|entry| entry.name == key.name)?;
+        Some(entry.value.span())
+    }
+
     /// The top of the file, with the tables that may stand in it.
     pub(super) fn root(
         table: &'static Table,

@@ -10,7 +10,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 use self::pack::{Fill, pack};
 use super::aws::Keeper;
-use super::{Entry, Fate, FirehoseSettings, Limits, Outcome, Sink, aws};
+use super::{Entry, Fate, FirehoseSettings, Limits, Outcome, ServiceClock, Sink, aws};
 
 /// Most records of one PutRecordBatch call, as the service model says.
 const ENTRIES_MAX: usize = 500;
@@ -52,16 +52,20 @@ impl Firehose {
     ///
     /// # Errors
     /// In words, when the settings name no region or no usable endpoint.
-    pub async fn connect(settings: &FirehoseSettings) -> Result<Self, String> {
-        Self::connect_with(settings, None).await
+    pub async fn connect(
+        settings: &FirehoseSettings,
+        clock: &ServiceClock,
+    ) -> Result<Self, String> {
+        Self::connect_with(settings, clock, None).await
     }
 
     /// The same with credentials of the caller's choosing.
     pub(crate) async fn connect_with(
         settings: &FirehoseSettings,
+        clock: &ServiceClock,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {
-        let (config, keeper) = aws::config(&settings.aws, credentials).await?;
+        let (config, keeper) = aws::config(&settings.aws, clock, credentials).await?;
         Ok(Self {
             client: Client::new(&config),
             keeper,

@@ -7,7 +7,7 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use bytes::Bytes;
 
 use super::aws::Keeper;
-use super::{Entry, Fate, KinesisSettings, Limits, Outcome, Sink, aws};
+use super::{Entry, Fate, KinesisSettings, Limits, Outcome, ServiceClock, Sink, aws};
 
 /// Most records of one PutRecords call, as the service model says.
 const ENTRIES_MAX: usize = 500;
@@ -30,16 +30,17 @@ impl Kinesis {
     ///
     /// # Errors
     /// In words, when the settings name no region or no usable endpoint.
-    pub async fn connect(settings: &KinesisSettings) -> Result<Self, String> {
-        Self::connect_with(settings, None).await
+    pub async fn connect(settings: &KinesisSettings, clock: &ServiceClock) -> Result<Self, String> {
+        Self::connect_with(settings, clock, None).await
     }
 
     /// The same with credentials of the caller's choosing.
     pub(crate) async fn connect_with(
         settings: &KinesisSettings,
+        clock: &ServiceClock,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {
-        let (config, keeper) = aws::config(&settings.aws, credentials).await?;
+        let (config, keeper) = aws::config(&settings.aws, clock, credentials).await?;
         let client = Client::new(&config);
         let stream = settings.stream_name.clone();
         let is_arn = stream.starts_with("arn:");

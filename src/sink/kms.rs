@@ -10,7 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::aws::Keeper;
-use super::{At, AwsSettings, Fault, aws};
+use super::{At, AwsSettings, Fault, ServiceClock, aws};
+use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 
 /// Where data keys come from.
@@ -53,7 +54,9 @@ impl Kms {
         settings: &KmsSettings,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {
-        let (config, keeper) = aws::config(&settings.aws, credentials).await?;
+        // It is asked at the start only; the host's clock has to do.
+        let clock = ServiceClock::new(Clock::real(), None);
+        let (config, keeper) = aws::config(&settings.aws, &clock, credentials).await?;
         Ok(Self { client: Client::new(&config), keeper, key: settings.key.clone() })
     }
 

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::base::secret::Secret;
 
+pub use aws::{ClockChanges, ClockMemory, ServiceClock};
 pub use directory::Directory;
 pub use firehose::Firehose;
 pub use kinesis::Kinesis;
@@ -117,14 +118,102 @@ pub struct AwsSettings {
     pub region: Option<String>,
     /// Another address than the public endpoint of the region.
     pub endpoint_url: Option<String>,
+    /// Whether the region's FIPS endpoint is used.
+    pub fips: bool,
+    /// Whether the region's endpoint for IPv6 and IPv4 is used.
+    pub dual_stack: bool,
+    /// How the way out is found.
+    pub proxy: Proxy,
+    /// File of the certificates that are trusted in place of the host's.
+    pub ca_bundle: Option<PathBuf>,
     /// Profile of the shared configuration file.
     pub profile: Option<String>,
     /// Explicit credentials; `None` asks the SDK's default chain.
     pub credentials: Option<StaticCredentials>,
-    /// Longest time for TCP and TLS.
+    /// Credentials for a device certificate; they come before the chain.
+    pub iot: Option<IotSettings>,
+    /// A role to take on with them.
+    pub assume_role: Option<RoleSettings>,
+    /// Whether the chain asks an EC2 instance's service.
+    pub instance_credentials: InstanceCredentials,
+    /// Longest time for TCP, proxy and TLS.
     pub connect_timeout: Duration,
     /// Longest time for one request.
     pub request_timeout: Duration,
+}
+
+impl Default for AwsSettings {
+    fn default() -> Self {
+        Self {
+            region: None,
+            endpoint_url: None,
+            fips: false,
+            dual_stack: false,
+            proxy: Proxy::Environment,
+            ca_bundle: None,
+            profile: None,
+            credentials: None,
+            iot: None,
+            assume_role: None,
+            instance_credentials: InstanceCredentials::Auto,
+            connect_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How the way out is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proxy {
+    /// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`.
+    Environment,
+    /// Straight, whatever the environment says.
+    Off,
+    /// Through this one; the address may hold a password.
+    Through(Secret),
+}
+
+/// Whether an EC2 instance's service is asked for credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceCredentials {
+    /// On an instance, by its firmware.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// AWS IoT Core's credential provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IotSettings {
+    /// Host of the account's endpoint, of type `iot:CredentialProvider`.
+    pub endpoint: String,
+    /// The alias of the role.
+    pub role_alias: String,
+    /// The thing that the certificate is attached to.
+    pub thing_name: Option<String>,
+    /// The device certificate, in PEM.
+    pub cert: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+    /// What signed the endpoint's certificate; `None` trusts as the destination does.
+    pub ca: Option<PathBuf>,
+}
+
+/// A role that is taken on by STS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleSettings {
+    /// The role.
+    pub arn: String,
+    /// What its owner wants to hear.
+    pub external_id: Option<Secret>,
+    /// How CloudTrail names the session.
+    pub session_name: String,
+    /// How long a session lasts.
+    pub duration: Duration,
+    /// Another address than the region's STS.
+    pub endpoint_url: Option<String>,
 }
 
 /// Credentials written in the configuration, by reference to where they are kept.
@@ -206,3 +295,7 @@ pub enum Compression {
 pub(crate) mod fake_upstream;
 #[cfg(test)]
 mod tests;
+/// The peers behind TLS of the tests from outside.
+#[cfg(test)]
+#[path = "../../tests/support/tls_peer.rs"]
+pub(crate) mod tls_peer;

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
+use hyper::header::{AGE, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -51,6 +51,10 @@ pub(crate) struct Request {
     pub(crate) records: Vec<Sent>,
     /// Bytes of the body.
     pub(crate) body_bytes: usize,
+    /// Day, region and service that the signature is for.
+    pub(crate) scope: String,
+    /// The time it was signed for.
+    pub(crate) signed_at: String,
 }
 
 /// One record of a request.
@@ -115,6 +119,8 @@ pub(crate) enum Answer {
     TakeAndStall,
     /// The other answer, after this time.
     After(Duration, Box<Answer>),
+    /// All records are taken; the answer says that it comes from a cache.
+    Aged,
     /// All records are taken, but this many results are answered.
     TakeAndMiscount(usize),
     /// All records are taken, and each result has both a receipt and a fault.
@@ -149,6 +155,7 @@ struct State {
     requests: Vec<Request>,
     taken: Vec<Taken>,
     limits_are_kept: bool,
+    time_is_kept: bool,
 }
 
 impl FakeUpstream {
@@ -166,6 +173,7 @@ impl FakeUpstream {
             requests: Vec::new(),
             taken: Vec::new(),
             limits_are_kept: true,
+            time_is_kept: false,
         }));
         let mut connections = JoinSet::new();
         connections.spawn(accept(listener, Arc::clone(&state)));
@@ -211,6 +219,11 @@ impl FakeUpstream {
                 Answer::Take
             }
         });
+    }
+
+    /// From now on refuses signatures that are more than five minutes off, as the services do.
+    pub(crate) fn keep_time(&self) {
+        self.locked().time_is_kept = true;
     }
 
     /// What was taken so far, in the order of taking.
@@ -265,16 +278,31 @@ async fn answer(
         Some("PutRecordBatch") => Service::Firehose,
         _ => return Ok(refusal(400, "UnknownOperationException", "", None)),
     };
+    let header = |name: &str| {
+        let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let signed_at = header("x-amz-date");
+    let authorization = header(AUTHORIZATION.as_str());
+    let scope = authorization.split("Credential=").nth(1).and_then(|rest| rest.split(',').next());
+    let scope = scope.unwrap_or_default().to_owned();
     let body = request.into_body().collect().await.map_err(|_| "the body broke off")?.to_bytes();
     let Some(mut request) = read(service, &body) else {
         return Ok(refusal(400, "SerializationException", "the body is not understood", None));
     };
 
+    (request.scope, request.signed_at) = (scope, signed_at);
+
     let mut decided = {
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         request.number = state.requests.len();
         state.requests.push(request.clone());
+        let late = late(&request.signed_at).filter(|_| state.time_is_kept);
         match beyond_limits(&request).filter(|_| state.limits_are_kept) {
+            _ if late.is_some() => {
+                let words = late.unwrap_or_default();
+                Answer::refuse(400, "InvalidSignatureException", &words)
+            }
             Some(words) => Answer::refuse(400, "InvalidArgumentException", words),
             None => (state.script)(&request),
         }
@@ -302,6 +330,11 @@ async fn carry_out(
             if let Some(seconds) = retry_after_s {
                 reply.headers_mut().insert(RETRY_AFTER, seconds.into());
             }
+            Ok(reply)
+        }
+        Answer::Aged => {
+            let mut reply = take(request, &[], state);
+            reply.headers_mut().insert(AGE, 7.into());
             Ok(reply)
         }
         Answer::Reset => Err("closed by the script"),
@@ -406,13 +439,32 @@ fn read(service: Service, body: &[u8]) -> Option<Request> {
         Service::Firehose => text("DeliveryStreamName")?,
     };
     let records = document.get("Records")?.as_array()?.iter().map(record).collect::<Option<_>>()?;
-    Some(Request { number: 0, service, stream, records, body_bytes: body.len() })
+    let (scope, signed_at) = (String::new(), String::new());
+    Some(Request { number: 0, service, stream, records, body_bytes: body.len(), scope, signed_at })
 }
 
 fn record(document: &Value) -> Option<Sent> {
     let key = document.get("PartitionKey").and_then(Value::as_str).unwrap_or_default();
     let data = BASE64.decode(document.get("Data")?.as_str()?).ok()?;
     Some(Sent { key: key.to_owned(), data })
+}
+
+/// Why a signature of that time (`20261124T150000Z`) is refused now.
+fn late(signed_at: &str) -> Option<String> {
+    let format = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+    let now = time::OffsetDateTime::now_utc();
+    let Ok(signed) = time::PrimitiveDateTime::parse(signed_at, &format) else {
+        return Some("no time of the signature".to_owned());
+    };
+    let apart = now - signed.assume_utc();
+    let what = if apart > time::Duration::minutes(5) {
+        "Signature expired"
+    } else if apart < time::Duration::minutes(-5) {
+        "Signature not yet current"
+    } else {
+        return None;
+    };
+    Some(format!("{what}: {signed_at} is not within 5 min. of {now}"))
 }
 
 /// What the real services refuse, whatever the script says.

@@ -11,6 +11,7 @@ pub mod fake_upstream;
 pub mod log_file;
 pub mod peers;
 pub mod scratch;
+pub mod tls_peer;
 
 use std::time::Duration;
 

@@ -1,21 +1,30 @@
 //! How to reach an AWS service: the settings that Kinesis and Firehose share.
 
 use crate::base::secret::Secret;
-use crate::sink::{AwsSettings, StaticCredentials};
+use crate::sink::{AwsSettings, InstanceCredentials, Proxy, StaticCredentials};
 
 use super::super::document::{At, Section, hint};
 use super::super::finding::{Fault, clip};
 use super::super::key::{Default, Key, Kind, MINUTE, SECOND};
 use super::super::setting::Setting;
 use super::super::value::Reading;
+use super::super::written::Place;
+use super::{iot, role};
 
 pub(super) const KEYS: &[Key] = &[
     REGION,
     ENDPOINT_URL,
+    FIPS,
+    DUAL_STACK,
+    PROXY,
+    CA_BUNDLE,
     PROFILE,
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
     SESSION_TOKEN,
+    IOT,
+    ASSUME_ROLE,
+    INSTANCE_CREDENTIALS,
     CONNECT_TIMEOUT,
     REQUEST_TIMEOUT,
 ];
@@ -36,6 +45,31 @@ const ENDPOINT_URL: Key = Key::text(
     },
 )
 .says("Another address to send to: an interface endpoint, a proxy, an emulator.");
+const FIPS: Key = Key::new("fips", Kind::Flag, Default::Flag(false))
+    .says("Whether the region's FIPS endpoint is used.");
+const DUAL_STACK: Key = Key::new("dual_stack", Kind::Flag, Default::Flag(false))
+    .says("Whether the region's endpoint for both IPv6 and IPv4 is used.");
+const PROXY: Key = Key::new(
+    "proxy",
+    Kind::Secret,
+    Default::Otherwise {
+        example: "\"http://proxy:3128\"",
+        then: "`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` of the environment",
+    },
+)
+.says(
+    "The HTTP or HTTPS proxy on the way out, with a user name and a password where it wants them; \
+     `\"off\"` goes straight. Loopback and link-local addresses are never reached through it.",
+);
+const CA_BUNDLE: Key = Key::new(
+    "ca_bundle",
+    Kind::Path,
+    Default::Otherwise {
+        example: "\"/etc/weir/upstream-ca.pem\"",
+        then: "the certificates that the host trusts",
+    },
+)
+.says("PEM file of the certificates to trust in place of the host's; read at the start.");
 const PROFILE: Key = Key::text(
     "profile",
     Default::Otherwise { example: "\"edge\"", then: "`AWS_PROFILE`, or `default`" },
@@ -68,26 +102,104 @@ const SESSION_TOKEN: Key = Key::new(
     },
 )
 .says("For temporary credentials, by reference in the same way.");
+const IOT: Key = Key::new("iot", Kind::Rows(iot::KEYS), Default::Rows)
+    .says("Credentials from AWS IoT Core's credential provider, for the certificate of a device.");
+const ASSUME_ROLE: Key = Key::new("assume_role", Kind::Rows(role::KEYS), Default::Rows)
+    .says("A role that the credentials, wherever they come from, take on.");
+const INSTANCE_CREDENTIALS: Key =
+    Key::new("instance_credentials", Kind::Choice(&["auto", "on", "off"]), Default::Text("auto"))
+        .says(
+            "Whether the chain asks EC2's instance service; `auto` does on an instance, or where \
+     `AWS_EC2_METADATA_SERVICE_ENDPOINT` is set, so that no other host waits for it.",
+        );
 const CONNECT_TIMEOUT: Key = Key::time("connect_timeout", 5 * SECOND)
     .within(100, MINUTE)
-    .says("Longest time for TCP and TLS.");
+    .says("Longest time for TCP, proxy and TLS.");
 const REQUEST_TIMEOUT: Key = Key::time("request_timeout", 30 * SECOND)
     .within(100, 10 * MINUTE)
     .says("Longest time for one request; records of an unanswered one are sent again.");
 
 pub(super) fn read(section: &mut Section<'_>, reading: &mut Reading<'_>) -> AwsSettings {
     let region = checked(section, reading, &REGION, is_region);
-    let endpoint_url = endpoint(section, reading);
+    let endpoint_url = endpoint(section, reading, &ENDPOINT_URL);
+    let (fips, dual_stack) = (flag(section, reading, &FIPS), flag(section, reading, &DUAL_STACK));
+    alone(reading, endpoint_url.as_ref(), [(&FIPS, &fips), (&DUAL_STACK, &dual_stack)]);
+    let proxy = proxy(section, reading);
+    let ca_bundle = section.path(reading, &CA_BUNDLE);
     let profile = section.optional_text(reading, &PROFILE);
-    let credentials = credentials(section, reading, profile.as_ref());
+    let (credentials, place) = credentials(section, reading, profile.as_ref());
+    let iot = iot::read(section, reading, &IOT);
+    if let (Some(iot), Some(other)) =
+        (&iot, place.or_else(|| profile.as_ref().map(|profile| profile.place.clone())))
+    {
+        let message = "`iot` stands together with other credentials, but only one can decide";
+        let fault = Fault::new(other, message).label("credentials of its own");
+        reading.faults.push(fault.hint(format!("take them out, or `iot` for `{}`", iot.endpoint)));
+    }
+    let instance_credentials = match section.choice(reading, &INSTANCE_CREDENTIALS).value.as_str() {
+        "on" => InstanceCredentials::On,
+        "off" => InstanceCredentials::Off,
+        _ => InstanceCredentials::Auto,
+    };
     AwsSettings {
         region,
-        endpoint_url,
+        endpoint_url: endpoint_url.map(|at| at.value),
+        fips: fips.value,
+        dual_stack: dual_stack.value,
+        proxy,
+        ca_bundle: ca_bundle.place.is_some().then_some(ca_bundle.value),
         profile: profile.map(|at| at.value),
         credentials,
+        iot,
+        assume_role: role::read(section, reading, &ASSUME_ROLE),
+        instance_credentials,
         connect_timeout: section.time(reading, &CONNECT_TIMEOUT),
         request_timeout: section.time(reading, &REQUEST_TIMEOUT),
     }
+}
+
+/// A flag, and where it was set.
+fn flag(section: &mut Section<'_>, reading: &mut Reading<'_>, key: &Key) -> Setting<bool> {
+    let place = section.place_of(key);
+    Setting { value: section.flag(reading, key), place, is_sound: true }
+}
+
+/// An endpoint of one's own has no variants; the SDK would refuse every request.
+fn alone(
+    reading: &mut Reading<'_>,
+    endpoint: Option<&At<String>>,
+    variants: [(&Key, &Setting<bool>); 2],
+) {
+    let Some(endpoint) = endpoint else { return };
+    for (key, flag) in variants {
+        let Some(place) = flag.place.as_ref().filter(|_| flag.value) else { continue };
+        let message = format!("`{}` and `endpoint_url` stand together", key.name);
+        let label = "chooses among the region's own endpoints";
+        let hint = format!("take one out; the address is now \"{}\"", clip(&endpoint.value));
+        reading.faults.push(Fault::new(place.clone(), message).label(label).hint(hint));
+    }
+}
+
+fn proxy(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Proxy {
+    let setting = section.secret(reading, &PROXY);
+    let (Some(proxy), Some(place)) = (setting.value, setting.place) else {
+        return Proxy::Environment;
+    };
+    if proxy.reveal() == "off" {
+        return Proxy::Off;
+    }
+    let url = proxy.reveal();
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let host = rest.map(|rest| rest.rsplit('@').next().unwrap_or_default());
+    if !host.is_some_and(|host| !host.is_empty() && !host.starts_with([':', '/']))
+        || url.contains(char::is_whitespace)
+    {
+        // The value may hold a password, so it is not repeated, and not shown.
+        reading.hidden.push(place.clone());
+        let fault = Fault::new(place, "`proxy` is no address of a proxy");
+        reading.faults.push(fault.label("not http://HOST:PORT or \"off\"").hint(hint(&PROXY)));
+    }
+    Proxy::Through(proxy)
 }
 
 /// An optional text that must look right.
@@ -111,8 +223,13 @@ fn is_region(region: &str) -> bool {
     region.len() <= 32 && region.chars().all(plain) && region.contains('-')
 }
 
-fn endpoint(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<String> {
-    let At { value: url, place } = section.optional_text(reading, &ENDPOINT_URL)?;
+pub(super) fn endpoint(
+    section: &mut Section<'_>,
+    reading: &mut Reading<'_>,
+    key: &Key,
+) -> Option<At<String>> {
+    let At { value: url, place } = section.optional_text(reading, key)?;
+    let at = At { value: url.clone(), place: place.clone() };
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
     if host.is_some_and(|host| host.contains('@')) {
@@ -126,9 +243,9 @@ fn endpoint(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<Stri
     {
         let message = format!("`endpoint_url` is \"{}\", but it should be a URL", clip(&url));
         let fault = Fault::new(place, message).label("not http://HOST or https://HOST");
-        reading.faults.push(fault.hint(hint(&ENDPOINT_URL)));
+        reading.faults.push(fault.hint(hint(key)));
     }
-    Some(url)
+    Some(at)
 }
 
 /// All of them or none, and not together with a profile.
@@ -136,7 +253,7 @@ fn credentials(
     section: &mut Section<'_>,
     reading: &mut Reading<'_>,
     profile: Option<&At<String>>,
-) -> Option<StaticCredentials> {
+) -> (Option<StaticCredentials>, Option<Place>) {
     let id = section.secret(reading, &ACCESS_KEY_ID);
     let secret = section.secret(reading, &SECRET_ACCESS_KEY);
     let token = section.secret(reading, &SESSION_TOKEN);
@@ -158,7 +275,8 @@ fn credentials(
         let name = clip(&profile.value);
         reading.faults.push(fault.hint(format!("take one out: the keys, or profile = \"{name}\"")));
     }
-    together(id, secret, token)
+    let place = id.place.clone();
+    (together(id, secret, token), place)
 }
 
 fn together(

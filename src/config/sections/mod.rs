@@ -7,7 +7,9 @@ pub(super) mod directory;
 pub(super) mod encryption;
 pub(super) mod framing;
 pub(super) mod http;
+mod iot;
 pub(super) mod process;
+mod role;
 pub(super) mod stream;
 pub(super) mod tail;
 

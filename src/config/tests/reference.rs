@@ -57,8 +57,9 @@ fn uncommented(leave_out: &[&str]) -> String {
 
 #[test]
 fn every_setting_of_the_commented_file_is_known_to_the_parser() {
-    // A profile and keys of its own exclude each other.
-    sound(&uncommented(&["profile"]));
+    // A profile, keys of its own and a device certificate exclude each other.
+    sound(&uncommented(&["profile", "iot."]));
+    sound(&uncommented(&["profile", "access_key_id", "secret_access_key", "session_token"]));
 }
 
 /// A file with what is required, and the defaults written out or not.

@@ -113,14 +113,7 @@ fn upstreams_are_read_with_their_own_settings_and_the_common_ones() {
          endpoint_url = \"http://[::1]:4566/x\"\nprofile = \"edge\"\nmax_in_flight = 64\n",
     );
 
-    let aws = AwsSettings {
-        region: None,
-        endpoint_url: None,
-        profile: None,
-        credentials: None,
-        connect_timeout: Duration::from_secs(5),
-        request_timeout: Duration::from_secs(30),
-    };
+    let aws = AwsSettings::default();
     let kinesis = KinesisSettings {
         stream_name: "x".into(),
         max_record_bytes: 10 * MIB,

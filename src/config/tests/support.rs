@@ -66,6 +66,7 @@ impl Files {
             .with("/run/credentials/weir/queue_key", "07".repeat(32).as_bytes())
             .with("/etc/weir/open.key", "09".repeat(32).as_bytes())
             .with("/etc/weir/old.key", format!("{}\n", "08".repeat(32)).as_bytes())
+            .with("/run/credentials/weir/external_id", b"hush")
             .with("/run/weir/session_token", b"hush")
             .with("/etc/weir/secret", b"hush\r\n")
             .with("/etc/weir/empty", b"\n")

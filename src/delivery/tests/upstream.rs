@@ -12,18 +12,19 @@ use aws_credential_types::provider::{
 use tokio::time::sleep;
 
 use super::{Bench, TestQueue};
+use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 use crate::queue::Settled;
 use crate::sink::fake_upstream::{Answer, FakeUpstream, Request, Taken};
 use crate::sink::{
-    AwsSettings, Firehose, FirehoseSettings, Kinesis, KinesisSettings, Sink, StaticCredentials,
+    AwsSettings, Firehose, FirehoseSettings, Kinesis, KinesisSettings, ServiceClock, Sink,
+    StaticCredentials,
 };
 
 fn aws(url: &str) -> AwsSettings {
     AwsSettings {
         region: Some("eu-west-1".into()),
         endpoint_url: Some(url.into()),
-        profile: None,
         credentials: Some(StaticCredentials {
             access_key_id: Secret::new("AKIAEXAMPLE"),
             secret_access_key: Secret::new("example"),
@@ -31,7 +32,12 @@ fn aws(url: &str) -> AwsSettings {
         }),
         connect_timeout: Duration::from_secs(1),
         request_timeout: Duration::from_secs(5),
+        ..AwsSettings::default()
     }
+}
+
+fn clock() -> ServiceClock {
+    ServiceClock::new(Clock::real(), None)
 }
 
 fn kinesis_settings(url: &str) -> KinesisSettings {
@@ -39,7 +45,7 @@ fn kinesis_settings(url: &str) -> KinesisSettings {
 }
 
 async fn kinesis(url: &str) -> Arc<Kinesis> {
-    Arc::new(Kinesis::connect(&kinesis_settings(url)).await.unwrap())
+    Arc::new(Kinesis::connect(&kinesis_settings(url), &clock()).await.unwrap())
 }
 
 fn firehose_settings(url: &str) -> FirehoseSettings {
@@ -54,7 +60,7 @@ fn firehose_settings(url: &str) -> FirehoseSettings {
 }
 
 async fn firehose(url: &str) -> Arc<Firehose> {
-    Arc::new(Firehose::connect(&firehose_settings(url)).await.unwrap())
+    Arc::new(Firehose::connect(&firehose_settings(url), &clock()).await.unwrap())
 }
 
 /// How often each record was taken, by its text.
@@ -222,7 +228,8 @@ async fn one_poisonous_line_among_2_000_packed_ones_dies_alone() {
     fake.poisoned_by(move |sent| sent.data.windows(poison.len()).any(|words| words == poison));
     let settings = FirehoseSettings { pack: true, ..firehose_settings(&fake.url()) };
 
-    let bench = deliver(Arc::new(Firehose::connect(&settings).await.unwrap()), 2_000).await;
+    let bench =
+        deliver(Arc::new(Firehose::connect(&settings, &clock()).await.unwrap()), 2_000).await;
 
     let dead: Vec<_> = bench.dead().into_iter().map(|letter| letter.record.payload).collect();
     assert_eq!(dead, ["record 1234"]);
@@ -260,8 +267,8 @@ async fn lost_and_late_answers_cost_duplicates_but_no_record() {
     let mut settings = (kinesis_settings(&fake.url()), firehose_settings(&fake.url()));
     settings.0.aws.request_timeout = Duration::from_millis(200);
     settings.1.aws.request_timeout = Duration::from_millis(200);
-    let kinesis = Arc::new(Kinesis::connect(&settings.0).await.unwrap());
-    let firehose = Arc::new(Firehose::connect(&settings.1).await.unwrap());
+    let kinesis = Arc::new(Kinesis::connect(&settings.0, &clock()).await.unwrap());
+    let firehose = Arc::new(Firehose::connect(&settings.1, &clock()).await.unwrap());
     for sink_is_kinesis in [true, false] {
         for (lost, most) in [
             (Answer::Reset, 1),
@@ -344,7 +351,7 @@ async fn without_credentials_the_destination_is_held_and_heals_when_they_come() 
     let are_there = Arc::new(AtomicBool::new(false));
     let late = SharedCredentialsProvider::new(Late(Arc::clone(&are_there)));
     let settings = kinesis_settings(&fake.url());
-    let sink = Kinesis::connect_with(&settings, Some(late)).await.unwrap();
+    let sink = Kinesis::connect_with(&settings, &clock(), Some(late)).await.unwrap();
     let queue = TestQueue::default();
     queue.push_records(30);
     let bench = Bench::start(queue, Arc::new(sink));

@@ -1,30 +1,38 @@
-//! Where credentials come from: the settings, or the SDK's default chain, asked at the first
-//! request, whenever the last ones have expired, and whenever the service refused them.
+//! The credentials of one destination: fetched at the first request, ahead of their end, and whenever
+//! the service refused them. That there are none now is a fault of the request, never of the sink.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_config::Region;
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{
     ProvideCredentials, Result as Found, SharedCredentialsProvider, future,
 };
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use tokio::time::Instant;
+use tracing::{debug, warn};
 
-use crate::base::clock::Clock;
+use super::chain::{Chain, assume};
+use super::clock::ServiceClock;
+use super::iot;
+use super::transport::Transport;
+use crate::base::random;
 use crate::sink::{At, AwsSettings, Fault};
 
-/// Longest time the chain may take to find credentials: off EC2 its last link tries for some
-/// seconds to reach an instance service that is not there.
+/// Longest time to find credentials; an STS call and its retries fit.
 pub(super) const FETCH_MAX: Duration = Duration::from_secs(10);
 /// Credentials without an end are asked for again after this time: somebody may have changed them.
 const KEPT_MAX: Duration = Duration::from_secs(900);
 /// So long before their end they count as expired; a request takes its time.
 const EARLY: Duration = Duration::from_secs(60);
+/// Ahead of their end, others are fetched once this part of their life is over; plus up to a tenth,
+/// so that a fleet that started together does not ask together for ever.
+const RENEW_AT: f64 = 0.8;
+/// No credentials live longer; a wrong clock makes it look so.
+const LIFE_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// So long a renewal rests that failed, while the credentials are still good.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
 /// Codes, with or without `Exception`, by which the credentials themselves are refused.
 const REFUSED: [&str; 7] = [
@@ -41,50 +49,68 @@ const REFUSED: [&str; 7] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {
     source: Arc<Source>,
+    clock: ServiceClock,
     held: Arc<Mutex<Option<Held>>>,
-    /// One fetch at a time; and the chain that found something last.
-    chain: Arc<tokio::sync::Mutex<Option<DefaultCredentialsChain>>>,
+    /// One fetch at a time.
+    fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     credentials: Credentials,
     since: Instant,
+    renew_at: Instant,
+}
+
+/// Where credentials come from.
+#[derive(Debug)]
+struct Source {
+    base: Base,
+    settings: AwsSettings,
+    region: Region,
+    transport: Option<Transport>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum Base {
     Given(SharedCredentialsProvider),
-    /// The chain asks container and instance services by the same HTTP client as the upstream.
-    Chain {
-        profile: Option<String>,
-        region: Region,
-        http: SharedHttpClient,
-    },
+    Chain(Box<Chain>),
+    Device,
 }
 
 impl Keeper {
     /// Of what the settings say, without asking anybody yet.
-    pub(super) fn of(settings: &AwsSettings, region: Region, http: SharedHttpClient) -> Self {
-        let Some(fixed) = &settings.credentials else {
-            return Self::new(Source::Chain { profile: settings.profile.clone(), region, http });
+    pub(super) fn of(
+        settings: &AwsSettings,
+        region: Region,
+        transport: Transport,
+        clock: &ServiceClock,
+    ) -> Self {
+        let base = match (&settings.credentials, &settings.iot) {
+            (Some(fixed), _) => Base::Given(SharedCredentialsProvider::new(Credentials::new(
+                fixed.access_key_id.reveal(),
+                fixed.secret_access_key.reveal(),
+                fixed.session_token.as_ref().map(|token| token.reveal().to_owned()),
+                None,
+                "weir configuration",
+            ))),
+            (None, Some(_)) => Base::Device,
+            (None, None) => Base::Chain(Box::new(Chain::new(settings, &region, &transport, clock))),
         };
-        Self::given(SharedCredentialsProvider::new(Credentials::new(
-            fixed.access_key_id.reveal(),
-            fixed.secret_access_key.reveal(),
-            fixed.session_token.as_ref().map(|token| token.reveal().to_owned()),
-            None,
-            "weir configuration",
-        )))
+        let settings = settings.clone();
+        Self::new(Source { base, settings, region, transport: Some(transport) }, clock)
     }
 
     /// Of the caller's choosing.
-    pub(super) fn given(provider: SharedCredentialsProvider) -> Self {
-        Self::new(Source::Given(provider))
+    pub(super) fn given(provider: SharedCredentialsProvider, clock: &ServiceClock) -> Self {
+        let settings = AwsSettings::default();
+        let (base, region) = (Base::Given(provider), Region::from_static("none"));
+        Self::new(Source { base, settings, region, transport: None }, clock)
     }
 
-    fn new(source: Source) -> Self {
-        Self { source: Arc::new(source), held: Arc::default(), chain: Arc::default() }
+    fn new(source: Source, clock: &ServiceClock) -> Self {
+        let (held, fetching) = (Arc::default(), Arc::default());
+        Self { source: Arc::new(source), clock: clock.clone(), held, fetching }
     }
 
     /// Lets credentials go that the service refused, so that the next request fetches others.
@@ -95,62 +121,97 @@ impl Keeper {
         }
     }
 
-    fn held(&self) -> Option<Credentials> {
+    fn held(&self) -> Option<Held> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref().filter(|held| held.is_good()).map(|held| held.credentials.clone())
+        held.as_ref().filter(|held| held.is_good(&self.clock)).cloned()
     }
 
     async fn provide(&self) -> Found {
         if let Some(held) = self.held() {
-            return Ok(held);
+            return Ok(self.renewed(held).await);
         }
-        let mut chain = self.chain.lock().await;
+        let _alone = self.fetching.lock().await;
         // Whoever waited for the lock finds what the one before fetched.
         if let Some(held) = self.held() {
-            return Ok(held);
+            return Ok(held.credentials);
         }
-        let credentials = self.source.fetch(&mut chain).await?;
-        let held = Held { credentials: credentials.clone(), since: Instant::now() };
+        self.fetch().await
+    }
+
+    /// Fetches others ahead of the end, one request for all; those at hand are good as long as that
+    /// fails.
+    async fn renewed(&self, held: Held) -> Credentials {
+        if held.renew_at > Instant::now() {
+            return held.credentials;
+        }
+        let Ok(_alone) = self.fetching.try_lock() else { return held.credentials };
+        match self.fetch().await {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                let why = super::fault::story(&error);
+                warn!(why, "credentials cannot be renewed now; those at hand are still good");
+                let mut kept = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(kept) = kept.as_mut() {
+                    kept.renew_at = Instant::now() + RENEW_AGAIN;
+                }
+                held.credentials
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Found {
+        let found = match tokio::time::timeout(FETCH_MAX, self.source.fetch(&self.clock)).await {
+            Ok(found) => found,
+            Err(_) => Err(CredentialsError::provider_timed_out(FETCH_MAX)),
+        };
+        let credentials = found.or_else(|error| self.source.last_known().ok_or(error))?;
+        let held = Held::new(credentials.clone(), &self.clock);
+        let renew_in = held.renew_at - held.since;
+        debug!(?renew_in, "credentials were fetched");
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
         Ok(credentials)
     }
 }
 
 impl Held {
-    fn is_good(&self) -> bool {
-        let soon = Duration::from_millis(Clock::real().unix_ms()) + EARLY;
-        let ends = |at| UNIX_EPOCH + soon < at;
-        self.since.elapsed() < KEPT_MAX && self.credentials.expiry().is_none_or(ends)
+    fn new(credentials: Credentials, clock: &ServiceClock) -> Self {
+        let now = UNIX_EPOCH + Duration::from_millis(clock.unix_ms());
+        let life = credentials.expiry().and_then(|end| end.duration_since(now).ok());
+        let part = RENEW_AT + 0.1 * random::fraction();
+        let since = Instant::now();
+        let renew_at = since + life.map_or(KEPT_MAX, |life| life.min(LIFE_MAX)).mul_f64(part);
+        Self { credentials, since, renew_at }
+    }
+
+    fn is_good(&self, clock: &ServiceClock) -> bool {
+        let soon = UNIX_EPOCH + Duration::from_millis(clock.unix_ms()) + EARLY;
+        match self.credentials.expiry() {
+            Some(end) => soon < end,
+            None => self.since.elapsed() < KEPT_MAX,
+        }
     }
 }
 
 impl Source {
-    /// A chain reads profiles once in its life, so each fetch makes a new one: what an operator
-    /// mends is then found. The old one may know what an instance service said last.
-    async fn fetch(&self, last: &mut Option<DefaultCredentialsChain>) -> Found {
-        let (profile, region, http) = match self {
-            Self::Given(provider) => return provider.provide_credentials().await,
-            Self::Chain { profile, region, http } => (profile, region, http),
+    async fn fetch(&self, clock: &ServiceClock) -> Found {
+        let base = match &self.base {
+            Base::Given(provider) => provider.provide_credentials().await,
+            Base::Chain(chain) => chain.fetch().await,
+            Base::Device => iot::fetch(&self.settings, clock).await,
         };
-        let means = ProviderConfig::without_region().with_http_client(http.clone());
-        let mut chain = DefaultCredentialsChain::builder().configure(means).region(region.clone());
-        if let Some(profile) = profile {
-            chain = chain.profile_name(profile);
+        match (&self.settings.assume_role, &self.transport) {
+            (Some(role), Some(transport)) => {
+                assume(role, &self.region, transport, clock, base?).await
+            }
+            _ => base,
         }
-        let chain = chain.build().await;
-        let found = match tokio::time::timeout(FETCH_MAX, chain.provide_credentials()).await {
-            Ok(found) => found,
-            Err(_) => Err(CredentialsError::provider_timed_out(FETCH_MAX)),
-        };
-        match found {
-            Ok(credentials) => {
-                *last = Some(chain);
-                Ok(credentials)
-            }
-            Err(error) => {
-                let known = last.as_ref().and_then(ProvideCredentials::fallback_on_interrupt);
-                known.ok_or(error)
-            }
+    }
+
+    /// What an instance service said last, when it cannot be asked now.
+    fn last_known(&self) -> Option<Credentials> {
+        match &self.base {
+            Base::Chain(chain) if self.settings.assume_role.is_none() => chain.last_known(),
+            _ => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use super::transport::DialError;
 use crate::sink::{At, Fault};
 
 /// Longest message that is kept of an upstream's words, in bytes.
@@ -108,6 +109,11 @@ fn between(text: &str, before: &str, after: &str) -> Option<String> {
 }
 
 fn transport_code(error: &(dyn Error + 'static)) -> &'static str {
+    match find::<DialError>(error) {
+        Some(DialError::Certificate(_)) => return "certificate-refused",
+        Some(DialError::Proxy { .. }) => return "proxy-refused",
+        _ => {}
+    }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => "connection-refused",
         Some(
@@ -133,7 +139,7 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 /// The causes in a row, outermost first, each only once.
-fn story(error: &(dyn Error + 'static)) -> String {
+pub(super) fn story(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
@@ -149,7 +155,7 @@ fn story(error: &(dyn Error + 'static)) -> String {
 /// What an upstream says ends up on terminals, in logs and in letters: one line of at most so many
 /// bytes, in which no control character can move the cursor or forge a line. A body may be large, so
 /// it is cut first.
-fn one_line(text: &str, bytes_max: usize) -> String {
+pub(super) fn one_line(text: &str, bytes_max: usize) -> String {
     let text = text.trim_start();
     let kept = text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text);
     let words = kept.split(|c: char| c.is_whitespace() || c.is_control());

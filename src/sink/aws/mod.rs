@@ -1,6 +1,12 @@
 //! The way to an AWS service: region, endpoint, credentials, timeouts; one attempt per call.
 
+mod chain;
 mod credentials;
+mod iot;
+
+mod transport;
+
+mod clock;
 mod fault;
 
 use std::time::Duration;
@@ -13,11 +19,12 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 
+use self::transport::Transport;
 use super::{AwsSettings, Fate, Fault, Outcome};
 
+pub use clock::{ClockChanges, ClockMemory, ServiceClock};
 pub(super) use credentials::Keeper;
 pub(super) use fault::{ambiguous, entry_fault, fault_of};
 
@@ -30,6 +37,7 @@ fn behavior() -> BehaviorVersion {
 /// Reads files, never the network.
 pub(super) async fn config(
     settings: &AwsSettings,
+    clock: &ServiceClock,
     credentials: Option<SharedCredentialsProvider>,
 ) -> Result<(SdkConfig, Keeper), String> {
     let Some(region) = region(settings).await else {
@@ -41,18 +49,23 @@ pub(super) async fn config(
         check_endpoint(url)?;
     }
 
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
+    let transport = Transport::new(settings, clock, None)?;
     let mut loader = aws_config::defaults(behavior())
         .region(region.clone())
-        .http_client(http.clone())
+        .http_client(transport.clone())
+        .time_source(clock.clone())
         .retry_config(RetryConfig::disabled())
         // A whole request has one time limit of its own; a second clock would only add a fault.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // The keeper knows when the service refused what it keeps.
         .identity_cache(IdentityCache::no_cache())
         .timeout_config(timeouts(settings));
+    if settings.fips {
+        loader = loader.use_fips(true);
+    }
+    if settings.dual_stack {
+        loader = loader.use_dual_stack(true);
+    }
     if let Some(url) = &settings.endpoint_url {
         loader = loader.endpoint_url(url);
     }
@@ -60,10 +73,13 @@ pub(super) async fn config(
         loader = loader.profile_name(profile);
     }
     let keeper = match credentials {
-        Some(provider) => Keeper::given(provider),
-        None => Keeper::of(settings, region, http),
+        Some(provider) => Keeper::given(provider, clock),
+        None => Keeper::of(settings, region, transport, clock),
     };
-    Ok((loader.credentials_provider(keeper.clone()).load().await, keeper))
+    let config = loader.credentials_provider(keeper.clone()).load().await;
+    // The clock corrects every signature; corrected once more by the SDK, it would be wrong again.
+    let config = config.into_builder().disable_clock_skew_correction(true).build();
+    Ok((config, keeper))
 }
 
 /// The SDK's chain without the instance: a gateway that is none would wait for an answer that

@@ -10,18 +10,18 @@ use aws_credential_types::provider::{
 };
 use bytes::Bytes;
 
+use crate::base::clock::Clock;
 use crate::base::secret::Secret;
 use crate::sink::fake_upstream::{Answer, FakeUpstream};
 use crate::sink::{
     At, AwsSettings, Entry, Fate, Fault, Firehose, FirehoseSettings, Kinesis, KinesisSettings,
-    Outcome, Sink, StaticCredentials,
+    Outcome, ServiceClock, Sink, StaticCredentials,
 };
 
-fn aws(url: &str) -> AwsSettings {
+pub(super) fn aws(url: &str) -> AwsSettings {
     AwsSettings {
         region: Some("eu-west-1".into()),
         endpoint_url: Some(url.into()),
-        profile: None,
         credentials: Some(StaticCredentials {
             access_key_id: Secret::new("AKIAEXAMPLE"),
             secret_access_key: Secret::new("example"),
@@ -29,15 +29,20 @@ fn aws(url: &str) -> AwsSettings {
         }),
         connect_timeout: Duration::from_millis(500),
         request_timeout: Duration::from_secs(5),
+        ..AwsSettings::default()
     }
 }
 
-fn kinesis_settings(url: &str) -> KinesisSettings {
+fn clock() -> ServiceClock {
+    ServiceClock::new(Clock::real(), None)
+}
+
+pub(super) fn kinesis_settings(url: &str) -> KinesisSettings {
     KinesisSettings { stream_name: "access".into(), max_record_bytes: 1 << 20, aws: aws(url) }
 }
 
 async fn kinesis(url: &str) -> Kinesis {
-    Kinesis::connect(&kinesis_settings(url)).await.unwrap()
+    Kinesis::connect(&kinesis_settings(url), &clock()).await.unwrap()
 }
 
 fn firehose_settings(url: &str) -> FirehoseSettings {
@@ -52,10 +57,10 @@ fn firehose_settings(url: &str) -> FirehoseSettings {
 }
 
 async fn firehose(url: &str) -> Firehose {
-    Firehose::connect(&firehose_settings(url)).await.unwrap()
+    Firehose::connect(&firehose_settings(url), &clock()).await.unwrap()
 }
 
-async fn put(sink: &impl Sink, payloads: &[&str]) -> Outcome {
+pub(super) async fn put(sink: &impl Sink, payloads: &[&str]) -> Outcome {
     sink.put(super::entries(sink, payloads)).await
 }
 
@@ -70,7 +75,7 @@ async fn kinesis_gets_keys_and_data_by_name_or_by_arn() {
     let by_arn = KinesisSettings { stream_name: arn.into(), ..kinesis_settings(&fake.url()) };
 
     let named = put(&kinesis(&fake.url()).await, &["one", "two"]).await;
-    let with_arn = put(&Kinesis::connect(&by_arn).await.unwrap(), &["three"]).await;
+    let with_arn = put(&Kinesis::connect(&by_arn, &clock()).await.unwrap(), &["three"]).await;
 
     assert_eq!(named, Ok(vec![Fate::Taken; 2]));
     assert_eq!(with_arn, Ok(vec![Fate::Taken]));
@@ -208,7 +213,7 @@ async fn no_answer_is_told_from_an_answer_that_came_too_late() {
     let fake = FakeUpstream::start().await;
     let mut settings = kinesis_settings(&fake.url());
     settings.aws.request_timeout = Duration::from_millis(200);
-    let sink = Kinesis::connect(&settings).await.unwrap();
+    let sink = Kinesis::connect(&settings, &clock()).await.unwrap();
 
     for lost in [Answer::Reset, Answer::TakeAndReset] {
         fake.next(1, lost);
@@ -246,7 +251,7 @@ async fn absent_credentials_are_a_fault_of_the_request_not_of_the_start() {
     let none = SharedCredentialsProvider::new(NoCredentials);
 
     let settings = kinesis_settings(&fake.url());
-    let sink = Kinesis::connect_with(&settings, Some(none)).await.unwrap();
+    let sink = Kinesis::connect_with(&settings, &clock(), Some(none)).await.unwrap();
     let fault = put(&sink, &["a"]).await.unwrap_err();
 
     assert_eq!((fault.at, fault.code.as_str()), (At::Credentials, "no-credentials"));
@@ -275,7 +280,7 @@ async fn credentials_are_kept_until_the_service_refuses_them() {
     let count = Arc::new(AtomicUsize::new(0));
     let given = SharedCredentialsProvider::new(Counting(Arc::clone(&count)));
     let settings = kinesis_settings(&fake.url());
-    let sink = Kinesis::connect_with(&settings, Some(given)).await.unwrap();
+    let sink = Kinesis::connect_with(&settings, &clock(), Some(given)).await.unwrap();
     let asked = || count.load(Ordering::SeqCst);
 
     for (status, code, fetches) in [
@@ -299,7 +304,7 @@ async fn credentials_are_kept_until_the_service_refuses_them() {
 async fn a_wrong_endpoint_is_refused_in_words() {
     let settings = |url: &str| KinesisSettings { aws: aws(url), ..kinesis_settings(url) };
     for wrong in ["kinesis.eu-west-1.amazonaws.com", "http://", "http://a b", "ftp://x"] {
-        let words = Kinesis::connect(&settings(wrong)).await.unwrap_err();
+        let words = Kinesis::connect(&settings(wrong), &clock()).await.unwrap_err();
         assert!(words.starts_with(&format!("`endpoint_url` is {wrong:?}, but")), "{words}");
     }
 }
@@ -329,7 +334,7 @@ async fn a_request_at_the_limits_is_taken_by_the_services() {
     let mut kinesis_settings = kinesis_settings(&fake.url());
     kinesis_settings.max_record_bytes = 10 << 20;
     kinesis_settings.aws.request_timeout = Duration::from_secs(20);
-    let sink = Kinesis::connect(&kinesis_settings).await.unwrap();
+    let sink = Kinesis::connect(&kinesis_settings, &clock()).await.unwrap();
     let largest = vec![Entry { key: "k".into(), data: vec![7; (10 << 20) - 1].into() }];
     assert_eq!(sink.weigh(&largest[0]), sink.limits().entry_bytes);
     assert_eq!(sink.put(largest).await, Ok(vec![Fate::Taken]));
@@ -337,7 +342,7 @@ async fn a_request_at_the_limits_is_taken_by_the_services() {
     let aws = kinesis_settings.aws;
     let settings =
         FirehoseSettings { delivery_stream: "x".repeat(64), aws, ..firehose_settings("") };
-    let sink = Firehose::connect(&settings).await.unwrap();
+    let sink = Firehose::connect(&settings, &clock()).await.unwrap();
     let limits = sink.limits();
     let one = sink.entry(String::new(), vec![b'x'; 8_000].into());
     let mut full = vec![one; limits.entries];
@@ -351,7 +356,7 @@ async fn a_request_at_the_limits_is_taken_by_the_services() {
 
 async fn packing_firehose(url: &str, deaggregation: bool) -> Firehose {
     let settings = FirehoseSettings { pack: true, deaggregation, ..firehose_settings(url) };
-    Firehose::connect(&settings).await.unwrap()
+    Firehose::connect(&settings, &clock()).await.unwrap()
 }
 
 #[tokio::test]
@@ -359,7 +364,7 @@ async fn packed_lines_travel_in_few_firehose_records_and_share_their_fate() {
     let fake = FakeUpstream::start().await;
     let settings = FirehoseSettings { pack: true, pack_bytes: 16 << 10, ..firehose_settings("") };
     let settings = FirehoseSettings { aws: aws(&fake.url()), ..settings };
-    let sink = Firehose::connect(&settings).await.unwrap();
+    let sink = Firehose::connect(&settings, &clock()).await.unwrap();
     let line = |letter: &str, bytes| letter.repeat(bytes);
     let lines = [line("a", 8_000), line("b", 8_000), line("c", 20_000), "d\n\nd".into()];
     fake.script(|request| Answer::fail_entries(request, "InternalFailure", |at, _| at == 0));
@@ -378,7 +383,7 @@ async fn without_newlines_nothing_is_packed() {
     let fake = FakeUpstream::start().await;
     let unframed =
         FirehoseSettings { newline: false, pack: true, ..firehose_settings(&fake.url()) };
-    let sink = Firehose::connect(&unframed).await.unwrap();
+    let sink = Firehose::connect(&unframed, &clock()).await.unwrap();
 
     assert_eq!(put(&sink, &["a", "b"]).await, Ok(vec![Fate::Taken; 2]));
 
@@ -393,7 +398,7 @@ async fn a_full_request_of_packed_lines_of_any_size_stays_within_the_services_li
         for bytes in [0, 1, 60, 8_192, 8_191, 16_384, 1_023_999] {
             let base = firehose_settings(&fake.url());
             let settings = FirehoseSettings { pack: true, pack_bytes, deaggregation, ..base };
-            let sink = Firehose::connect(&settings).await.unwrap();
+            let sink = Firehose::connect(&settings, &clock()).await.unwrap();
             let line = sink.entry(String::new(), vec![b'x'; bytes].into());
             let limits = sink.limits();
             let count = limits.entries.min(limits.request_bytes / sink.weigh(&line));

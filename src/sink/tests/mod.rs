@@ -1,7 +1,9 @@
 //! The sinks against an upstream that does what it is told, and against a disk.
 
 mod aws;
+mod device;
 mod directory;
+mod way;
 
 use bytes::Bytes;
 
