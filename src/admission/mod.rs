@@ -8,6 +8,7 @@
 mod settings;
 
 mod authenticate;
+mod once;
 mod rate_limit;
 mod store;
 mod validate;
@@ -33,6 +34,7 @@ use crate::queue;
 use crate::record::RawRecord;
 use crate::telemetry::Metrics;
 
+pub use once::{Once, check_idempotency_key};
 pub use refusal::{Refusal, Rejection};
 pub use settings::{AuthSettings, PlanSettings, Settings, StreamSettings};
 pub use store::{Admitted, Receipt};
@@ -153,13 +155,16 @@ impl Admission {
     /// Makes what was admitted durable. Dropping the future does not undo it.
     ///
     /// # Errors
-    /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`].
+    /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`],
+    /// [`Refusal::KeyReused`].
     pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
         let (stream, source) = (admitted.stream.clone(), admitted.source.clone());
         let bytes = admitted.payload_bytes;
         match admitted.store().await {
             Ok(receipt) => {
-                self.numbers.accepted(&stream.name, &source, receipt.accepted, bytes);
+                if !receipt.is_repeated {
+                    self.numbers.accepted(&stream.name, &source, receipt.accepted, bytes);
+                }
                 Ok(receipt)
             }
             Err(refusal) => {

@@ -40,6 +40,8 @@ pub enum Refusal {
         /// What would be right.
         limit: u64,
     },
+    /// The idempotency key was used for something else.
+    KeyReused,
     /// The agent is stopping.
     Stopping,
 }
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Full { .. } => "queue-full",
             Self::Broken { .. } => "storage-failing",
             Self::TooLarge { .. } => "batch-too-large",
+            Self::KeyReused => "idempotency-key-reused",
             Self::Stopping => "stopping",
         }
     }

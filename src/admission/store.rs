@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Pass, Refusal, StreamSettings};
+use super::once::Note;
+use super::{Once, Pass, Refusal, StreamSettings};
 use crate::queue::{self, AppendError, Group, Mark};
 use crate::record::RecordId;
 
@@ -47,6 +48,8 @@ pub struct Receipt {
     pub first: Option<RecordId>,
     /// Id of the last.
     pub last: Option<RecordId>,
+    /// It is that of an earlier hand-in with the same key; this one was not stored.
+    pub is_repeated: bool,
     _durable: (),
 }
 
@@ -54,7 +57,7 @@ pub struct Receipt {
 impl Receipt {
     /// A receipt that proves nothing, for tests of what follows one.
     pub(crate) fn pretended(accepted: u32) -> Self {
-        Self { accepted, first: None, last: None, _durable: () }
+        Self { accepted, first: None, last: None, is_repeated: false, _durable: () }
     }
 }
 
@@ -108,6 +111,13 @@ impl Admitted {
         self
     }
 
+    /// Has it stored once: a repetition is answered with the receipt of the first.
+    #[must_use]
+    pub fn once(mut self, pass: &Pass, once: &Once<'_>) -> Self {
+        self.group.key = self.first.map(|first| once.key(pass, first));
+        self
+    }
+
     /// Bytes of its payloads in the queue.
     pub fn bytes(&self) -> usize {
         self.group.payloads.iter().map(Bytes::len).sum()
@@ -124,9 +134,19 @@ impl Admitted {
     }
 
     pub(super) async fn store(self) -> Result<Receipt, Refusal> {
+        let own = self.group.key.as_ref().and_then(|key| Note::decode(&key.note));
         let durable = self.stream.queue.append(self.group).await.map_err(refusal)?;
-        let (accepted, first, last) = (durable.count(), self.first, self.last);
-        Ok(Receipt { accepted, first, last, _durable: () })
+        let accepted = durable.count();
+        let Some(earlier) = durable.note_of_earlier() else {
+            let (first, last) = (self.first, self.last);
+            return Ok(Receipt { accepted, first, last, is_repeated: false, _durable: () });
+        };
+        let earlier =
+            Note::decode(earlier).filter(|earlier| own.is_some_and(|own| own.body == earlier.body));
+        let first = earlier.ok_or(Refusal::KeyReused)?.first;
+        // Ids of one hand-in are in a row.
+        let last = Some(first.plus(accepted.saturating_sub(1)));
+        Ok(Receipt { accepted, first: Some(first), last, is_repeated: true, _durable: () })
     }
 }
 

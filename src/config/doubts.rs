@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::base::disk::Disk;
 use crate::base::units::ByteSize;
 
 use super::Destination;
@@ -18,13 +19,14 @@ const FLEETING: [&str; 4] = ["/tmp", "/run", "/dev/shm", "/var/run"];
 const IN_FLIGHT_ALL_MAX: u64 = 512 * MIB;
 
 /// Notes everything that is doubtful in a file that is otherwise sound.
-pub(super) fn check(sections: &Sections, faults: &mut Faults) {
+pub(super) fn check(sections: &Sections, disk: &dyn Disk, faults: &mut Faults) {
     check_state_dir(sections, faults);
     check_unused(sections, faults);
     check_sources(sections, faults);
     check_records(sections, faults);
     check_memory(sections, faults);
     check_loops(sections, faults);
+    check_disk(sections, disk, faults);
 }
 
 fn check_state_dir(sections: &Sections, faults: &mut Faults) {
@@ -117,6 +119,30 @@ fn check_memory(sections: &Sections, faults: &mut Faults) {
         let fault =
             Fault::warning(largest.name.place.clone(), message).label("the largest of them");
         faults.push(fault.hint(format!("lower `{}`", IN_FLIGHT_BYTES.name)));
+    }
+}
+
+/// A bound that the disk reaches first is none: the queues then stop at `min_free_disk`.
+fn check_disk(sections: &Sections, disk: &dyn Disk, faults: &mut Faults) {
+    let state_dir = &sections.process.state_dir;
+    // Before the first start there is only some folder above it.
+    let Some(total) = state_dir.ancestors().find_map(|folder| disk.total_bytes(folder).ok()) else {
+        return;
+    };
+    let all = sections.flows.iter().map(|flow| flow.max_bytes.value);
+    let all = all.fold(0, u64::saturating_add);
+    let largest = sections.flows.iter().max_by_key(|flow| flow.max_bytes.value);
+    if let Some(largest) = largest.filter(|_| all > total) {
+        let message = format!(
+            "the queues may take {}, but the disk of `state_dir` holds {}",
+            ByteSize(all).rounded(),
+            ByteSize(total).rounded()
+        );
+        let place = largest.max_bytes.written().map_or(&largest.header, |(_, place)| place);
+        let fault = Fault::warning(place.clone(), message).label("the largest of them");
+        faults.push(fault.hint(
+            "lower `queue.max_bytes`; else `queue.min_free_disk` is what stops them, all at once",
+        ));
     }
 }
 

@@ -76,7 +76,7 @@ pub fn parse(
         faults.conceal(&references);
         return Err(faults.into_findings(&name, Some(&written)));
     }
-    doubts::check(&sections, &mut faults);
+    doubts::check(&sections, disk, &mut faults);
     faults.conceal(&references);
     let warnings = faults.into_warnings(&name, &written);
     Ok(Loaded { config: assemble::assemble(sections), warnings })

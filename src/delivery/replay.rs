@@ -141,7 +141,7 @@ async fn forget_finished<W: Back>(writer: &W, shelf: &Lying) -> Result<(), Strin
     if gone.is_empty() {
         return Ok(());
     }
-    let group = Group { payloads: Vec::new(), marks: gone };
+    let group = Group { payloads: Vec::new(), marks: gone, key: None };
     writer.append(group).await.map_err(|error| format!("old marks cannot be forgotten: {error}"))
 }
 
@@ -215,7 +215,7 @@ impl<W: Back> OneFile<'_, W> {
             if records > 0 {
                 let value = Some(Bytes::from(step.end.to_string()));
                 let marks = vec![Mark { name: mark.to_owned(), value }];
-                let group = Group { payloads: step.payloads, marks };
+                let group = Group { payloads: step.payloads, marks, key: None };
                 self.writer.append(group).await.map_err(|error| error.to_string())?;
                 replayed.records += records;
             }
@@ -253,7 +253,7 @@ impl<W: Back> OneFile<'_, W> {
             return Ok(());
         }
         let marks = vec![Mark { name: mark, value: None }];
-        let forgotten = self.writer.append(Group { payloads: Vec::new(), marks }).await;
+        let forgotten = self.writer.append(Group { payloads: Vec::new(), marks, key: None }).await;
         forgotten.map_err(|error| format!("`{name}` was put back, but its mark stays: {error}"))
     }
 

@@ -11,6 +11,7 @@ use super::frame::{self, Builder};
 use super::group::{Durable, Group, Mark};
 use super::log::{Frame, Place};
 use super::marks::Growth;
+use super::once::Kept;
 use super::roll::{Active, Newest, Rolls};
 use super::store::Store;
 use crate::base::seldom::Seldom;
@@ -31,10 +32,19 @@ pub(super) struct Committer {
 
 /// Groups that go into one frame.
 struct Composed {
-    /// Count of payloads, or the refusal, of each group.
-    verdicts: Vec<Result<u32, AppendError>>,
+    /// What becomes of each group.
+    verdicts: Vec<Verdict>,
     payloads: Vec<Bytes>,
     marks: Vec<Mark>,
+    keys: Vec<Kept>,
+}
+
+/// What becomes of a group.
+enum Verdict {
+    /// It is in the frame, or another with its key is: the proof, once that is synced.
+    Composed(Durable),
+    /// Nothing depends on the frame: it is refused, or was stored before under its key.
+    Final(Answer),
 }
 
 /// A disk that fails again and again is told of at most this often.
@@ -63,26 +73,29 @@ impl Committer {
         let unix_ms = self.store.clock.unix_ms();
         self.store.note_clock(unix_ms, first);
         let composed = self.compose(groups, first, unix_ms);
-        let Composed { verdicts, payloads, marks } = composed;
-        if verdicts.iter().all(Result::is_err) {
-            return verdicts.into_iter().map(|verdict| refused(verdict, None)).collect();
-        }
-        match self.put() {
-            Ok(place) => {
-                self.publish(Frame::new(first, payloads, unix_ms, place), marks);
-                let mut next = first;
-                let mut prove = |count: u32| {
-                    let proof = Durable::new(next, count);
-                    next += u64::from(count);
-                    proof
-                };
-                verdicts.into_iter().map(|verdict| verdict.map(&mut prove)).collect()
+        let Composed { verdicts, payloads, marks, keys } = composed;
+        let composed = verdicts.iter().filter(|one| matches!(one, Verdict::Composed(_))).count();
+        let put = if composed > 0 { self.put().map(Some) } else { Ok(None) };
+        match &put {
+            Ok(Some(place)) => {
+                self.publish(Frame::new(first, payloads, unix_ms, *place), marks, keys);
             }
-            Err(error) => {
-                self.store.refused(&error, verdicts.len() as u64);
-                verdicts.into_iter().map(|verdict| refused(verdict, Some(&error))).collect()
-            }
+            Ok(None) => {}
+            Err(error) => self.store.refused(error, composed as u64),
         }
+        let answer = |verdict| match (verdict, &put) {
+            (Verdict::Final(answer), _) => answer,
+            (Verdict::Composed(proof), Ok(_)) => Ok(proof),
+            (Verdict::Composed(_), Err(error)) => Err(error.clone()),
+        };
+        let answers: Vec<Answer> = verdicts.into_iter().map(answer).collect();
+        let is_repeated =
+            |answer: &&Answer| answer.as_ref().is_ok_and(|one| one.note_of_earlier().is_some());
+        self.store
+            .metrics
+            .repeated_groups
+            .inc_by(answers.iter().filter(is_repeated).count() as u64);
+        answers
     }
 
     /// What can be done while nobody waits: ends of old segments, the next one prepared.
@@ -125,20 +138,39 @@ impl Committer {
             verdicts: Vec::with_capacity(groups.len()),
             payloads: Vec::with_capacity(groups.iter().map(|group| group.payloads.len()).sum()),
             marks: Vec::new(),
+            keys: Vec::new(),
         };
+        let bounds = limits.once(&self.store.settings.policy);
         let mut growth = Growth::default();
+        let mut next = first;
         self.builder.begin(first, unix_ms, 0);
         for group in groups {
+            if let Some(key) = &group.key {
+                let proof =
+                    |kept: &Kept| Durable::earlier(kept.first, kept.count, kept.key.note.clone());
+                if let Some(kept) = table.keys.find(&key.print, unix_ms, &bounds) {
+                    composed.verdicts.push(Verdict::Final(Ok(proof(kept))));
+                    continue;
+                }
+                if let Some(beside) = composed.keys.iter().find(|one| one.key.print == key.print) {
+                    composed.verdicts.push(Verdict::Composed(proof(beside)));
+                    continue;
+                }
+            }
             let grown = table.grown(growth, &group.marks);
             let (count, bytes) = table.size_with(grown);
             if !group.marks.is_empty() && (count > limits.mark_count || bytes > limits.mark_bytes) {
                 let (bytes, max_bytes) = (bytes as u64, limits.mark_bytes as u64);
-                composed.verdicts.push(Err(AppendError::TooLarge { bytes, max_bytes }));
+                let refusal = AppendError::TooLarge { bytes, max_bytes };
+                composed.verdicts.push(Verdict::Final(Err(refusal)));
                 continue;
             }
             growth = grown;
             let count = u32::try_from(group.payloads.len()).unwrap_or(u32::MAX);
-            composed.verdicts.push(Ok(count));
+            composed.verdicts.push(Verdict::Composed(Durable::new(next, count)));
+            let key = group.key.filter(|_| !bounds.age.is_zero());
+            composed.keys.extend(key.map(|key| Kept { key, first: next, count, unix_ms }));
+            next += u64::from(count);
             group.payloads.iter().for_each(|payload| self.builder.payload(payload));
             composed.payloads.extend(group.payloads);
             composed.marks.extend(group.marks);
@@ -146,6 +178,7 @@ impl Committer {
         for mark in &composed.marks {
             self.builder.mark(&mark.name, mark.value.as_ref());
         }
+        composed.keys.iter().for_each(|kept| self.builder.key(kept));
         self.builder.finish();
         composed
     }
@@ -185,7 +218,7 @@ impl Committer {
         Err(self.rolls.in_words(&error))
     }
 
-    fn publish(&self, frame: Frame, marks: Vec<Mark>) {
+    fn publish(&self, frame: Frame, marks: Vec<Mark>, keys: Vec<Kept>) {
         let count = frame.payloads.len() as u64;
         let bytes: usize = frame.payloads.iter().map(Bytes::len).sum();
         self.store.metrics.frames.inc();
@@ -193,6 +226,11 @@ impl Committer {
         self.store.metrics.committed_records.inc_by(count);
         self.store.metrics.committed_bytes.inc_by(bytes as u64);
         self.store.marks().apply(marks);
+        if !keys.is_empty() {
+            let bounds = self.store.limits.once(&self.store.settings.policy);
+            let mut table = self.store.marks();
+            keys.into_iter().for_each(|kept| table.keys.keep(kept, &bounds));
+        }
         {
             let unread = self.store.given_to_all().saturating_add(1);
             let furthest = self.store.given_to_one();
@@ -207,11 +245,4 @@ impl Committer {
         self.store.stored();
         self.store.wake_readers();
     }
-}
-
-/// The refusal of one group: its own, or the one of all.
-fn refused(verdict: Result<u32, AppendError>, of_all: Option<&AppendError>) -> Answer {
-    let own = verdict.err();
-    let error = own.or_else(|| of_all.cloned());
-    Err(error.unwrap_or_else(|| AppendError::Disk("it was not written".into())))
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::cut::Cut;
 use super::group::Mark;
+use super::once::Kept;
 use super::pack;
 use super::seal::{Cipher, SEAL_BYTES};
 
@@ -181,23 +182,33 @@ pub(super) fn payloads(header: &Header, body: &Bytes) -> Option<Vec<Bytes>> {
     Some(all)
 }
 
-/// The marks of a body.
-pub(super) fn marks(header: &Header, body: &Bytes) -> Option<Vec<Mark>> {
+/// What stands before a mark: whether it has a value, or is an idempotency key.
+const FORGOTTEN: u8 = 0;
+const VALUE: u8 = 1;
+const KEY: u8 = 2;
+
+/// The marks and the idempotency keys of a body.
+pub(super) fn marks(header: &Header, body: &Bytes) -> Option<(Vec<Mark>, Vec<Kept>)> {
     let mut cut = Cut(body);
     for _ in 0..header.count {
         let length = in_memory(u64::from(cut.u32()?));
         cut.bytes(length)?;
     }
-    let mut all = Vec::new();
+    let (mut all, mut keys) = (Vec::new(), Vec::new());
     for _ in 0..header.mark_count {
         let name_bytes = usize::from(cut.u8()?);
-        let is_set = cut.u8()? == 1;
+        let kind = cut.u8()?;
         let value_bytes = usize::from(cut.u16()?);
-        let name = String::from_utf8(cut.bytes(name_bytes)?.to_vec()).ok()?;
-        let value = Bytes::copy_from_slice(cut.bytes(value_bytes)?);
-        all.push(Mark { name, value: is_set.then_some(value) });
+        let (name, value) = (cut.bytes(name_bytes)?, cut.bytes(value_bytes)?);
+        if kind == KEY {
+            keys.push(Kept::read(name, value)?);
+            continue;
+        }
+        let name = String::from_utf8(name.to_vec()).ok()?;
+        let value = (kind == VALUE).then(|| Bytes::copy_from_slice(value));
+        all.push(Mark { name, value });
     }
-    Some(all)
+    Some((all, keys))
 }
 
 /// Bytes of a mark in a body.
@@ -257,13 +268,22 @@ impl Builder {
 
     /// Adds a mark; name and value were checked against their bounds.
     pub(super) fn mark(&mut self, name: &str, value: Option<&Bytes>) {
+        let kind = if value.is_some() { VALUE } else { FORGOTTEN };
+        self.marked(name.as_bytes(), kind, value.map_or(&[], |value| value));
+    }
+
+    /// Adds an idempotency key, among the marks.
+    pub(super) fn key(&mut self, kept: &Kept) {
+        self.marked(&kept.key.print, KEY, &kept.value());
+    }
+
+    fn marked(&mut self, name: &[u8], kind: u8, value: &[u8]) {
         let name_bytes = u8::try_from(name.len()).expect("names are at most 255 bytes");
-        let value_bytes = value.map_or(0, Bytes::len);
-        let value_bytes = u16::try_from(value_bytes).expect("values are at most 4 KiB");
-        self.bytes.extend_from_slice(&[name_bytes, u8::from(value.is_some())]);
+        let value_bytes = u16::try_from(value.len()).expect("values are at most 4 KiB");
+        self.bytes.extend_from_slice(&[name_bytes, kind]);
         self.bytes.extend_from_slice(&value_bytes.to_le_bytes());
-        self.bytes.extend_from_slice(name.as_bytes());
-        self.bytes.extend_from_slice(value.map_or(&[], |value| value));
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
         self.header.mark_count += 1;
     }
 

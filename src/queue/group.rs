@@ -16,6 +16,16 @@ pub struct Mark {
     pub value: Option<Bytes>,
 }
 
+/// Makes a group be stored once: who hands another one in under the same key, within the time
+/// that the queue remembers keys, is given the proof of the first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnceKey {
+    /// A fingerprint of the key and of everything it is valid for.
+    pub print: [u8; 16],
+    /// At most 64 bytes, for who comes with the same key again.
+    pub note: Bytes,
+}
+
 /// What is committed together, or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
@@ -23,6 +33,8 @@ pub struct Group {
     pub payloads: Vec<Bytes>,
     /// Any number of marks.
     pub marks: Vec<Mark>,
+    /// Set where a repetition is to be recognised.
+    pub key: Option<OnceKey>,
 }
 
 /// Proof that a group is on stable storage. Only the committer makes one, after a sync.
@@ -30,6 +42,7 @@ pub struct Group {
 pub struct Durable {
     first: Position,
     count: u32,
+    earlier: Option<Bytes>,
 }
 
 /// One payload that a reader gives out.
@@ -67,6 +80,12 @@ impl Durable {
         self.first
     }
 
+    /// The note of the earlier group with the same key; this one was not stored then, and the
+    /// proof is about the earlier one.
+    pub fn note_of_earlier(&self) -> Option<&Bytes> {
+        self.earlier.as_ref()
+    }
+
     /// How many payloads the group had.
     pub fn count(&self) -> u32 {
         self.count
@@ -76,6 +95,11 @@ impl Durable {
 impl Durable {
     /// Only the committer calls this, after a sync; and a group of nothing needs none.
     pub(super) fn new(first: u64, count: u32) -> Self {
-        Self { first: Position(first), count }
+        Self { first: Position(first), count, earlier: None }
+    }
+
+    /// The proof of an earlier group, for one with the same key.
+    pub(super) fn earlier(first: u64, count: u32, note: Bytes) -> Self {
+        Self { first: Position(first), count, earlier: Some(note) }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::frame;
 use super::group::Mark;
+use super::once::KeyTable;
 
 /// Longest name of a mark, in bytes: its length is one byte on disk.
 pub(super) const NAME_BYTES_MAX: usize = 255;
@@ -17,6 +18,8 @@ pub(super) const VALUE_BYTES_MAX: usize = 4096;
 pub(super) struct MarkTable {
     values: BTreeMap<String, Bytes>,
     bytes: usize,
+    /// Beside the marks, as both are copied into each new segment.
+    pub(super) keys: KeyTable,
 }
 
 /// By how much groups that are not committed yet may grow the table.

@@ -64,6 +64,7 @@ struct QueueMetrics {
     sync_seconds: Family<OfStream, Histogram>,
     refused_groups: Family<OfReason, Counter>,
     damaged_ranges: Family<OfStream, Counter>,
+    repeated_groups: Family<OfStream, Counter>,
     dropped_records: Family<OfLapse, Counter>,
     queues: Queues,
 }
@@ -76,6 +77,7 @@ pub(super) struct StreamMetrics {
     pub(super) frame_bytes: Counter,
     pub(super) sync_seconds: Histogram,
     pub(super) damaged_ranges: Counter,
+    pub(super) repeated_groups: Counter,
     refused_groups: Family<OfReason, Counter>,
     dropped_records: Family<OfLapse, Counter>,
     stream: String,
@@ -97,6 +99,7 @@ impl StreamMetrics {
             frame_bytes: all.frame_bytes.get_or_create_owned(&of),
             sync_seconds: all.sync_seconds.get_or_create_owned(&of),
             damaged_ranges: all.damaged_ranges.get_or_create_owned(&of),
+            repeated_groups: all.repeated_groups.get_or_create_owned(&of),
             refused_groups: all.refused_groups,
             dropped_records: all.dropped_records,
             stream: of.stream,
@@ -134,6 +137,7 @@ impl QueueMetrics {
             sync_seconds: Family::new_with_constructor(|| Histogram::new(SYNC_SECONDS)),
             refused_groups: Family::default(),
             damaged_ranges: Family::default(),
+            repeated_groups: Family::default(),
             dropped_records: Family::default(),
             queues: Queues::default(),
         };
@@ -163,6 +167,8 @@ impl QueueMetrics {
         registry.register("queue_refused_groups", "Groups not stored, by reason", refused);
         let damaged = all.damaged_ranges.clone();
         registry.register("queue_damaged_ranges", "Ranges of segments found unreadable", damaged);
+        let help = "Groups answered with an earlier one of the same key, and not stored";
+        registry.register("queue_repeated_groups", help, all.repeated_groups.clone());
         let dropped = all.dropped_records.clone();
         registry.register(
             "queue_dropped_records",

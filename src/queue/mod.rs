@@ -32,6 +32,7 @@ mod folder;
 mod log;
 mod marks;
 mod metrics;
+mod once;
 mod quarantine;
 mod spares;
 mod store;
@@ -69,7 +70,7 @@ use settings::Limits;
 
 pub use error::{AppendError, OpenError};
 pub use folder::used_keys;
-pub use group::{Budget, Durable, Group, Mark, Position, Settled, Stored};
+pub use group::{Budget, Durable, Group, Mark, OnceKey, Position, Settled, Stored};
 pub use lapse::Lapse;
 pub use ledger::{Ledger, Overview};
 pub use reader::Reader;

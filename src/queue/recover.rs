@@ -150,7 +150,7 @@ impl Opening<'_> {
                 Step::Frame { header, offset } => {
                     let body = walk.body(&header, offset)?;
                     let marks = body.ok().and_then(|body| frame::marks(&header, &body));
-                    let Some(marks) = marks else {
+                    let Some((marks, keys)) = marks else {
                         scan.is_torn = true;
                         continue;
                     };
@@ -159,6 +159,8 @@ impl Opening<'_> {
                         scan.has_snapshot = true;
                     }
                     table.apply(marks);
+                    let bounds = self.limits.once(&self.settings.policy);
+                    keys.into_iter().for_each(|key| table.keys.keep(key, &bounds));
                     scan.end = header.end() - 1;
                     scan.used = offset + header.total_bytes();
                     scan.last = Some((offset, header.total_bytes()));

@@ -263,9 +263,12 @@ impl Rolls {
     fn start_of(&self, header: &segment::Header, cipher: Option<&Cipher>) -> Vec<u8> {
         let mut snapshot = Builder::new(header.form());
         snapshot.begin(header.first, header.unix_ms, SNAPSHOT);
-        for (name, value) in self.store.marks().iter() {
+        let marks = self.store.marks();
+        for (name, value) in marks.iter() {
             snapshot.mark(name, Some(value));
         }
+        marks.keys.iter().for_each(|kept| snapshot.key(kept));
+        drop(marks);
         snapshot.finish();
         let mut start = header.block();
         let offset = start.len() as u64;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::frame::{self, Form};
+use super::once::{self, KEY_COUNT_MAX};
 use super::seal::Keys;
 use super::segment;
 
@@ -37,6 +38,8 @@ pub struct Policy {
     pub max_age: Option<Duration>,
     /// What becomes of it.
     pub lapsed: Lapsed,
+    /// How long the key of a group is remembered; by default not at all.
+    pub keys_kept: Duration,
 }
 
 /// What a full queue does.
@@ -87,6 +90,8 @@ pub(super) struct Limits {
     pub(super) mark_count: usize,
     /// Most bytes of the table of marks: each new segment begins with a copy of it.
     pub(super) mark_bytes: usize,
+    /// Most bytes of the table of idempotency keys, which is copied likewise.
+    pub(super) key_bytes: usize,
     /// Positions a destination may be given without settling the oldest.
     pub(super) window: u64,
     /// Read from disk at once.
@@ -109,20 +114,37 @@ const GROUP_BYTES_MAX: u64 = 32 * MIB;
 /// 64 Ki names of the usual length and value, about 250 bytes together.
 const MARK_TABLE_BYTES_MAX: u64 = 16 * MIB;
 
+/// Left free by the queue however little `min_free_disk` is. A record that must become a dead letter
+/// holds its segment until the letter is written: without room for that, none would ever come.
+const HEADROOM_BYTES: u64 = MIB;
+/// 64 Ki keys with a note of 24 bytes: a sixteenth of the largest segment.
+const KEY_TABLE_BYTES_MAX: u64 = 4 * MIB;
+
 impl Limits {
+    /// The bounds of the table of idempotency keys.
+    pub(super) fn once(&self, policy: &Policy) -> once::Bounds {
+        once::Bounds { count: KEY_COUNT_MAX, bytes: self.key_bytes, age: policy.keys_kept }
+    }
+
     pub(super) fn of(settings: &Settings) -> Self {
         let max_bytes = settings.max_bytes.max(QUEUE_BYTES_MIN);
         // Sixteen segments make the share that a slow destination holds for one record small.
         let segment_bytes = (max_bytes / 16 / MIB * MIB).clamp(MIB, 64 * MIB);
-        Self::with_segments(max_bytes, segment_bytes, settings.min_free_disk)
+        let min_free_disk = settings.min_free_disk.max(HEADROOM_BYTES);
+        Self::with_segments(max_bytes, segment_bytes, min_free_disk)
     }
 
     /// The bounds that follow from the size of the queue and of its segments.
     pub(super) fn with_segments(max_bytes: u64, segment_bytes: u64, min_free_disk: u64) -> Self {
         let mark_bytes = (segment_bytes / 2).min(MARK_TABLE_BYTES_MAX);
         // Two of the largest segments must fit: the newest is never removed, and the next must be
-        // possible beside it. Each holds its header, the table of marks, the frame, a footer.
-        let around = segment::HEADER_BYTES + mark_bytes + 4 * frame::HEADER_BYTES as u64 + 4 * KIB;
+        // possible beside it. Each holds its header, the tables of marks and keys, the frame, a footer.
+        let key_bytes = (segment_bytes / 16).min(KEY_TABLE_BYTES_MAX);
+        let around = segment::HEADER_BYTES
+            + mark_bytes
+            + key_bytes
+            + 4 * frame::HEADER_BYTES as u64
+            + 4 * KIB;
         let group_bytes = (max_bytes / 2).saturating_sub(around).min(GROUP_BYTES_MAX);
         Self {
             max_bytes,
@@ -134,6 +156,7 @@ impl Limits {
             waiting_bytes: frame::in_memory(8 * MIB),
             mark_count: 1 << 16,
             mark_bytes: frame::in_memory(mark_bytes),
+            key_bytes: frame::in_memory(key_bytes),
             window: 1 << 16,
             read_bytes: frame::in_memory(256 * KIB),
             ring_bytes: frame::in_memory((max_bytes / 16).min(4 * MIB)),

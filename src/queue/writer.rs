@@ -12,6 +12,7 @@ use super::inflow::Inflow;
 use super::ledger::Overview;
 use super::marks::{NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use super::metrics::Shown as _;
+use super::once::{self, NOTE_BYTES_MAX};
 use crate::base::tasks;
 
 /// Puts groups into the queue; cheap to clone.
@@ -31,7 +32,7 @@ impl Writer {
     /// # Errors
     /// [`AppendError`]; nothing of the group was stored then.
     pub async fn append(&self, group: Group) -> Result<Durable, AppendError> {
-        if group.payloads.is_empty() && group.marks.is_empty() {
+        if group.payloads.is_empty() && group.marks.is_empty() && group.key.is_none() {
             return Ok(Durable::new(self.inflow.store.log().end() + 1, 0));
         }
         let bytes = self.size(&group)?;
@@ -86,12 +87,15 @@ impl Writer {
             check(mark.name.len(), NAME_BYTES_MAX)?;
             check(mark.value.as_ref().map_or(0, Bytes::len), VALUE_BYTES_MAX)?;
         }
+        check(group.key.as_ref().map_or(0, |key| key.note.len()), NOTE_BYTES_MAX)?;
         let payloads: usize = group.payloads.iter().map(frame::payload_bytes).sum();
         let marks = group.marks.iter();
         let marks: usize =
             marks.map(|mark| frame::mark_bytes(&mark.name, mark.value.as_ref())).sum();
-        check(payloads + marks, self.inflow.store.limits.group_bytes)?;
-        Ok(payloads + marks)
+        let key = group.key.as_ref().map_or(0, once::entry_bytes);
+        let bytes = payloads + marks + key;
+        check(bytes, self.inflow.store.limits.group_bytes)?;
+        Ok(bytes)
     }
 }
 

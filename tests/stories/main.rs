@@ -12,7 +12,11 @@ mod credentials;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod disk_full;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod idempotency;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]

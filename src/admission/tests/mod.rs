@@ -70,7 +70,10 @@ impl Door {
             max_bytes: 4 << 20,
             min_free_disk: 0,
             cursor_save_after: Duration::from_secs(1),
-            policy: queue::Policy::default(),
+            policy: queue::Policy {
+                keys_kept: Duration::from_mins(10),
+                ..queue::Policy::default()
+            },
             compresses: false,
             keys: queue::Keys::default(),
         };

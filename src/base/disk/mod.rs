@@ -126,6 +126,15 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Size of the file system that holds `path`.
+    ///
+    /// # Errors
+    /// What the system says; `Unsupported` on a disk that has no size.
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// One open file. Reads and writes carry their own offset; there is no shared position.

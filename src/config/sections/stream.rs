@@ -32,8 +32,17 @@ pub(in crate::config) const MAX_RECORD: Key =
     );
 const QUEUE_ROWS: Key = Key::new("queue", Kind::Rows(QUEUE_KEYS), Default::Rows)
     .says("How much is kept on disk while destinations are slow or away.");
-const QUEUE_KEYS: &[Key] =
-    &[MAX_BYTES, MIN_FREE_DISK, WHEN_FULL, MAX_AGE, LAPSED, CURSOR_SAVE, COMPRESSION, ENCRYPTION];
+const QUEUE_KEYS: &[Key] = &[
+    MAX_BYTES,
+    MIN_FREE_DISK,
+    WHEN_FULL,
+    MAX_AGE,
+    LAPSED,
+    KEYS_KEPT,
+    CURSOR_SAVE,
+    COMPRESSION,
+    ENCRYPTION,
+];
 pub(in crate::config) const MAX_BYTES: Key = Key::size("max_bytes", 1 << 30)
     .within(4 * MIB, 16 * TIB)
     .says("Most bytes on disk; a full queue answers 503 and leaves files unread.");
@@ -57,6 +66,10 @@ const LAPSED: Key =
         "What becomes of records that are let go: dropped and counted, or put with the dead \
          letters; a full queue then answers 503 until the oldest of them lie there.",
     );
+const KEYS_KEPT: Key = Key::time("idempotency", 10 * MINUTE).within(0, DAY).says(
+    "How long an `Idempotency-Key` is remembered: a request that comes again meanwhile gets the \
+     first answer and is not stored. \"0 s\" remembers none.",
+);
 const CURSOR_SAVE: Key = Key::time("cursor_save", 200).within(10, MINUTE).says(
     "Longest time between a delivery and its note on disk: what was delivered in it may be \
      delivered again after a crash.",
@@ -119,5 +132,6 @@ fn policy(rows: &mut Section<'_>, reading: &mut Reading<'_>) -> Policy {
         _ => Lapsed::Discard,
     };
     let max_age = rows.number(reading, &MAX_AGE).written().map(|(ms, _)| *ms);
-    Policy { when_full, max_age: max_age.map(Duration::from_millis), lapsed }
+    let keys_kept = rows.time(reading, &KEYS_KEPT);
+    Policy { when_full, max_age: max_age.map(Duration::from_millis), lapsed, keys_kept }
 }

@@ -237,3 +237,35 @@ warning: `include` covers what destination `d` writes
 hint: leave it out: exclude = ["/etc/weir/out/**"]"#,
     );
 }
+
+#[test]
+fn queues_larger_than_the_disk_are_doubtful_and_as_large_as_it_are_not() {
+    let file = |first: &str| {
+        format!(
+            r#"
+state_dir = "/small/weir"
+[http.local]
+listen = "127.0.0.1:8080"
+[stream.a]
+destinations = ["d"]
+queue.max_bytes = "{first}"
+[stream.b]
+destinations = ["d"]
+[destination.d]
+type = "directory"
+path = "out"
+"#
+        )
+    };
+    check_warnings(&file("7 GiB"), "");
+    check_warnings(
+        &file("7169 MiB"),
+        r#"
+warning: the queues may take 8.0 GiB, but the disk of `state_dir` holds 8.0 GiB
+ --> /etc/weir/weir.toml:6:19
+  |
+6 | queue.max_bytes = "7169 MiB"
+  |                   ^^^^^^^^^^ the largest of them
+hint: lower `queue.max_bytes`; else `queue.min_free_disk` is what stops them, all at once"#,
+    );
+}

@@ -215,7 +215,7 @@ error: unknown key `sync` in [stream.b.queue]
   |
 6 | queue.sync = "always"
   |       ^^^^ not a setting of queue
-hint: what may stand here: `max_bytes`, `min_free_disk`, `when_full`, `max_age`, `lapsed`, `cursor_save`, `compression` and `encryption`
+hint: what may stand here: `max_bytes`, `min_free_disk`, `when_full`, `max_age`, `lapsed`, `idempotency`, `cursor_save`, `compression` and `encryption`
 
 4 problems in /etc/weir/weir.toml; nothing was started"#,
     );

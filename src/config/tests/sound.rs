@@ -63,7 +63,10 @@ fn the_smallest_file_gets_every_default() {
                     max_bytes: 1024 * MIB,
                     min_free_disk: 512 * MIB,
                     cursor_save_after: Duration::from_millis(200),
-                    policy: queue::Policy::default(),
+                    policy: queue::Policy {
+                        keys_kept: Duration::from_mins(10),
+                        ..queue::Policy::default()
+                    },
                     compresses: false,
                     keys: queue::Keys::default(),
                 },

@@ -231,7 +231,7 @@ impl Scan {
             Err(why) => return Ok(Err(why.into())),
         };
         let content = frame::payloads(header, &body).zip(frame::marks(header, &body));
-        let Some((payloads, marks)) = content else {
+        let Some((payloads, (marks, _))) = content else {
             return Ok(Err("the frame does not hold what its header says".into()));
         };
         (frame.payloads, frame.marks) = (payloads, marks);

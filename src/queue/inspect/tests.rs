@@ -55,7 +55,7 @@ fn a_look_changes_nothing_and_finds_everything() {
     let mut rig = Rig::new(&["a", "b"]);
     let frames = fill(&mut rig, 3);
     let marks = vec![mark("tail/1", "x"), mark("tail/2", "y")];
-    rig.commit(vec![Group { payloads: vec!["end".into()], marks }])[0].clone().unwrap();
+    rig.commit(vec![Group { payloads: vec!["end".into()], marks, key: None }])[0].clone().unwrap();
     rig.take(0, crate::queue::tests::rig::ALL);
     rig.settle(0, [1, 2, 5]);
     rig.store.save().unwrap();

@@ -17,7 +17,7 @@ fn triple(number: u32) -> Group {
         Bytes::from(bytes)
     };
     let payloads = (0..3).map(payload).collect();
-    Group { payloads, marks: vec![mark("count", &number.to_string())] }
+    Group { payloads, marks: vec![mark("count", &number.to_string())], key: None }
 }
 
 /// Commits, settles and saves until the disk says no; the number of promised groups.

@@ -13,8 +13,12 @@ use crate::queue::lapse::Sweep;
 use crate::queue::metrics::Shown as _;
 use crate::queue::{AppendError, Lapse, Lapsed, Policy, WhenFull};
 
-const DROPS: Policy =
-    Policy { when_full: WhenFull::DropOldest, max_age: None, lapsed: Lapsed::Discard };
+const DROPS: Policy = Policy {
+    when_full: WhenFull::DropOldest,
+    max_age: None,
+    lapsed: Lapsed::Discard,
+    keys_kept: Duration::ZERO,
+};
 const SHELVES: Policy = Policy { lapsed: Lapsed::DeadLetter, ..DROPS };
 
 fn rig(policy: Policy, destinations: &[&str]) -> Rig {

@@ -31,7 +31,11 @@ fn queue_on(disk: &FaultyDisk, max_bytes: u64) -> Queue {
 #[tokio::test]
 async fn a_group_may_be_as_large_as_the_bound_and_not_a_byte_more() {
     let queue = queue(4 << 20);
-    let of = |bytes: usize| Group { payloads: vec![Bytes::from(vec![1; bytes])], marks: vec![] };
+    let of = |bytes: usize| Group {
+        payloads: vec![Bytes::from(vec![1; bytes])],
+        marks: vec![],
+        key: None,
+    };
     let refusal = queue.writer.append(of(4 << 20)).await.unwrap_err();
     let AppendError::TooLarge { max_bytes, .. } = refusal else { panic!("{refusal:?}") };
     // Each payload takes four bytes for its length.
@@ -52,7 +56,7 @@ async fn a_record_of_10_mib_goes_through_a_queue_of_32() {
     let mut queue = queue(32 << 20);
     for round in 0..5_u8 {
         let payload = Bytes::from(vec![round; 10 << 20]);
-        let group = Group { payloads: vec![payload.clone()], marks: vec![] };
+        let group = Group { payloads: vec![payload.clone()], marks: vec![], key: None };
         queue.writer.append(group).await.unwrap();
         let reader = &mut queue.readers[0];
         let stored = reader.next(Budget { count: 1, bytes: 0 }).await.unwrap();
@@ -68,7 +72,8 @@ async fn a_disk_smaller_than_a_segment_takes_records_until_it_is_full() {
     let disk = FaultyDisk::new();
     disk.set_capacity(Some(6 << 20));
     let queue = queue_on(&disk, 1 << 30);
-    let of_a_mib = || Group { payloads: vec![Bytes::from(vec![1; 1 << 20])], marks: vec![] };
+    let of_a_mib =
+        || Group { payloads: vec![Bytes::from(vec![1; 1 << 20])], marks: vec![], key: None };
 
     let mut stored = 0;
     let refusal = loop {
@@ -78,7 +83,8 @@ async fn a_disk_smaller_than_a_segment_takes_records_until_it_is_full() {
         }
     };
 
-    assert!((4..=6).contains(&stored), "{stored} MiB of 6 could be used");
+    // One is left for dead letters, however little the operator wants to be free.
+    assert!((3..=5).contains(&stored), "{stored} MiB of 6 could be used");
     assert!(matches!(refusal, AppendError::DiskFull { .. }), "{refusal:?}");
 }
 
@@ -87,7 +93,7 @@ async fn marks_have_short_names_and_small_values() {
     let queue = queue(4 << 20);
     let of = |name: usize, value: usize| {
         let value = Some(Bytes::from(vec![b'v'; value]));
-        Group { payloads: vec![], marks: vec![Mark { name: "n".repeat(name), value }] }
+        Group { payloads: vec![], marks: vec![Mark { name: "n".repeat(name), value }], key: None }
     };
     for (name, value, fits) in [
         (254, 1, true),
@@ -110,7 +116,7 @@ fn the_table_of_marks_is_bounded_by_count_and_bytes() {
     limits.mark_bytes = 60;
     let mut rig = Rig::with(FaultyDisk::new(), limits, &["a"]).unwrap();
     let mut put = |name: &str, value: &str| {
-        let group = Group { payloads: vec![], marks: vec![mark(name, value)] };
+        let group = Group { payloads: vec![], marks: vec![mark(name, value)], key: None };
         rig.commit(vec![group]).pop().unwrap().is_ok()
     };
 
@@ -123,7 +129,7 @@ fn the_table_of_marks_is_bounded_by_count_and_bytes() {
     assert!(put("c", "1"));
 
     let groups = vec![
-        Group { payloads: vec![Bytes::from_static(b"x")], marks: vec![mark("e", "1")] },
+        Group { payloads: vec![Bytes::from_static(b"x")], marks: vec![mark("e", "1")], key: None },
         group(&[b"y"]),
     ];
     let answers = rig.commit(groups);
@@ -132,8 +138,10 @@ fn the_table_of_marks_is_bounded_by_count_and_bytes() {
     assert_eq!(rig.payloads_on_disk(), [(1, "y".into())]);
 
     let forget = Mark { name: "a".into(), value: None };
-    rig.commit(vec![Group { payloads: vec![], marks: vec![forget] }])[0].clone().unwrap();
-    let group = Group { payloads: vec![], marks: vec![mark("d", "1")] };
+    rig.commit(vec![Group { payloads: vec![], marks: vec![forget], key: None }])[0]
+        .clone()
+        .unwrap();
+    let group = Group { payloads: vec![], marks: vec![mark("d", "1")], key: None };
     assert!(rig.commit(vec![group])[0].is_ok(), "a forgotten name gives its room back");
 }
 

@@ -75,7 +75,7 @@ async fn a_group_of_nothing_returns_at_once_and_marks_alone_take_no_position() {
     assert_eq!(writer.append(Group::default()).await.unwrap().count(), 0);
     assert_eq!(disk.count_all(), before);
 
-    let marks = Group { payloads: vec![], marks: vec![mark("x", "1")] };
+    let marks = Group { payloads: vec![], marks: vec![mark("x", "1")], key: None };
     let durable = writer.append(marks).await.unwrap();
     assert_eq!((durable.first().0, durable.count()), (1, 0));
     assert_eq!(writer.append(group(&[b"one"])).await.unwrap().first().0, 1);
@@ -209,7 +209,7 @@ async fn a_panic_in_the_committer_answers_everybody_and_the_queue_goes_on() {
     inflow.hand_in(group(&[b"one"]), 3).await.unwrap();
 
     // A name that the writer would have refused breaks the committer's invariant.
-    let broken = Group { payloads: vec![], marks: vec![mark(&"n".repeat(300), "")] };
+    let broken = Group { payloads: vec![], marks: vec![mark(&"n".repeat(300), "")], key: None };
     let answer = inflow.hand_in(broken, 300).await;
 
     assert!(

@@ -8,5 +8,6 @@ mod live;
 mod model;
 mod recovery;
 mod recycling;
+mod repeats;
 pub(super) mod rig;
 mod sealed;

@@ -11,7 +11,7 @@ use crate::queue::backlog::Found;
 use crate::queue::feed::Turn;
 use crate::queue::frame::in_memory;
 use crate::queue::metrics::Shown as _;
-use crate::queue::{AppendError, Budget, Group, Key, Keys, Mark, Settings};
+use crate::queue::{AppendError, Budget, Group, Key, Keys, Mark, Policy, Settings, WhenFull};
 
 /// What must be true, in the simplest form.
 #[derive(Default)]
@@ -31,6 +31,8 @@ struct Way {
     settled: BTreeSet<u64>,
     /// Settled at the last save that succeeded.
     saved: BTreeSet<u64>,
+    /// Those of the settled that the policy let go.
+    dropped: BTreeSet<u64>,
     /// Given in this opening and not settled.
     open: BTreeSet<u64>,
     given: u64,
@@ -63,8 +65,10 @@ impl Sim {
         let mut chance = fastrand::Rng::with_seed(seed);
         let mut limits = super::rig::small();
         limits.window = [3, 50, 1 << 16][chance.usize(0..3)];
+        let when_full = [WhenFull::Reject, WhenFull::DropOldest][chance.usize(0..2)];
+        let policy = Policy { when_full, ..Policy::default() };
         let keys = Keys::new(chance.bool().then(|| Key::new([7; 32])), Vec::new());
-        let settings = Settings { compresses: chance.bool(), keys, ..settings() };
+        let settings = Settings { compresses: chance.bool(), keys, policy, ..settings() };
         let rig = Rig::kept(settings, (FaultyDisk::new(), limits), &["a", "b"]).unwrap();
         let model = Model { ways: vec![Way::default(), Way::default()], ..Model::default() };
         Self { rig: Some(rig), model, chance, stamp: 0, is_over: false, history: Vec::new() }
@@ -87,6 +91,21 @@ impl Sim {
             _ => {
                 let seed = self.chance.u64(..);
                 self.reopen(Some(seed));
+            }
+        }
+    }
+
+    /// What the queue let go: everything below one place that was still open.
+    fn note_dropped(&mut self) {
+        let rig = self.rig.as_ref().unwrap();
+        let below = rig.store.lapses.below();
+        for (books, way) in rig.store.books.iter().zip(&mut self.model.ways) {
+            let cursor = books.open().cursor.clone();
+            for position in (1..below).filter(|one| cursor.is_settled(*one)) {
+                way.open.remove(&position);
+                if way.settled.insert(position) {
+                    way.dropped.insert(position);
+                }
             }
         }
     }
@@ -301,6 +320,7 @@ impl Sim {
             way.saved.retain(|saved| *saved <= end);
             assert!(now.is_superset(&way.saved), "a save was lost");
             assert!(now.is_subset(&way.settled), "something settled itself");
+            way.dropped.retain(|one| now.contains(one));
             way.settled = now;
             (way.open, way.given) = (BTreeSet::new(), cursor.watermark());
         }
@@ -312,8 +332,9 @@ impl Sim {
         for (at, way) in self.model.ways.iter().enumerate() {
             let ledger = rig.ledger(at);
             let settled = way.settled.len() as u64;
-            assert_eq!((ledger.accepted, ledger.delivered), (end, settled));
-            assert_eq!((ledger.damaged, ledger.dropped), (0, 0), "nothing was damaged or dropped");
+            let dropped = way.dropped.len() as u64;
+            assert_eq!((ledger.accepted, ledger.delivered), (end, settled - dropped));
+            assert_eq!((ledger.damaged, ledger.dropped), (0, dropped), "nothing was damaged");
             assert_eq!(ledger.waiting_bytes > 0, ledger.waiting > 0, "{ledger:?}");
         }
         let overview = rig.store.overview();
@@ -346,6 +367,7 @@ fn simulate(seed: u64, steps: usize) -> Vec<String> {
             if sim.is_over {
                 return;
             }
+            sim.note_dropped();
             sim.compare_books();
         }
         sim.heal();

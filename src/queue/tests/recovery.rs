@@ -175,7 +175,9 @@ fn the_marks_are_those_of_the_last_commit_whatever_segment_they_came_in() {
     let mut rig = Rig::new(&["a"]);
     let put = |rig: &mut Rig, name: &str, value: &str| {
         let payloads = vec![Bytes::from(vec![1; 900])];
-        rig.commit(vec![Group { payloads, marks: vec![mark(name, value)] }])[0].clone().unwrap();
+        rig.commit(vec![Group { payloads, marks: vec![mark(name, value)], key: None }])[0]
+            .clone()
+            .unwrap();
     };
     put(&mut rig, "old", "1");
     for number in 0..60 {
@@ -197,9 +199,9 @@ fn a_damaged_copy_of_the_marks_is_replaced_by_an_older_one_and_all_changes_since
     let mut rig = Rig::new(&["a"]);
     let with_mark = |value: &str| {
         let payloads = vec![Bytes::from(vec![1; 900])];
-        Group { payloads, marks: vec![mark("at", value)] }
+        Group { payloads, marks: vec![mark("at", value)], key: None }
     };
-    rig.commit(vec![Group { payloads: vec![], marks: vec![mark("rare", "x")] }]);
+    rig.commit(vec![Group { payloads: vec![], marks: vec![mark("rare", "x")], key: None }]);
     let mut number = 0;
     while rig.segments().len() < 3 {
         number += 1;

@@ -118,6 +118,18 @@ impl Rig {
         self.commit(vec![group(&[payload])]).pop().unwrap()
     }
 
+    /// As much of that as a faulty disk gives.
+    pub(crate) fn take_what_can_be(&mut self, at: usize) -> Vec<Stored> {
+        let mut all = Vec::new();
+        loop {
+            match self.feeds[at].turn(ALL) {
+                Turn::Give(stored) => all.extend(stored),
+                Turn::Read if self.feeds[at].read().is_ok() => {}
+                _ => return all,
+            }
+        }
+    }
+
     /// Everything a destination can be given now.
     pub(crate) fn take(&mut self, at: usize, budget: Budget) -> Vec<Stored> {
         let mut all = Vec::new();
@@ -213,7 +225,7 @@ pub(crate) fn settings() -> Settings {
 
 pub(crate) fn group(payloads: &[&[u8]]) -> Group {
     let payloads = payloads.iter().map(|payload| Bytes::copy_from_slice(payload)).collect();
-    Group { payloads, marks: Vec::new() }
+    Group { payloads, marks: Vec::new(), key: None }
 }
 
 pub(crate) fn mark(name: &str, value: &str) -> Mark {

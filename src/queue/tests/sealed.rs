@@ -37,7 +37,7 @@ fn write(rig: &mut Rig, numbers: std::ops::Range<u64>) {
     for number in numbers {
         let marks = vec![mark("a place in a file", &number.to_string())];
         let payloads = vec![line(number).into()];
-        rig.commit(vec![Group { payloads, marks }])[0].clone().unwrap();
+        rig.commit(vec![Group { payloads, marks, key: None }])[0].clone().unwrap();
     }
 }
 
@@ -203,7 +203,7 @@ fn left_after_a_forgery(settings: Settings) -> usize {
     // Frames of marks alone have the same first position: only their place tells them apart.
     for number in 0..6 {
         let marks = vec![mark("place", &number.to_string())];
-        rig.commit(vec![Group { payloads: Vec::new(), marks }])[0].clone().unwrap();
+        rig.commit(vec![Group { payloads: Vec::new(), marks, key: None }])[0].clone().unwrap();
     }
     rig.put(b"behind").unwrap();
     let (one, other, bytes) = two_frames(&rig);

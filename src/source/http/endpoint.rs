@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use serde_json::json;
 
@@ -16,10 +16,13 @@ use super::door::Door;
 use super::head::Head;
 use super::problem::{Fault, Rejected};
 use super::unpack::unpack;
-use crate::admission::{Admitted, Knock, Pass, Receipt};
+use crate::admission::{Admitted, Knock, Once, Pass, Receipt};
 use crate::base::serve::Answer;
 use crate::base::tasks;
 use crate::record::RecordId;
+
+/// Says that the receipt is that of an earlier request.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// From this size on, splitting and encoding is done away from the async threads.
 const LARGE_BYTES: usize = 64 << 10;
@@ -93,17 +96,26 @@ impl Door {
         body: Bytes,
         mut share: Share,
     ) -> Result<(Admitted, Share), Fault> {
+        let (packed_body, once) = (body.clone(), head.once);
         let body = match head.packed {
             Some(packing) => unpack(packing, &body, self.settings.max_unpacked_bytes, &mut share)?,
             None => body,
         };
         let key_bytes = head.partition_key.as_ref().map_or(0, String::len);
         share.grow_by_records(count_at_most(head.shape, &body), key_bytes)?;
+        let key = head.partition_key.clone();
         let split = split(head.shape, &body, head.partition_key)?;
         let count = split.records.len();
         let (admitted, rejections) = self.admission.admit(pass, split.records)?;
         let rejected = Rejected::new(count, split.faults, rejections);
-        if rejected.is_empty() { Ok((admitted, share)) } else { Err(Fault::Rejected(rejected)) }
+        if !rejected.is_empty() {
+            return Err(Fault::Rejected(rejected));
+        }
+        let Some(once) = once else { return Ok((admitted, share)) };
+        // The same request again has the same head and the same bytes.
+        let how = format!("{:?} {:?}", head.shape, head.packed);
+        let content = [how.as_bytes(), key.as_deref().unwrap_or_default().as_bytes(), &packed_body];
+        Ok((admitted.once(pass, &Once { key: &once, content: &content }), share))
     }
 }
 
@@ -118,6 +130,9 @@ fn accepted(receipt: &Receipt) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(words.to_string())));
     *answer.status_mut() = StatusCode::ACCEPTED;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if receipt.is_repeated {
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
     answer
 }
 

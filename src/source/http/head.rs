@@ -8,7 +8,7 @@ use hyper::{Request, Version};
 use super::decode::Shape;
 use super::problem::Fault;
 use super::unpack::Packing;
-use crate::admission::check_partition_key;
+use crate::admission::{check_idempotency_key, check_partition_key};
 
 /// Most bytes of all header names and values together.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -18,12 +18,16 @@ const URI_BYTES_MAX: usize = 4 << 10;
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const PARTITION_KEY: HeaderName = HeaderName::from_static("weir-partition-key");
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// How to read the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) shape: Shape,
     pub(super) packed: Option<Packing>,
     pub(super) partition_key: Option<String>,
+    /// A repetition with the same key is not stored.
+    pub(super) once: Option<String>,
 }
 
 /// Refuses heads beyond the bounds. HTTP/2 bounds its heads by itself.
@@ -48,6 +52,7 @@ impl Head {
             shape: shape(headers),
             packed: packing(headers)?,
             partition_key: partition_key(headers)?,
+            once: idempotency_key(headers)?,
         })
     }
 
@@ -100,5 +105,15 @@ fn partition_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let key = std::str::from_utf8(value.as_bytes())
         .map_err(|_| Fault::BadPartitionKey("the partition key is not UTF-8".into()))?;
     check_partition_key(key).map_err(Fault::BadPartitionKey)?;
+    Ok(Some(key.to_owned()))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Fault::BadIdempotencyKey("there are several keys; it should be one".into()));
+    }
+    let key = check_idempotency_key(value.as_bytes()).map_err(Fault::BadIdempotencyKey)?;
     Ok(Some(key.to_owned()))
 }

@@ -23,6 +23,7 @@ pub(super) enum Fault {
     UriTooLong { limit: usize },
     HeadTooLarge { limit: usize },
     BadPartitionKey(String),
+    BadIdempotencyKey(String),
     UnknownEncoding,
     BodyTooLarge { limit: u64 },
     BodyTooSlow { limit: Duration },
@@ -140,6 +141,7 @@ impl Fault {
             | Self::UriTooLong { .. }
             | Self::HeadTooLarge { .. }
             | Self::BadPartitionKey(_)
+            | Self::BadIdempotencyKey(_)
             | Self::UnknownEncoding => self.of_head(),
             _ => self.of_body(),
         }
@@ -171,6 +173,12 @@ impl Fault {
                 "bad-partition-key",
                 "The partition key cannot be used",
                 format!("In `Weir-Partition-Key`, {why}. Nothing was stored."),
+            ),
+            Self::BadIdempotencyKey(why) => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad-idempotency-key",
+                "The idempotency key cannot be used",
+                format!("In `Idempotency-Key`, {why}. Nothing was stored."),
             ),
             Self::UnknownEncoding => Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -309,6 +317,12 @@ fn refused(refusal: &Refusal) -> Problem {
                 ByteSize(*limit)
             ),
         ),
+        Refusal::KeyReused => new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "The idempotency key was used for something else",
+            "A request with this `Idempotency-Key` and another content was accepted before. Nothing was stored; take a new key for a new request."
+                .into(),
+        ),
         Refusal::Stopping => wait(unavailable, "The agent is stopping", RETRY_WHEN_STOPPING),
     }
 }
@@ -396,6 +410,7 @@ mod tests {
             Refusal::Full { retry_after: wait }.into(),
             Refusal::Broken { retry_after: wait }.into(),
             Refusal::TooLarge { limit: 1 }.into(),
+            Refusal::KeyReused.into(),
             Refusal::Stopping.into(),
             Fault::Rejected(Rejected::new(1, Vec::new(), vec![rejection(false)])),
             Fault::Rejected(Rejected::new(2, Vec::new(), vec![rejection(true)])),
@@ -404,6 +419,7 @@ mod tests {
             Fault::UriTooLong { limit: 1 },
             Fault::HeadTooLarge { limit: 1 },
             Fault::BadPartitionKey("it is empty".into()),
+            Fault::BadIdempotencyKey("the key has 0 bytes".into()),
             Fault::UnknownEncoding,
             Fault::BodyTooLarge { limit: 1 },
             Fault::BodyTooSlow { limit: wait },

@@ -175,13 +175,15 @@ impl<D: Door> Follower<D> {
                 self.numbers.refusals.inc();
                 Ok(self.divide(batch, limit).await)
             }
-            Refusal::UnknownStream | Refusal::UnknownCaller | Refusal::NotAllowed => {
-                Err(End::Failed(format!(
-                    "tail block `{}` may not hand in to stream `{}` ({refusal:?}); nothing was \
+            // A tail hands in without keys.
+            Refusal::UnknownStream
+            | Refusal::UnknownCaller
+            | Refusal::NotAllowed
+            | Refusal::KeyReused => Err(End::Failed(format!(
+                "tail block `{}` may not hand in to stream `{}` ({refusal:?}); nothing was \
                      stored",
-                    self.settings.name, self.settings.stream
-                )))
-            }
+                self.settings.name, self.settings.stream
+            ))),
             Refusal::Full { retry_after } => Ok(self.wait(batch, "full", retry_after)),
             Refusal::Broken { retry_after } => Ok(self.wait(batch, "broken", retry_after)),
             Refusal::TooFast { retry_after } => Ok(self.wait(batch, "too fast", retry_after)),
