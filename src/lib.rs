@@ -16,7 +16,7 @@
 //! | 5 | [`config`] |
 //! | 4 | [`source`], [`admin`] |
 //! | 3 | [`admission`], [`delivery`] |
-//! | 2 | [`queue`], [`sink`], [`dead_letter`] |
+//! | 2 | [`queue`], [`sink`], [`dead_letter`], [`state`] |
 //! | 1 | [`record`], [`telemetry`] |
 //! | 0 | [`base`] |
 //!
@@ -30,6 +30,7 @@ pub mod telemetry;
 pub mod dead_letter;
 pub mod queue;
 pub mod sink;
+pub mod state;
 
 pub mod admission;
 pub mod delivery;

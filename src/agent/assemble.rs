@@ -24,6 +24,7 @@ use crate::queue::{self, Queue, Reader, Writer};
 use crate::sink::{Directory, Firehose, Kinesis, Sink};
 use crate::source::http;
 use crate::source::tail::Tail;
+use crate::state::State;
 use crate::telemetry::Metrics;
 
 /// What every part is built with.
@@ -37,6 +38,7 @@ pub(super) struct Ground {
 /// The agent, every part in place, none running.
 pub(super) struct Parts {
     pub(super) state_dir: StateDir,
+    pub(super) state: State,
     pub(super) picture: Arc<Picture>,
     pub(super) admission: Arc<Admission>,
     pub(super) listeners: Vec<http::Bound>,
@@ -56,6 +58,7 @@ pub(super) type Feeder = Box<dyn FnOnce(&mut Tasks, Stopping) + Send>;
 pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, StartError> {
     let state_dir = open_state_dir(config, ground).await?;
     let clocks = Clocks::open(&config.state_dir, ground).await;
+    let state = open_state(config, ground).await;
     let mut queues = BTreeMap::new();
     let mut workers = Vec::new();
     let mut watches = BTreeMap::new();
@@ -102,9 +105,10 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         queues,
         workers: watches,
         tails: tail_watches,
+        state: state.clone(),
         stopping: AtomicBool::new(false),
     });
-    Ok(Parts { state_dir, picture, admission, listeners, tails, workers, admin, addresses })
+    Ok(Parts { state_dir, state, picture, admission, listeners, tails, workers, admin, addresses })
 }
 
 /// Takes the state directory; what lies there and is not configured any more is named, not touched.
@@ -125,6 +129,12 @@ async fn open_state_dir(config: &Config, ground: &Ground) -> Result<StateDir, St
         );
     }
     Ok(state_dir)
+}
+
+/// Opens the small keyed state; nothing that may be wrong with it keeps the agent from starting.
+async fn open_state(config: &Config, ground: &Ground) -> State {
+    let (ground, path) = (ground.clone(), config.state_dir.clone());
+    blocking(move || State::open(ground.disk, ground.clock, &path, &ground.metrics)).await
 }
 
 async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Queue, StartError> {

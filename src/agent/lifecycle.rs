@@ -17,8 +17,9 @@ use crate::admin::Views;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::shutdown::{self, Stop};
-use crate::base::tasks::{Failed, Tasks};
+use crate::base::tasks::{Failed, Tasks, blocking};
 use crate::config::Config;
+use crate::state::State;
 use crate::telemetry::Metrics;
 
 /// How a run ended that had started.
@@ -74,6 +75,7 @@ pub async fn run(
 /// The agent at work: three groups of tasks that stop one after the other.
 struct Running {
     state_dir: super::StateDir,
+    state: State,
     picture: Arc<Picture>,
     sources: Group,
     delivery: Group,
@@ -111,8 +113,8 @@ impl Running {
             sources.tasks.spawn(name, listener.serve(door, metrics, stopping.clone()));
         }
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
-        let (state_dir, picture) = (parts.state_dir, parts.picture);
-        Ok(Self { state_dir, picture, sources, delivery, admin })
+        let (state_dir, state, picture) = (parts.state_dir, parts.state, parts.picture);
+        Ok(Self { state_dir, state, picture, sources, delivery, admin })
     }
 
     /// Returns when a task ends that should run for ever.
@@ -139,6 +141,9 @@ impl Running {
                 warn!(stream, why, "the queue was not closed cleanly; some records may go again");
             }
         }
+        // Last of what is saved: everybody above may have learned something while stopping.
+        let state = self.state.clone();
+        blocking(move || state.close()).await;
         tokio::select! {
             () = self.admin.finish("admin", Instant::now() + REQUESTS_GRACE) => {}
             signal = signals.next() => self.cut_off(signal),

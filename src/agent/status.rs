@@ -10,6 +10,7 @@ use crate::base::clock::Clock;
 use crate::delivery::{Hold, Watch};
 use crate::queue::{Ledger, Writer};
 use crate::source::tail::FileStatus;
+use crate::state::{self, Health, State};
 
 /// A look at the files that one tail block follows.
 pub(super) type TailWatch = Arc<dyn Fn() -> Vec<FileStatus> + Send + Sync>;
@@ -22,6 +23,7 @@ pub(super) struct Picture {
     /// By stream and destination.
     pub(super) workers: BTreeMap<(String, String), Watch>,
     pub(super) tails: BTreeMap<String, TailWatch>,
+    pub(super) state: State,
     pub(super) stopping: AtomicBool,
 }
 
@@ -65,6 +67,7 @@ impl Picture {
             "uptime_s": now.saturating_sub(self.started_unix_ms) / 1000,
             "streams": streams,
             "tails": tails,
+            "state": draw_state(&self.state.overview()),
         })
     }
 
@@ -118,6 +121,23 @@ fn draw_ledger(ledger: &Ledger, hold: Option<&Hold>) -> Value {
             "since_unix_ms": hold.since_unix_ms,
             "next_try_unix_ms": hold.next_try_unix_ms,
         })),
+    })
+}
+
+fn draw_state(state: &state::Overview) -> Value {
+    let (health, why, since_unix_ms) = match &state.health {
+        Health::Opening => ("opening", None, None),
+        Health::OnDisk => ("on disk", None, None),
+        Health::InMemory { why, since_unix_ms } => ("in memory", Some(why), Some(since_unix_ms)),
+        Health::Closed => ("closed", None, None),
+    };
+    json!({
+        "keys": state.keys,
+        "bytes": state.bytes,
+        "disk_bytes": state.disk_bytes,
+        "health": health,
+        "why": why,
+        "since_unix_ms": since_unix_ms,
     })
 }
 

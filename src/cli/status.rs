@@ -50,6 +50,7 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
         "OLDEST",
     ];
     parts.push(lay_out(&HEAD, &rows));
+    parts.extend(forgetful(status, now_unix_ms));
     parts.extend((!holds.is_empty()).then(|| holds.join("\n")));
     let files = tails(status);
     parts.extend((!files.is_empty()).then(|| lay_out(&["TAIL", "FILE", "SIZE", "QUEUED"], &files)));
@@ -109,6 +110,14 @@ fn held(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Op
     ))
 }
 
+/// Said only while the state store is not on disk: it is nothing to look after otherwise.
+fn forgetful(status: &Value, now_unix_ms: u64) -> Option<String> {
+    let state = status.get("state")?;
+    let why = state.get("why").and_then(Value::as_str)?;
+    let since = age(now_unix_ms.saturating_sub(number(state, "since_unix_ms")) / 1000);
+    Some(format!("the state store is in memory only for {since}: {why}; no record is at risk"))
+}
+
 fn tails(status: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for (tail, files) in table(status, "tails") {
@@ -151,6 +160,8 @@ mod tests {
             "tails": {"nginx": [
                 {"path": "/var/log/nginx/access.log", "bytes": 2_000, "queued": 1_500},
                 {"path": "/var/log/nginx/\u{1b}[2J\n.log", "bytes": 7, "queued": 7}]},
+            "state": {"keys": 2, "bytes": 180, "disk_bytes": 0, "health": "in memory",
+                "why": "no space left on device", "since_unix_ms": 40_000},
         });
 
         let drawn = draw(&status, 100_000);
@@ -162,6 +173,8 @@ mod tests {
              \n\
              STREAM  DESTINATION  ACCEPTED  DELIVERED  DEAD  DROPPED  DAMAGED  WAITING  OLDEST\n\
              access  kinesis        18 204     18 000     1        0        0      203  40 s\n\
+             \n\
+             the state store is in memory only for 60 s: no space left on device; no record is at risk\n\
              \n\
              access to kinesis is held for 10 s, next try in 30 s (auth)\n\
              \x20 kinesis does not know weir\n\

@@ -24,7 +24,7 @@ pub enum Call {
     List,
     /// [`Disk::rename`].
     Rename,
-    /// [`Disk::remove`].
+    /// [`Disk::remove`] and [`Disk::remove_folder`].
     Remove,
     /// [`Disk::sync_folder`]; when it fails, the changes of names it should have saved never are.
     SyncFolder,

@@ -117,6 +117,10 @@ impl Disk for Files {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn remove_folder(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }

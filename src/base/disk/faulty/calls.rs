@@ -75,6 +75,15 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        let mut image = self.called(Call::Remove)?;
+        let inside = |other: &PathBuf| other != path && other.starts_with(path);
+        if image.names.keys().chain(&image.folders).any(inside) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        if image.folders.remove(path) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut image = self.image();
         let answer = image.called(Call::SyncFolder);
