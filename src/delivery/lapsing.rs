@@ -1,10 +1,6 @@
 //! Parting with what the queue's policy let go while it waited here.
 
-use std::collections::VecDeque;
-
-use super::batcher::Batcher;
-use super::parcel::{Parcel, own};
-use super::retry::Waiting;
+use super::parcel::own;
 use crate::queue::{Lapse, Position};
 use crate::sink::Fault;
 
@@ -34,22 +30,6 @@ impl Lapsing {
         (self.looked_below, self.came_back) = (below, false);
         is_due
     }
-}
-
-/// Takes every parcel below a place out of where it waits.
-pub(super) fn take_below(
-    below: Position,
-    batcher: &mut Batcher,
-    waiting: &mut Waiting,
-    alone: &mut VecDeque<Vec<Parcel>>,
-) -> Vec<Parcel> {
-    let mut lapsed = batcher.take_below(below);
-    lapsed.append(&mut waiting.take_below(below));
-    for batch in alone.iter_mut() {
-        lapsed.extend(batch.extract_if(.., |parcel| parcel.position < below));
-    }
-    alone.retain(|batch| !batch.is_empty());
-    lapsed
 }
 
 /// What its letter says.

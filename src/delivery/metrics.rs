@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::bundle::Bundle;
 use super::class::Class;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +44,10 @@ struct DeliveryMetrics {
     records: Family<Route, Counter>,
     requests: Family<Route, Counter>,
     retried: Family<Route, Counter>,
+    entries: Family<Route, Counter>,
+    entry_bytes: Family<Route, Counter>,
+    strayed: Family<Route, Counter>,
+    slowed_shards: Family<Route, Gauge>,
     dead: Family<RouteAndClass, Counter>,
     faults: Family<RouteAndClass, Counter>,
     in_flight: Family<Route, Gauge>,
@@ -58,6 +63,10 @@ impl DeliveryMetrics {
             records: Family::default(),
             requests: Family::default(),
             retried: Family::default(),
+            entries: Family::default(),
+            entry_bytes: Family::default(),
+            strayed: Family::default(),
+            slowed_shards: Family::default(),
             dead: Family::default(),
             faults: Family::default(),
             in_flight: Family::default(),
@@ -70,6 +79,27 @@ impl DeliveryMetrics {
         registry.register("records", "Records the destination took", all.records.clone());
         registry.register("requests", "Requests sent", all.requests.clone());
         registry.register("retried_records", "Records sent once more", all.retried.clone());
+        registry.register(
+            "entries",
+            "Entries sent: records, or aggregates of several",
+            all.entries.clone(),
+        );
+        registry.register_with_unit(
+            "sent",
+            "Payloads and partition keys of what was sent",
+            Unit::Bytes,
+            all.entry_bytes.clone(),
+        );
+        registry.register(
+            "strayed_records",
+            "Records sent once more because their aggregate ended up in another shard",
+            all.strayed.clone(),
+        );
+        registry.register(
+            "slowed_shards",
+            "Shards that are sent less now than they should take, because they throttled",
+            all.slowed_shards.clone(),
+        );
         registry.register("dead_letters", "Records given up, by class", all.dead.clone());
         registry.register("faults", "Entries that met a fault, by class", all.faults.clone());
         registry.register("in_flight", "Requests under way", all.in_flight.clone());
@@ -104,8 +134,12 @@ impl DeliveryMetrics {
 #[derive(Clone, Debug)]
 pub(super) struct WorkerMetrics {
     pub(super) records: Counter,
-    pub(super) requests: Counter,
-    pub(super) retried: Counter,
+    requests: Counter,
+    pub(super) strayed: Counter,
+    pub(super) slowed_shards: Gauge,
+    retried: Counter,
+    entries: Counter,
+    entry_bytes: Counter,
     pub(super) in_flight: Gauge,
     pub(super) owed_bytes: Gauge,
     durations: Histogram,
@@ -125,6 +159,10 @@ impl WorkerMetrics {
             records: all.records.get_or_create_owned(&route),
             requests: all.requests.get_or_create_owned(&route),
             retried: all.retried.get_or_create_owned(&route),
+            entries: all.entries.get_or_create_owned(&route),
+            entry_bytes: all.entry_bytes.get_or_create_owned(&route),
+            strayed: all.strayed.get_or_create_owned(&route),
+            slowed_shards: all.slowed_shards.get_or_create_owned(&route),
             in_flight: all.in_flight.get_or_create_owned(&route),
             owed_bytes: all.owed_bytes.get_or_create_owned(&route),
             durations: all.durations.get_or_create_owned(&route),
@@ -133,6 +171,15 @@ impl WorkerMetrics {
         };
         own.holding(None);
         own
+    }
+
+    /// A request goes, with so many records in it that were sent before.
+    pub(super) fn sent(&self, bundles: &[Bundle], again: u64) {
+        self.requests.inc();
+        self.retried.inc_by(again);
+        self.entries.inc_by(bundles.len() as u64);
+        let bytes: usize = bundles.iter().map(Bundle::bytes).sum();
+        self.entry_bytes.inc_by(bytes as u64);
     }
 
     pub(super) fn faults(&self, class: Class, entries: u64) {

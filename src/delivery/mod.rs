@@ -11,9 +11,13 @@ mod worker;
 
 mod runner;
 
-mod batcher;
+mod bundle;
+mod lanes;
 mod lapsing;
+mod order;
+mod outbox;
 mod owed;
+mod pace;
 mod retry;
 mod settle;
 mod shelving;
@@ -28,6 +32,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub use order::Ordering;
 pub use replay::{Filter, Replayed, replay};
 pub use watch::{Hold, Watch};
 pub use worker::Worker;
@@ -44,6 +49,10 @@ pub struct Settings {
     /// Most bytes read from the queue and not settled; each record counts 256 more than its
     /// payload.
     pub in_flight_bytes: usize,
+    /// How much of what a shard takes is for this worker, in percent.
+    pub shard_share: usize,
+    /// Which records may overtake each other.
+    pub ordering: Ordering,
     /// Longest time a record waits for others to fill a batch.
     pub linger: Duration,
     /// First wait after a fault; doubled each time.

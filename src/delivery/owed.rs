@@ -1,4 +1,16 @@
-//! What was read and is not settled.
+//! What was read and is not settled, and whether more is.
+
+use tokio::time::Instant;
+
+/// Whether the queue is asked for more.
+#[derive(Debug)]
+pub(super) enum Reading {
+    On,
+    /// The disk failed; asked again then.
+    After(Instant),
+    /// The queue is closed and empty.
+    Ended,
+}
 
 /// The count of parcels and the memory they take.
 #[derive(Debug, Default)]

@@ -1,9 +1,11 @@
 //! A record on its way.
 
+use super::Settings;
+use crate::base::clock::Clock;
 use crate::dead_letter::{Letter, bare};
 use crate::queue::{Position, Stored};
 use crate::record::{BadCode, Record, decode};
-use crate::sink::{At, Entry, Fault, Sink};
+use crate::sink::{At, Entry, Fault, Piece, Sink, hash_of, is_aggregate};
 
 /// What a parcel costs in memory beside its payload, in bytes; counted so that many tiny records
 /// stay within the same bound as few large ones.
@@ -16,6 +18,10 @@ pub(super) struct Parcel {
     pub(super) record: Record,
     /// What its entry counts against the sink's limits.
     pub(super) weight: usize,
+    /// The number its key stands for.
+    pub(super) key_hash: u128,
+    /// Whether it must travel alone: it is an aggregate already.
+    pub(super) is_sealed: bool,
     /// How often it was sent.
     pub(super) tries: u32,
 }
@@ -37,14 +43,14 @@ pub(super) fn wrap<S: Sink>(sink: &S, destination: &str, stored: Stored) -> Wrap
     let record = match decode(stored.payload.clone()) {
         Ok(record) => record,
         Err(error) => {
-            let parcel = Parcel { position, record: bare(stored.payload), weight: 0, tries: 0 };
+            let parcel = Parcel::new(position, bare(stored.payload));
             return Wrapped::Dead(parcel, undecodable(error));
         }
     };
     if record.only_for.as_deref().is_some_and(|only| only != destination) {
         return Wrapped::Elsewhere(position);
     }
-    let mut parcel = Parcel { position, record, weight: 0, tries: 0 };
+    let mut parcel = Parcel::new(position, record);
     parcel.weight = sink.weigh(&parcel.entry(sink));
     let most = sink.limits().entry_bytes;
     if parcel.weight > most {
@@ -55,10 +61,33 @@ pub(super) fn wrap<S: Sink>(sink: &S, destination: &str, stored: Stored) -> Wrap
 }
 
 impl Parcel {
+    /// One that was never sent and not yet weighed.
+    pub(super) fn new(position: Position, record: Record) -> Self {
+        let key_hash = hash_of(&record.routing_key());
+        let is_sealed = is_aggregate(&record.payload);
+        Self { position, record, weight: 0, key_hash, is_sealed, tries: 0 }
+    }
+
+    /// The number that chooses its shard.
+    pub(super) fn hash(&self) -> u128 {
+        self.key_hash
+    }
+
+    /// What it brings into an entry it shares.
+    pub(super) fn piece<'a>(&'a self, key: &'a str) -> Piece<'a> {
+        Piece {
+            key,
+            key_hash: self.key_hash,
+            key_is_unique: self.record.partition_key.is_none(),
+            explicit: None,
+            data: &self.record.payload,
+        }
+    }
+
     /// What the sink sends for it; made anew for each try, so that framing takes no memory while
     /// the record waits.
     pub(super) fn entry<S: Sink>(&self, sink: &S) -> Entry {
-        sink.entry(self.record.routing_key(), self.record.payload.clone())
+        sink.entry(self.record.routing_key().to_string(), self.record.payload.clone())
     }
 
     /// Bytes of memory it counts as.
@@ -87,6 +116,14 @@ pub(super) struct Route<'a> {
     pub(super) stream: &'a str,
     pub(super) destination: &'a str,
     pub(super) now_unix_ms: u64,
+}
+
+impl Settings {
+    /// The way of a letter that is written now.
+    pub(super) fn route(&self, clock: &Clock) -> Route<'_> {
+        let now_unix_ms = clock.unix_ms();
+        Route { stream: &self.stream, destination: &self.destination, now_unix_ms }
+    }
 }
 
 /// The code of a payload that is no record.

@@ -1,20 +1,21 @@
 //! The loop: next, wrap, cut, put, settle, shelve, acknowledge.
 
-use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
-use super::batcher::Batcher;
 use super::bulletin::Bulletin;
+use super::bundle::Bundle;
 use super::feed::Feed;
 use super::lapsing::{self, Lapsing};
 use super::metrics::WorkerMetrics;
-use super::owed::Owed;
-use super::parcel::{OVERHEAD_BYTES, Parcel, Route, UNDECODABLE, Wrapped, wrap};
-use super::retry::{Gate, Pause, Waiting};
+use super::outbox::Outbox;
+use super::owed::{Owed, Reading};
+use super::parcel::{OVERHEAD_BYTES, Parcel, UNDECODABLE, Wrapped, wrap};
+use super::retry::{Gate, Pause};
 use super::settle::settle;
 use super::shelving::{Grave, Shelved, Shelving};
 use super::suspicion::Suspicion;
@@ -34,18 +35,16 @@ const READ_COUNT_MAX: usize = 2_000;
 /// Longest time between two counts of the time spent in a hold.
 const HOLD_TOLD_EVERY: Duration = Duration::from_secs(10);
 
+/// Longest time the first request waits for what the sink may learn of its upstream.
+const TENDED_WITHIN: Duration = Duration::from_secs(2);
+
 /// A worker at work.
 pub(super) struct Runner<S, F> {
     settings: Settings,
     clock: Clock,
     sink: Arc<S>,
     feed: F,
-    /// Fresh parcels, and those that waited, until a batch of them is cut.
-    batcher: Batcher,
-    /// Batches that go as they stand, before any other.
-    alone: VecDeque<Vec<Parcel>>,
-    /// Parcels that failed among others, until their time comes.
-    waiting: Waiting,
+    outbox: Outbox,
     pause: Pause,
     suspicion: Suspicion,
     shelving: Shelving,
@@ -70,16 +69,6 @@ pub(super) struct Parts<S, F> {
     pub(super) metrics: WorkerMetrics,
 }
 
-/// Whether the queue is asked for more.
-#[derive(Debug)]
-enum Reading {
-    On,
-    /// The disk failed; asked again then.
-    After(Instant),
-    /// The queue is closed and empty.
-    Ended,
-}
-
 /// The end of a job.
 enum Ended {
     Answered(Answered),
@@ -87,7 +76,7 @@ enum Ended {
 }
 
 struct Answered {
-    parcels: Vec<Parcel>,
+    bundles: Vec<Bundle>,
     outcome: Outcome,
     was_probe: bool,
     took: Duration,
@@ -98,9 +87,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let Parts { settings, clock, sink, feed, shelf, watch, metrics } = parts;
         let backoff = Backoff::new(settings.retry_first, settings.retry_max);
         Self {
-            batcher: Batcher::new(sink.limits(), settings.linger),
-            alone: VecDeque::new(),
-            waiting: Waiting::default(),
+            outbox: Outbox::new(&*sink, &settings),
             pause: Pause::new(settings.retry_first, settings.retry_max),
             suspicion: Suspicion::default(),
             shelving: Shelving::new(shelf, backoff, Instant::now()),
@@ -121,6 +108,15 @@ impl<S: Sink, F: Feed> Runner<S, F> {
 
     /// Works until asked to stop, or until the queue is closed and everything is settled.
     pub(super) async fn run(mut self, mut stopping: Stopping) -> Result<(), String> {
+        let sink = Arc::clone(&self.sink);
+        let mut tending = pin!(sink.tend());
+        // What is known before the first record saves the most; what is not, costs no more than this.
+        tokio::select! {
+            () = stopping.asked() => {}
+            () = &mut tending => {}
+            () = sink.tended() => {}
+            () = tokio::time::sleep(TENDED_WITHIN) => {}
+        }
         while !self.is_finished() {
             let wake = self.start_what_is_due();
             self.tell_counts();
@@ -132,6 +128,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 given = self.feed.next(budget.unwrap_or(NOTHING)), if budget.is_some() => {
                     self.on_given(given);
                 }
+                () = &mut tending => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -165,9 +162,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         if matches!(self.reading, Reading::After(at) if at <= now) {
             self.reading = Reading::On;
         }
-        self.part_with_lapsed();
-        let due = self.waiting.take_due(now);
-        self.batcher.push_due(due, now);
+        self.part_with_lapsed(now);
+        self.outbox.turn(&*self.sink, now);
         if let Some(work) = self.shelving.work(now, self.clock.unix_ms()) {
             self.jobs.spawn(async { Ended::Shelved(blocking(work).await) });
         }
@@ -178,7 +174,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let gate = match self.pause.gate(now) {
             // A hold is looked at now and then, so that the time spent in it is told while it lasts.
             Gate::Closed(until) => Some(until.min(now + HOLD_TOLD_EVERY)),
-            Gate::Open | Gate::Probe if self.has_room() => self.batcher.due(),
+            Gate::Open | Gate::Probe if self.has_room() => self.outbox.due(now),
             // A job that ends will wake the loop.
             _ => None,
         };
@@ -186,31 +182,33 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             Reading::After(at) => Some(at),
             _ => None,
         };
-        let all = [gate, reading, self.waiting.due(), self.shelving.due()];
+        let all = [gate, reading, self.outbox.waits_until(), self.shelving.due()];
         // The shelf is looked through every hour, so there is always something to wake for.
         all.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(3_600))
     }
 
     /// Lets go what the queue has let go, whatever holds the destination up.
-    fn part_with_lapsed(&mut self) {
+    fn part_with_lapsed(&mut self, now: Instant) {
         let below = self.feed.lapsed_below();
         if !self.lapsing.is_due(below) {
             return;
         }
-        let (waiting, alone) = (&mut self.waiting, &mut self.alone);
-        for parcel in lapsing::take_below(below, &mut self.batcher, waiting, alone) {
-            self.let_go(parcel);
+        for parcel in self.outbox.take_below(below, now) {
+            self.let_go(parcel, now);
         }
     }
 
-    fn let_go(&mut self, parcel: Parcel) {
+    fn let_go(&mut self, parcel: Parcel, now: Instant) {
         match self.feed.lapse_of(parcel.position) {
             Some((lapse, Lapsed::DeadLetter)) => {
                 let (route, fault) = (self.settings.route(&self.clock), lapsing::fault(lapse));
                 self.shelving.push(parcel, route, lapsing::LAPSED, fault);
             }
             // The queue has settled it already.
-            _ => self.owed.less([parcel.cost()].into_iter()),
+            _ => {
+                self.owed.less([parcel.cost()].into_iter());
+                self.outbox.settled([(parcel.hash(), parcel.position)].into_iter(), now);
+            }
         }
     }
 
@@ -218,7 +216,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.requests < self.settings.in_flight.max(1)
     }
 
-    fn next_to_send(&mut self, now: Instant) -> Option<(Vec<Parcel>, bool)> {
+    fn next_to_send(&mut self, now: Instant) -> Option<(Vec<Bundle>, bool)> {
         let is_probe = match self.pause.gate(now) {
             Gate::Open => false,
             Gate::Probe => true,
@@ -227,32 +225,30 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         if !self.has_room() {
             return None;
         }
-        let batch = if self.suspicion.wants_fresh() {
-            self.batcher.cut(now).or_else(|| self.alone.pop_front())
-        } else {
-            self.alone.pop_front().or_else(|| self.batcher.cut(now))
-        };
-        batch.map(|batch| (batch, is_probe))
+        // Where nothing more can be read, nothing is worth waiting for.
+        let hurry = self.budget().is_none();
+        let fresh = self.suspicion.wants_fresh();
+        self.outbox.next(now, fresh, hurry).map(|request| (request, is_probe))
     }
 
-    fn send(&mut self, mut parcels: Vec<Parcel>, was_probe: bool) {
+    fn send(&mut self, mut bundles: Vec<Bundle>, was_probe: bool) {
         if was_probe {
             self.pause.probe_sent();
             self.show_trouble(Instant::now());
         }
-        let again = parcels.iter().filter(|parcel| parcel.tries > 0).count() as u64;
-        self.metrics.retried.inc_by(again);
-        self.metrics.requests.inc();
-        for parcel in &mut parcels {
+        let mut again = 0;
+        for parcel in bundles.iter_mut().flat_map(|bundle| &mut bundle.parcels) {
+            again += u64::from(parcel.tries > 0);
             parcel.tries = parcel.tries.saturating_add(1);
         }
+        self.metrics.sent(&bundles, again);
         self.requests += 1;
         let sink = Arc::clone(&self.sink);
         self.jobs.spawn(async move {
-            let entries = parcels.iter().map(|parcel| parcel.entry(&*sink)).collect();
+            let entries = bundles.iter().map(|bundle| bundle.entry(&*sink)).collect();
             let begun = Instant::now();
             let outcome = sink.put(entries).await;
-            Ended::Answered(Answered { parcels, outcome, was_probe, took: begun.elapsed() })
+            Ended::Answered(Answered { bundles, outcome, was_probe, took: begun.elapsed() })
         });
     }
 
@@ -260,8 +256,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         match ended {
             Ended::Answered(answered) => self.on_answered(answered),
             Ended::Shelved(shelved) => {
-                let graves = self.shelving.ended(shelved, Instant::now(), &self.metrics);
+                let now = Instant::now();
+                let graves = self.shelving.ended(shelved, now, &self.metrics);
                 self.owed.less(graves.iter().map(|grave| grave.cost));
+                self.outbox.settled(graves.iter().map(|grave| (grave.hash, grave.position)), now);
                 let positions: Vec<_> =
                     graves.iter().map(|Grave { position, .. }| *position).collect();
                 self.acknowledge(&positions, Settled::Dead);
@@ -271,11 +269,14 @@ impl<S: Sink, F: Feed> Runner<S, F> {
 
     fn on_answered(&mut self, answered: Answered) {
         let now = Instant::now();
-        let Answered { parcels, outcome, was_probe, took } = answered;
+        let Answered { bundles, outcome, was_probe, took } = answered;
         self.requests -= 1;
         self.metrics.took(took);
-        let sent = parcels.len();
-        let mut settlement = settle(parcels, outcome);
+        let sent = bundles.len();
+        if let Ok(fates) = &outcome {
+            self.outbox.heard(&bundles, fates, now);
+        }
+        let mut settlement = settle(bundles, outcome);
         let is_cleared = self.suspicion.weigh(&mut settlement);
         for (class, entries) in &settlement.faults {
             debug!(class = class.as_str(), failed = entries, of = sent, "entries met a fault");
@@ -293,16 +294,16 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.show_trouble(now);
 
         let tries = settlement.again.iter().map(|parcel| parcel.tries).max().unwrap_or_default();
-        if !settlement.again.is_empty() {
-            let wait = self.pause.wait_of_entry(tries, settlement.again_after);
-            self.waiting.push(now + wait, settlement.again);
-        }
-        if !self.alone.is_empty() || tries > 0 {
+        let wait = self.pause.wait_of_entry(tries, settlement.again_after);
+        self.outbox.again(now + wait, settlement.again);
+        self.metrics.strayed.inc_by(settlement.strayed.len() as u64);
+        self.outbox.again(now, settlement.strayed);
+        if !settlement.alone.is_empty() || tries > 0 {
             self.lapsing.came_back();
         }
         // Halves and held batches come before everything younger.
         for batch in settlement.alone.into_iter().rev() {
-            self.alone.push_front(batch);
+            self.outbox.alone(batch);
         }
         for (parcel, fault) in settlement.dead {
             let class = Class::Poison.as_str();
@@ -310,6 +311,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         }
         self.metrics.records.inc_by(settlement.done.len() as u64);
         self.owed.less(settlement.done.iter().map(Parcel::cost));
+        let done = settlement.done.iter().map(|parcel| (parcel.hash(), parcel.position));
+        self.outbox.settled(done, now);
         let positions: Vec<_> = settlement.done.iter().map(|parcel| parcel.position).collect();
         self.acknowledge(&positions, Settled::Delivered);
     }
@@ -365,9 +368,9 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             Wrapped::Parcel(parcel) => {
                 self.owed.more(parcel.cost());
                 if parcel.position < self.feed.lapsed_below() {
-                    self.let_go(parcel);
+                    self.let_go(parcel, now);
                 } else {
-                    self.batcher.push(parcel, now);
+                    self.outbox.push(parcel, now);
                 }
             }
             Wrapped::Dead(parcel, fault) => {
@@ -384,6 +387,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let class = self.pause.trouble().map(|trouble| trouble.class);
         self.bulletin.count(class, Instant::now(), &self.metrics);
         self.watch.set_counts(self.requests, self.owed.count);
+        self.metrics.slowed_shards.set(i64::try_from(self.outbox.slowed()).unwrap_or(i64::MAX));
         self.metrics.in_flight.set(i64::try_from(self.requests).unwrap_or(i64::MAX));
         self.metrics.owed_bytes.set(i64::try_from(self.owed.bytes).unwrap_or(i64::MAX));
     }
@@ -391,10 +395,3 @@ impl<S: Sink, F: Feed> Runner<S, F> {
 
 /// What is asked for while nothing may be read: the branch it stands in is switched off.
 const NOTHING: Budget = Budget { count: 0, bytes: 0 };
-
-impl Settings {
-    fn route(&self, clock: &Clock) -> Route<'_> {
-        let now_unix_ms = clock.unix_ms();
-        Route { stream: &self.stream, destination: &self.destination, now_unix_ms }
-    }
-}

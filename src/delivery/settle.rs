@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::bundle::Bundle;
 use super::class::{Class, classify};
 use super::parcel::Parcel;
 use crate::sink::{Fate, Fault, Outcome};
@@ -18,7 +19,9 @@ pub(super) struct Settlement {
     /// These go again as they stand: halves of a request that holds a poisonous record, an entry
     /// that was called poisonous among others, or a whole request that met a fault of the
     /// destination.
-    pub(super) alone: Vec<Vec<Parcel>>,
+    pub(super) alone: Vec<Vec<Bundle>>,
+    /// The upstream has these, but where their readers drop them; they go again at once.
+    pub(super) strayed: Vec<Parcel>,
     /// These are given up.
     pub(super) dead: Vec<(Parcel, Fault)>,
     /// The request, or an entry of it, was refused for what it carries.
@@ -30,7 +33,7 @@ pub(super) struct Settlement {
 }
 
 /// Settles a request by its outcome.
-pub(super) fn settle(sent: Vec<Parcel>, outcome: Outcome) -> Settlement {
+pub(super) fn settle(sent: Vec<Bundle>, outcome: Outcome) -> Settlement {
     match outcome {
         Ok(fates) if fates.len() == sent.len() => settle_entries(sent, fates),
         Ok(_) => settle_whole(sent, crate::delivery::parcel::miscounted()),
@@ -39,22 +42,32 @@ pub(super) fn settle(sent: Vec<Parcel>, outcome: Outcome) -> Settlement {
 }
 
 /// The request was answered entry by entry.
-fn settle_entries(sent: Vec<Parcel>, fates: Vec<Fate>) -> Settlement {
+fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
     let mut settlement = Settlement::default();
     let mut worst: Option<(Class, Fault)> = None;
     let is_single = sent.len() == 1;
-    for (parcel, fate) in sent.into_iter().zip(fates) {
-        let Fate::Failed(fault) = fate else {
-            settlement.done.push(parcel);
-            continue;
+    let mut failed = Vec::new();
+    for (mut bundle, fate) in sent.into_iter().zip(fates) {
+        let fault = match fate {
+            Fate::Taken => {
+                settlement.done.append(&mut bundle.parcels);
+                continue;
+            }
+            Fate::Strayed(range) => {
+                let (mut kept, mut dropped) = bundle.split_by(range);
+                settlement.done.append(&mut kept);
+                settlement.strayed.append(&mut dropped);
+                continue;
+            }
+            Fate::Failed(fault) => fault,
         };
         let class = classify(&fault);
         settlement.count(class, 1);
         if class == Class::Poison {
-            settlement.refuse(parcel, fault, is_single);
+            settlement.refuse(bundle, fault, is_single);
             continue;
         }
-        settlement.again.push(parcel);
+        failed.push(bundle);
         settlement.again_after = settlement.again_after.max(fault.retry_after);
         if worst.as_ref().is_none_or(|(known, _)| *known < class) {
             worst = Some((class, fault));
@@ -62,18 +75,20 @@ fn settle_entries(sent: Vec<Parcel>, fates: Vec<Fate>) -> Settlement {
     }
     // Where nothing passes any more, it is the destination that is in trouble; a lone entry may
     // just have a busy shard.
-    let nothing_passed = settlement.done.is_empty() && settlement.refused.is_none();
-    let is_general = |class: Class| class.is_hold() || settlement.again.len() > 1;
+    let nothing_passed =
+        settlement.done.is_empty() && settlement.strayed.is_empty() && settlement.refused.is_none();
+    let is_general = |class: Class| class.is_hold() || failed.len() > 1;
     if nothing_passed && worst.as_ref().is_some_and(|(class, _)| is_general(*class)) {
         settlement.trouble = worst;
-        let all = std::mem::take(&mut settlement.again);
-        settlement.alone.push(all);
+        settlement.alone.push(failed);
+    } else {
+        settlement.again.extend(failed.into_iter().flat_map(|bundle| bundle.parcels));
     }
     settlement
 }
 
 /// The request was refused as a whole, or nobody knows.
-fn settle_whole(mut sent: Vec<Parcel>, fault: Fault) -> Settlement {
+fn settle_whole(mut sent: Vec<Bundle>, fault: Fault) -> Settlement {
     let mut settlement = Settlement::default();
     let class = classify(&fault);
     settlement.count(class, sent.len() as u64);
@@ -86,20 +101,23 @@ fn settle_whole(mut sent: Vec<Parcel>, fault: Fault) -> Settlement {
         let second = sent.split_off(sent.len() / 2);
         settlement.alone.extend([sent, second]);
     } else {
-        settlement.dead.extend(sent.into_iter().map(|parcel| (parcel, fault.clone())));
+        sent.into_iter().for_each(|bundle| settlement.refuse(bundle, fault.clone(), true));
     }
     settlement.refused = Some(fault);
     settlement
 }
 
 impl Settlement {
-    /// An entry was named as the culprit. Among others that is only a suspicion: it dies when it is
-    /// refused in a request of its own.
-    fn refuse(&mut self, parcel: Parcel, fault: Fault, is_single: bool) {
-        if is_single {
-            self.dead.push((parcel, fault.clone()));
+    /// An entry was named as the culprit. One of several records is taken apart to find the one.
+    /// Among other entries it is only a suspicion: a record dies when it is refused in a request of
+    /// its own.
+    fn refuse(&mut self, bundle: Bundle, fault: Fault, is_single: bool) {
+        if !bundle.is_lone() {
+            self.alone.extend(bundle.halves().map(|half| vec![half]));
+        } else if is_single {
+            self.dead.extend(bundle.parcels.into_iter().map(|parcel| (parcel, fault.clone())));
         } else {
-            self.alone.push(vec![parcel]);
+            self.alone.push(vec![bundle]);
         }
         self.refused = Some(fault);
     }

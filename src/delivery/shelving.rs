@@ -39,6 +39,7 @@ pub(super) struct Shelving {
 #[derive(Debug)]
 pub(super) struct Grave {
     pub(super) position: Position,
+    pub(super) hash: u128,
     pub(super) cost: usize,
     letter: Letter,
 }
@@ -66,9 +67,10 @@ impl Shelving {
 
     /// Gives a record up.
     pub(super) fn push(&mut self, parcel: Parcel, route: Route<'_>, class: &str, fault: Fault) {
-        let (position, cost) = (parcel.position, parcel.cost());
+        let (position, hash, cost) = (parcel.position, parcel.hash(), parcel.cost());
         self.waiting.push(Grave {
             position,
+            hash,
             cost,
             letter: parcel.into_letter(route, class, fault),
         });

@@ -1,5 +1,6 @@
 //! Whether the records are at fault, or the destination that refuses one after the other; pure.
 
+use super::bundle::Bundle;
 use super::class::Class;
 use super::settle::Settlement;
 
@@ -33,7 +34,7 @@ impl Suspicion {
             self.words = (fault.code.clone(), fault.message.clone());
         }
         if self.is_raised() && is_same {
-            let spared = settlement.dead.drain(..).map(|(parcel, _)| vec![parcel]);
+            let spared = settlement.dead.drain(..).map(|(parcel, _)| vec![Bundle::lone(parcel)]);
             settlement.alone.extend(spared);
             settlement.trouble = Some((Class::Config, fault));
         }

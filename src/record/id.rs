@@ -1,6 +1,7 @@
 //! The id a record keeps all its life: a ULID, sorted by time of acceptance.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use ulid::Ulid;
@@ -40,6 +41,27 @@ impl RecordId {
     /// From 16 big-endian bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Ulid::from_bytes(bytes))
+    }
+}
+
+impl RecordId {
+    /// As text, without memory of its own.
+    pub fn text(self) -> IdText {
+        let mut text = [0; ulid::ULID_LEN];
+        self.0.array_to_str(&mut text);
+        IdText(text)
+    }
+}
+
+/// The text of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdText([u8; ulid::ULID_LEN]);
+
+impl Deref for IdText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("an id is written in letters and digits, see `text`")
     }
 }
 

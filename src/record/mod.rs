@@ -7,10 +7,12 @@
 mod codec;
 mod id;
 
+use std::ops::Deref;
+
 use bytes::Bytes;
 
 pub use codec::{BadCode, decode, encode};
-pub use id::RecordId;
+pub use id::{IdText, RecordId};
 
 /// What a sender hands in: bytes nobody has checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,8 +42,31 @@ pub struct Record {
 
 impl Record {
     /// The key that chooses the shard: the record's own, or its id, which hashes evenly.
-    pub fn routing_key(&self) -> String {
-        self.partition_key.clone().unwrap_or_else(|| self.id.to_string())
+    pub fn routing_key(&self) -> RoutingKey<'_> {
+        match &self.partition_key {
+            Some(key) => RoutingKey::Own(key),
+            None => RoutingKey::Id(self.id.text()),
+        }
+    }
+}
+
+/// A key that chooses a shard; a text.
+#[derive(Clone, Debug)]
+pub enum RoutingKey<'a> {
+    /// The record's own.
+    Own(&'a str),
+    /// Its id.
+    Id(IdText),
+}
+
+impl Deref for RoutingKey<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Own(key) => key,
+            Self::Id(id) => id,
+        }
     }
 }
 

@@ -97,7 +97,7 @@ impl Sink for Firehose {
 
     fn entry(&self, key: String, payload: Bytes) -> Entry {
         let data = if self.newline { with_newline(payload) } else { payload };
-        Entry { key, data }
+        Entry::plain(key, data)
     }
 
     async fn put(&self, entries: Vec<Entry>) -> Outcome {

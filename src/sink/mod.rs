@@ -10,8 +10,10 @@ mod kinesis;
 mod kms;
 
 mod aws;
+mod form;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +23,9 @@ use crate::base::secret::Secret;
 pub use aws::{ClockChanges, ClockMemory, ServiceClock};
 pub use directory::Directory;
 pub use firehose::Firehose;
-pub use kinesis::Kinesis;
+pub use form::{Form, Piece, Tally};
+pub use kinesis::{HashRange, Kinesis, Shard, ShardMap};
+pub(crate) use kinesis::{hash_of, is_aggregate};
 pub use kms::{Kms, KmsSettings, Wrapped};
 
 /// One thing that a request carries.
@@ -29,8 +33,19 @@ pub use kms::{Kms, KmsSettings, Wrapped};
 pub struct Entry {
     /// Chooses the shard; 1 to 256 characters. Sinks without shards ignore it.
     pub key: String,
+    /// Chooses the shard in place of the key.
+    pub hash_key: Option<u128>,
+    /// The shard it should end up in, where that matters to its readers.
+    pub shard: Option<Arc<str>>,
     /// The bytes to hand over.
     pub data: Bytes,
+}
+
+impl Entry {
+    /// One record, wherever its key leads.
+    pub fn plain(key: String, data: Bytes) -> Self {
+        Self { key, hash_key: None, shard: None, data }
+    }
 }
 
 /// What one request may carry.
@@ -49,6 +64,9 @@ pub struct Limits {
 pub enum Fate {
     /// The upstream has it.
     Taken,
+    /// The upstream has it, but in another shard than it was meant for: what it holds of other
+    /// hashes than these, its readers will drop. `None`: nobody knows which these are.
+    Strayed(Option<HashRange>),
     /// The upstream did not take this one.
     Failed(Fault),
 }
@@ -103,6 +121,28 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Makes the entry for a record: adds framing where the upstream needs it.
     fn entry(&self, key: String, payload: Bytes) -> Entry;
+
+    /// How several records become one entry; `None` where each travels alone, at least for now.
+    fn form(&self) -> Option<Form> {
+        None
+    }
+
+    /// The shards, while they are known: records of one shard share an entry, and a slow one does
+    /// not slow the others.
+    fn shards(&self) -> Option<Arc<ShardMap>> {
+        None
+    }
+
+    /// Learns and keeps fresh what [`Sink::limits`], [`Sink::form`] and [`Sink::shards`] tell; never
+    /// ends. Nothing depends on it but economy.
+    fn tend(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// Ends when what [`Sink::tend`] learns was asked for once, whatever came of it.
+    fn tended(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 
     /// Sends one request, once.
     fn put(&self, entries: Vec<Entry>) -> impl Future<Output = Outcome> + Send;
@@ -232,8 +272,11 @@ pub struct StaticCredentials {
 pub struct KinesisSettings {
     /// Name of the stream, or its ARN.
     pub stream_name: String,
-    /// Largest record the stream takes, with its key: 1 MiB unless its owner raised it, 10 MiB at most.
+    /// Largest record the stream is known to take, with its key; if the stream itself says that it
+    /// takes larger ones, that counts. 10 MiB at most.
     pub max_record_bytes: u64,
+    /// Largest entry that several records share; `None` sends each alone.
+    pub aggregate_bytes: Option<u64>,
     /// How to reach it.
     pub aws: AwsSettings,
 }

@@ -6,6 +6,8 @@
 pub mod support;
 
 #[cfg(test)]
+mod aggregates;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod credentials;

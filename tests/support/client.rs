@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use ureq::http::HeaderValue;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -80,7 +81,8 @@ impl Client {
             request = request.header("x-api-key", key);
         }
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            // A value may hold any text, which the shorter way refuses.
+            request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         read(request.send(body)?)
     }

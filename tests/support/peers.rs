@@ -4,6 +4,7 @@
 //! our own scriptable upstream is for.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -63,6 +64,10 @@ pub struct Arrival {
     pub data: Vec<u8>,
     pub partition_key: String,
     pub shard: String,
+    /// The hashes of the shard.
+    pub range: (String, String),
+    /// Whether it came as part of an aggregate.
+    pub aggregated: bool,
 }
 
 impl Kinesis {
@@ -135,6 +140,11 @@ impl Kinesis {
     #[track_caller]
     pub fn create_stream(&self, name: &str, shards: u32) {
         self.call("CreateStream", &json!({"StreamName": name, "ShardCount": shards}));
+        self.wait_until_active(name);
+    }
+
+    #[track_caller]
+    fn wait_until_active(&self, name: &str) {
         wait_for("the stream to be active", || {
             let summary = self.call("DescribeStreamSummary", &json!({"StreamName": name}));
             let status = &summary["StreamDescriptionSummary"]["StreamStatus"];
@@ -142,12 +152,50 @@ impl Kinesis {
         });
     }
 
-    /// Every record of every shard, each shard in its order.
+    /// Every record of every shard, each shard in its order. Aggregates are taken apart by an
+    /// implementation that is not ours; as the official consumer does, it drops what does not
+    /// belong to the shard.
     #[track_caller]
     pub fn records(&self, stream: &str) -> Vec<Arrival> {
-        let listed = self.call("ListShards", &json!({"StreamName": stream}));
-        let shards = listed["Shards"].as_array().unwrap();
-        shards.iter().flat_map(|shard| self.shard(stream, text(&shard["ShardId"]))).collect()
+        let shards = self.shards(stream);
+        let entries = shards.iter().flat_map(|shard| self.shard(stream, shard)).collect();
+        taken_apart(entries)
+    }
+
+    /// The same, aggregates as they lie there.
+    #[track_caller]
+    pub fn entries(&self, stream: &str) -> Vec<Arrival> {
+        self.shards(stream).iter().flat_map(|shard| self.shard(stream, shard)).collect()
+    }
+
+    /// Splits a shard in the middle of its hashes; returns when the stream is active again.
+    #[track_caller]
+    pub fn split(&self, stream: &str, shard: &str) {
+        let all = self.shards(stream);
+        let range = &all.iter().find(|one| text(&one["ShardId"]) == shard).unwrap()["HashKeyRange"];
+        let bound = |name: &str| text(&range[name]).parse::<u128>().unwrap();
+        let (first, last) = (bound("StartingHashKey"), bound("EndingHashKey"));
+        let middle = first + (last - first) / 2;
+        let wanted = json!({
+            "StreamName": stream, "ShardToSplit": shard, "NewStartingHashKey": middle.to_string(),
+        });
+        self.call("SplitShard", &wanted);
+        self.wait_until_active(stream);
+    }
+
+    /// Makes one shard of two neighbours; returns when the stream is active again.
+    #[track_caller]
+    pub fn merge(&self, stream: &str, shard: &str, neighbour: &str) {
+        let wanted = json!({
+            "StreamName": stream, "ShardToMerge": shard, "AdjacentShardToMerge": neighbour,
+        });
+        self.call("MergeShards", &wanted);
+        self.wait_until_active(stream);
+    }
+
+    fn shards(&self, stream: &str) -> Vec<Value> {
+        let mut listed = self.call("ListShards", &json!({"StreamName": stream}));
+        serde_json::from_value(listed["Shards"].take()).unwrap()
     }
 
     /// The bytes of every record.
@@ -156,7 +204,11 @@ impl Kinesis {
         self.records(stream).into_iter().map(|record| record.data).collect()
     }
 
-    fn shard(&self, stream: &str, shard: &str) -> Vec<Arrival> {
+    fn shard(&self, stream: &str, shard: &Value) -> Vec<Arrival> {
+        let range = &shard["HashKeyRange"];
+        let bound = |name: &str| text(&range[name]).to_owned();
+        let range = (bound("StartingHashKey"), bound("EndingHashKey"));
+        let shard = text(&shard["ShardId"]);
         let from_start = json!({
             "StreamName": stream, "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON",
         });
@@ -172,8 +224,14 @@ impl Kinesis {
                 data: BASE64_STANDARD.decode(text(&record["Data"])).unwrap(),
                 partition_key: text(&record["PartitionKey"]).to_owned(),
                 shard: shard.to_owned(),
+                range: range.clone(),
+                aggregated: false,
             }));
             iterator = page["NextShardIterator"].take();
+            if iterator.is_null() {
+                // A closed shard was read to its end.
+                return records;
+            }
         }
     }
 
@@ -332,7 +390,43 @@ impl Drop for Moto {
     }
 }
 
-/// The interpreter that has moto.
+/// Takes aggregates apart with `aws_kinesis_agg`.
+#[track_caller]
+fn taken_apart(entries: Vec<Arrival>) -> Vec<Arrival> {
+    if !entries.iter().any(|entry| entry.data.starts_with(&[0xf3, 0x89, 0x9a, 0xc2])) {
+        return entries;
+    }
+    let asked: Vec<Value> = entries
+        .iter()
+        .map(|entry| json!([BASE64_STANDARD.encode(&entry.data), entry.partition_key, entry.range]))
+        .collect();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/deaggregate.py");
+    let mut child = Command::new(python())
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        stdin.write_all(Value::from(asked).to_string().as_bytes()).unwrap();
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told: Vec<(usize, String, String, bool)> = serde_json::from_slice(&output.stdout).unwrap();
+    let arrival =
+        |(from, data, partition_key, aggregated): (usize, String, String, bool)| Arrival {
+            data: BASE64_STANDARD.decode(data).unwrap(),
+            partition_key,
+            shard: entries[from].shard.clone(),
+            range: entries[from].range.clone(),
+            aggregated,
+        };
+    told.into_iter().map(arrival).collect()
+}
+
+/// The interpreter that has moto and `aws_kinesis_agg`.
 fn python() -> PathBuf {
     let venv = std::env::var_os("WEIR_TEST_VENV")
         .map_or_else(|| PathBuf::from("target/venv"), PathBuf::from);

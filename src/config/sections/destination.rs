@@ -16,8 +16,9 @@ pub(in crate::config) const KINESIS: Table = Table {
     example: Some("cloud"),
     what: "a Kinesis destination",
     variant: Some("kinesis"),
-    effect: "A Kinesis data stream. A principal with nothing but `kinesis:PutRecords` is enough.",
-    groups: &[&[TYPE, STREAM_NAME, MAX_RECORD], aws::KEYS, FEED],
+    effect: "A Kinesis data stream. A principal with nothing but `kinesis:PutRecords` is enough; \
+             with `kinesis:ListShards` and `kinesis:DescribeStreamSummary` too, it costs much less.",
+    groups: &[&[TYPE, STREAM_NAME, MAX_RECORD, AGGREGATE, AGGREGATE_BYTES], aws::KEYS, FEED, LANES],
 };
 
 pub(in crate::config) const FIREHOSE: Table = Table {
@@ -38,6 +39,8 @@ pub(in crate::config) const DIRECTORY: Table = Table {
     groups: &[&[TYPE], directory::KEYS, FEED],
 };
 
+const LANES: &[Key] = &[SHARD_SHARE, ORDERING];
+
 const FEED: &[Key] = &[MAX_IN_FLIGHT, IN_FLIGHT_BYTES, LINGER, RETRY_FIRST, RETRY_MAX];
 
 const TYPE: Key = Key::new(
@@ -50,7 +53,33 @@ const STREAM_NAME: Key = Key::text("stream_name", Default::Required("\"access-lo
     .says("Name of the Kinesis data stream, or its ARN.");
 const MAX_RECORD: Key = Key::size("max_record", MIB).within(KIB, 10 * MIB).says(
     "Largest record that the data stream takes, with its partition key: 1 MiB unless its owner \
-     raised it.",
+     raised it. What the stream itself says counts if it is more.",
+);
+const AGGREGATE: Key = Key::new(
+    "aggregate",
+    Kind::Choice(&["auto", "off"]),
+    Default::Text("auto"),
+)
+.says(
+    "Whether many records travel as one, in the format of the Kinesis Producer Library: `\"auto\"` \
+     does so while the shards are known and keys choose them. Its consumers (KCL, Lambda, Firehose) \
+     take it apart; one that reads with nothing but the SDK does not.",
+);
+const AGGREGATE_BYTES: Key = Key::size("aggregate_bytes", 50 * KIB)
+    .within(KIB, 10 * MIB)
+    .says("Largest aggregate; a stream is billed by every 25 KiB of each.");
+const SHARD_SHARE: Key = Key::count("shard_share", 100).within(1, 1_000).says(
+    "How much of what a shard takes (1000 entries and 1 MiB a second) is for this agent, in \
+     percent: 100 divided by the number of producers. Above 100 the shard itself slows it down.",
+);
+const ORDERING: Key = Key::new(
+    "ordering",
+    Kind::Choice(&["none", "key"]),
+    Default::Text("none"),
+)
+.says(
+    "With `\"key\"`, no record overtakes an older one of the same partition key, whatever fails: \
+     the younger one waits until the older one is settled.",
 );
 const DELIVERY_STREAM: Key = Key::text("delivery_stream", Default::Required("\"access-to-s3\""))
     .says("Name of the delivery stream.");
@@ -128,7 +157,10 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Option<Upstr
         "directory" => Destination::Directory(directory::read(&mut section, reading, &name.value)),
         _ => Destination::Kinesis(kinesis(&mut section, reading)),
     };
-    let feed = feed(&mut section, reading, &name.value);
+    let mut feed = feed(&mut section, reading, &name.value);
+    if matches!(settings, Destination::Kinesis(_)) {
+        lanes(&mut section, reading, &mut feed);
+    }
     section.finish(&mut reading.faults);
     Some(Upstream { name, settings, feed })
 }
@@ -144,7 +176,22 @@ fn kinesis(section: &mut Section<'_>, reading: &mut Reading<'_>) -> KinesisSetti
     KinesisSettings {
         stream_name: name.value,
         max_record_bytes: section.number(reading, &MAX_RECORD).value,
+        aggregate_bytes: aggregate_bytes(section, reading),
         aws: aws::read(section, reading),
+    }
+}
+
+fn aggregate_bytes(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<u64> {
+    let is_off = section.choice(reading, &AGGREGATE).value == "off";
+    let bytes = section.number(reading, &AGGREGATE_BYTES).value;
+    (!is_off).then_some(bytes)
+}
+
+/// What only an upstream with shards has.
+fn lanes(section: &mut Section<'_>, reading: &mut Reading<'_>, feed: &mut delivery::Settings) {
+    feed.shard_share = section.small(reading, &SHARD_SHARE);
+    if section.choice(reading, &ORDERING).value == "key" {
+        feed.ordering = delivery::Ordering::Key;
     }
 }
 
@@ -183,6 +230,8 @@ fn feed(section: &mut Section<'_>, reading: &mut Reading<'_>, name: &str) -> del
         destination: name.to_owned(),
         in_flight: section.small(reading, &MAX_IN_FLIGHT),
         in_flight_bytes: section.small(reading, &IN_FLIGHT_BYTES),
+        shard_share: 100,
+        ordering: delivery::Ordering::None,
         linger: section.time(reading, &LINGER),
         retry_first: std::time::Duration::from_millis(first.value),
         retry_max: std::time::Duration::from_millis(most.value),

@@ -33,6 +33,8 @@ fn feed(stream: &str, destination: &str) -> delivery::Settings {
         destination: destination.into(),
         in_flight: 4,
         in_flight_bytes: 16 << 20,
+        shard_share: 100,
+        ordering: delivery::Ordering::None,
         linger: Duration::from_millis(100),
         retry_first: Duration::from_millis(100),
         retry_max: Duration::from_secs(30),
@@ -120,6 +122,7 @@ fn upstreams_are_read_with_their_own_settings_and_the_common_ones() {
     let kinesis = KinesisSettings {
         stream_name: "x".into(),
         max_record_bytes: 10 * MIB,
+        aggregate_bytes: Some(50 << 10),
         aws: AwsSettings {
             region: Some("eu-west-3".into()),
             connect_timeout: Duration::from_secs(1),

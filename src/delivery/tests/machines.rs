@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::a_record;
-use crate::delivery::batcher::Batcher;
+use crate::delivery::bundle::Bundle;
 use crate::delivery::class::{Class, classify};
+use crate::delivery::lanes::Lanes;
 use crate::delivery::parcel::Parcel;
 use crate::delivery::retry::{Gate, Pause, Waiting};
 use crate::delivery::settle::settle;
@@ -18,53 +19,71 @@ use crate::sink::{At, Fate, Fault, Limits};
 const LINGER: Duration = Duration::from_millis(100);
 
 fn parcel(number: u64, weight: usize) -> Parcel {
-    Parcel { position: Position(number), record: a_record("x"), weight, tries: 1 }
+    Parcel { weight, tries: 1, ..Parcel::new(Position(number), a_record("x")) }
 }
 
-fn parcels(count: u64) -> Vec<Parcel> {
-    (0..count).map(|number| parcel(number, 1)).collect()
+fn parcels(count: u64) -> Vec<Bundle> {
+    (0..count).map(|number| Bundle::lone(parcel(number, 1))).collect()
 }
 
-fn numbers(parcels: &[Parcel]) -> Vec<u64> {
-    parcels.iter().map(|parcel| parcel.position.0).collect()
+/// What a parcel, or a bundle of one, is known by.
+trait Numbered {
+    fn number(&self) -> u64;
+}
+
+impl Numbered for Parcel {
+    fn number(&self) -> u64 {
+        self.position.0
+    }
+}
+
+impl Numbered for Bundle {
+    fn number(&self) -> u64 {
+        assert!(self.is_lone());
+        self.parcels[0].number()
+    }
+}
+
+fn numbers<N: Numbered>(all: &[N]) -> Vec<u64> {
+    all.iter().map(N::number).collect()
 }
 
 fn fault(at: At, code: &str) -> Fault {
     Fault { at, code: code.into(), message: "words".into(), retry_after: None }
 }
 
-fn batcher(entries: usize, request_bytes: usize) -> Batcher {
-    Batcher::new(Limits { entries, request_bytes, entry_bytes: request_bytes }, LINGER)
+fn lanes(entries: usize, request_bytes: usize) -> Lanes {
+    Lanes::new(Limits { entries, request_bytes, entry_bytes: request_bytes }, LINGER, 100)
 }
 
 #[test]
 fn a_batch_is_cut_when_it_is_full_or_its_first_parcel_has_waited() {
     let now = Instant::now();
-    let mut batcher = batcher(3, 100);
-    batcher.push(parcel(1, 10), now);
-    batcher.push(parcel(2, 10), now + LINGER / 2);
+    let mut lanes = lanes(3, 100);
+    lanes.push(parcel(1, 10), now);
+    lanes.push(parcel(2, 10), now + LINGER / 2);
 
-    assert_eq!(batcher.cut(now + LINGER / 2), None);
-    assert_eq!(batcher.due(), Some(now + LINGER));
-    assert_eq!(numbers(&batcher.cut(now + LINGER).unwrap()), [1, 2]);
-    assert_eq!((batcher.due(), batcher.cut(now + LINGER * 9)), (None, None));
+    assert_eq!(lanes.cut(now + LINGER / 2, false), None);
+    assert_eq!(lanes.due(now), Some(now + LINGER));
+    assert_eq!(numbers(&lanes.cut(now + LINGER, false).unwrap()), [1, 2]);
+    assert_eq!((lanes.due(now), lanes.cut(now + LINGER * 9, false)), (None, None));
 
-    (1..=4).for_each(|number| batcher.push(parcel(number, 10), now));
-    assert_eq!(numbers(&batcher.cut(now).unwrap()), [1, 2, 3], "full by count");
-    assert_eq!(batcher.cut(now), None);
+    (1..=4).for_each(|number| lanes.push(parcel(number, 10), now));
+    assert_eq!(numbers(&lanes.cut(now, false).unwrap()), [1, 2, 3], "full by count");
+    assert_eq!(lanes.cut(now, false), None);
 
-    (5..=6).for_each(|number| batcher.push(parcel(number, 50), now));
-    assert_eq!(numbers(&batcher.cut(now).unwrap()), [4, 5], "full by bytes: 10 + 50 + 50");
-    assert_eq!(batcher.cut(now), None);
+    (5..=6).for_each(|number| lanes.push(parcel(number, 50), now));
+    assert_eq!(numbers(&lanes.cut(now, false).unwrap()), [4, 5], "full by bytes: 10 + 50 + 50");
+    assert_eq!(lanes.cut(now, false), None);
 }
 
 #[test]
 fn parcels_that_waited_already_go_first_and_at_once() {
     let now = Instant::now();
-    let mut batcher = batcher(3, 100);
-    batcher.push(parcel(5, 1), now);
-    batcher.push_due(vec![parcel(1, 1), parcel(2, 1)], now);
-    assert_eq!(numbers(&batcher.cut(now).unwrap()), [1, 2, 5]);
+    let mut lanes = lanes(3, 100);
+    lanes.push(parcel(5, 1), now);
+    lanes.push_due(vec![parcel(1, 1), parcel(2, 1)], now);
+    assert_eq!(numbers(&lanes.cut(now, false).unwrap()), [1, 2, 5]);
 }
 
 proptest! {
@@ -73,13 +92,13 @@ proptest! {
         weights in proptest::collection::vec(0_usize..150, 0..60),
     ) {
         let now = Instant::now();
-        let mut batcher = batcher(7, 100);
+        let mut lanes = lanes(7, 100);
         let mut seen = Vec::new();
         for (number, weight) in weights.iter().enumerate() {
-            batcher.push(parcel(number as u64, *weight), now);
+            lanes.push(parcel(number as u64, *weight), now);
         }
-        while let Some(batch) = batcher.cut(now + LINGER) {
-            let bytes: usize = batch.iter().map(|parcel| parcel.weight).sum();
+        while let Some(batch) = lanes.cut(now + LINGER, false) {
+            let bytes: usize = batch.iter().map(Bundle::bytes).sum();
             prop_assert!(!batch.is_empty() && batch.len() <= 7);
             prop_assert!(bytes <= 100 || batch.len() == 1);
             seen.extend(numbers(&batch));
@@ -166,7 +185,8 @@ fn a_poisonous_request_is_halved_until_one_record_is_left_and_only_that_dies() {
 #[test]
 fn a_fifth_single_record_refused_with_the_same_words_while_nothing_passes_is_spared() {
     let refuse = |number, count, code| {
-        let parcels = (number..number + count).map(|number| parcel(number, 1)).collect();
+        let parcels =
+            (number..number + count).map(|number| Bundle::lone(parcel(number, 1))).collect();
         settle(parcels, Err(fault(At::Answer(400), code)))
     };
     let mut suspicion = Suspicion::default();
@@ -216,7 +236,7 @@ fn entries_called_poisonous_are_sent_alone_first_and_many_with_the_same_words_ar
     let mut held = 0;
     for number in 0..20 {
         let fates = vec![poison("ValidationException")];
-        let mut settlement = settle(vec![parcel(number, 1)], Ok(fates));
+        let mut settlement = settle(vec![Bundle::lone(parcel(number, 1))], Ok(fates));
         suspicion.weigh(&mut settlement);
         died += settlement.dead.len();
         held += settlement.alone.len();
@@ -246,11 +266,9 @@ fn for_every_code_a_whole_request_goes_again_is_halved_or_dies_alone_as_its_clas
                 let mut fates = vec![Fate::Taken; 3];
                 fates[place] = Fate::Failed(of_entry.clone());
                 let among_others = settle(parcels(3), Ok(fates));
-                let again: Vec<_> = among_others
-                    .again
-                    .into_iter()
-                    .chain(among_others.alone.into_iter().flatten())
-                    .collect();
+                let alone = among_others.alone.into_iter().flatten();
+                let alone = alone.flat_map(|bundle| bundle.parcels);
+                let again: Vec<_> = among_others.again.into_iter().chain(alone).collect();
                 assert_eq!(numbers(&again), [place as u64], "{code}");
                 assert_eq!((among_others.done.len(), among_others.dead.len()), (2, 0), "{code}");
                 assert_eq!(among_others.trouble, None, "{code}");

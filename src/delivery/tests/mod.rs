@@ -13,11 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::Settings;
 use super::feed::Feed;
 use super::metrics::WorkerMetrics;
+use super::parcel::Parcel;
 use super::runner::{Parts, Runner};
 use super::watch::Watch;
+use super::{Ordering, Settings};
 use crate::base::clock::Clock;
 use crate::base::disk::RealDisk;
 use crate::base::shutdown::{self, Stop};
@@ -160,6 +161,12 @@ fn a_record(payload: &str) -> Record {
     }
 }
 
+/// A parcel that was never sent.
+pub(super) fn parcel_of(position: u64, key: &str) -> Parcel {
+    let record = Record { partition_key: Some(key.into()), ..a_record("x") };
+    Parcel { weight: 1, ..Parcel::new(Position(position), record) }
+}
+
 /// A worker under way, with everything a test looks at.
 struct Bench {
     queue: TestQueue,
@@ -176,6 +183,8 @@ fn settings() -> Settings {
         destination: "archive".into(),
         in_flight: 4,
         in_flight_bytes: 8 << 20,
+        shard_share: 100,
+        ordering: Ordering::None,
         linger: Duration::from_millis(2),
         retry_first: Duration::from_millis(4),
         retry_max: Duration::from_millis(30),

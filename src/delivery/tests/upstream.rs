@@ -41,7 +41,12 @@ fn clock() -> ServiceClock {
 }
 
 fn kinesis_settings(url: &str) -> KinesisSettings {
-    KinesisSettings { stream_name: "access".into(), max_record_bytes: 1 << 20, aws: aws(url) }
+    KinesisSettings {
+        stream_name: "access".into(),
+        max_record_bytes: 1 << 20,
+        aggregate_bytes: Some(50 << 10),
+        aws: aws(url),
+    }
 }
 
 async fn kinesis(url: &str) -> Arc<Kinesis> {

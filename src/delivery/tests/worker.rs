@@ -91,7 +91,7 @@ impl Sink for ScriptSink {
     }
 
     fn entry(&self, key: String, payload: Bytes) -> Entry {
-        Entry { key, data: payload }
+        Entry::plain(key, payload)
     }
 
     async fn put(&self, entries: Vec<Entry>) -> Outcome {

@@ -22,7 +22,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 
 use self::transport::Transport;
-use super::{AwsSettings, Fate, Fault, Outcome};
+use super::{AwsSettings, Fate, Fault};
 
 pub use clock::{ClockChanges, ClockMemory, ServiceClock};
 pub(super) use credentials::Keeper;
@@ -118,14 +118,6 @@ fn timeouts(settings: &AwsSettings) -> TimeoutConfig {
         .read_timeout(settings.request_timeout)
         .operation_timeout(whole)
         .build()
-}
-
-/// Pairs the results with the entries they answer.
-pub(super) fn outcome(sent: usize, fates: Vec<Fate>) -> Outcome {
-    if fates.len() == sent {
-        return Ok(fates);
-    }
-    Err(miscounted(sent, fates.len()))
 }
 
 /// Not one result per entry: nobody knows which is whose.

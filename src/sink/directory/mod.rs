@@ -114,7 +114,7 @@ impl Sink for Directory {
     }
 
     fn entry(&self, key: String, payload: Bytes) -> Entry {
-        Entry { key, data: with_newline(payload) }
+        Entry::plain(key, with_newline(payload))
     }
 
     async fn put(&self, entries: Vec<Entry>) -> Outcome {

@@ -88,7 +88,7 @@ mod tests {
     use crate::sink::aws::entry_fault;
 
     fn entries(sizes: &[usize]) -> Vec<Entry> {
-        let line = |size: &usize| Entry { key: String::new(), data: vec![b'x'; *size].into() };
+        let line = |size: &usize| Entry::plain(String::new(), vec![b'x'; *size].into());
         sizes.iter().map(line).collect()
     }
 
@@ -138,7 +138,7 @@ mod tests {
         ) {
             let numbered: Vec<Entry> = sizes.iter().enumerate().map(|(at, size)| {
                 let byte = u8::try_from(at).unwrap();
-                Entry { key: String::new(), data: vec![byte; *size].into() }
+                Entry::plain(String::new(), vec![byte; *size].into())
             }).collect();
             let joined: Vec<u8> = numbered.iter().flat_map(|entry| entry.data.to_vec()).collect();
 

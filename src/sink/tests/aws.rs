@@ -38,7 +38,12 @@ fn clock() -> ServiceClock {
 }
 
 pub(super) fn kinesis_settings(url: &str) -> KinesisSettings {
-    KinesisSettings { stream_name: "access".into(), max_record_bytes: 1 << 20, aws: aws(url) }
+    KinesisSettings {
+        stream_name: "access".into(),
+        max_record_bytes: 1 << 20,
+        aggregate_bytes: None,
+        aws: aws(url),
+    }
 }
 
 async fn kinesis(url: &str) -> Kinesis {
@@ -311,7 +316,7 @@ async fn a_wrong_endpoint_is_refused_in_words() {
 
 #[tokio::test]
 async fn an_entry_over_the_limit_weighs_more_than_the_limit_and_one_at_it_does_not() {
-    let entry = |key: &str, bytes: usize| Entry { key: key.into(), data: vec![b'x'; bytes].into() };
+    let entry = |key: &str, bytes: usize| Entry::plain(key.into(), vec![b'x'; bytes].into());
 
     let sink = kinesis("http://127.0.0.1:1").await;
     let most = sink.limits().entry_bytes;
@@ -335,7 +340,7 @@ async fn a_request_at_the_limits_is_taken_by_the_services() {
     kinesis_settings.max_record_bytes = 10 << 20;
     kinesis_settings.aws.request_timeout = Duration::from_secs(20);
     let sink = Kinesis::connect(&kinesis_settings, &clock()).await.unwrap();
-    let largest = vec![Entry { key: "k".into(), data: vec![7; (10 << 20) - 1].into() }];
+    let largest = vec![Entry::plain("k".into(), vec![7; (10 << 20) - 1].into())];
     assert_eq!(sink.weigh(&largest[0]), sink.limits().entry_bytes);
     assert_eq!(sink.put(largest).await, Ok(vec![Fate::Taken]));
 
@@ -431,7 +436,7 @@ async fn a_packed_line_over_the_limit_weighs_more_than_the_limit() {
     let sink = packing_firehose("http://127.0.0.1:1", false).await;
     let most = sink.limits().entry_bytes;
     for (bytes, fits) in [(1_023_999, true), (1_024_000, true), (1_024_001, false)] {
-        let entry = Entry { key: String::new(), data: vec![b'x'; bytes].into() };
+        let entry = Entry::plain(String::new(), vec![b'x'; bytes].into());
         assert_eq!(sink.weigh(&entry) <= most, fits, "{bytes}");
     }
 }

@@ -1,0 +1,83 @@
+//! How several records become one entry.
+
+use bytes::Bytes;
+
+use super::Entry;
+use super::kinesis::aggregate;
+
+/// A form in which records share an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An aggregate as the Kinesis Producer Library makes it, for records of one shard.
+    Aggregate {
+        /// Most it may weigh; a record above travels alone.
+        weight_max: usize,
+    },
+}
+
+/// A record that is to share an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// Its partition key.
+    pub key: &'a str,
+    /// The number the key stands for.
+    pub key_hash: u128,
+    /// Whether certainly no other record has the key.
+    pub key_is_unique: bool,
+    /// The number that stands in place of the key's.
+    pub explicit: Option<u128>,
+    /// Its payload.
+    pub data: &'a Bytes,
+}
+
+impl Piece<'_> {
+    /// The number that chooses its shard.
+    pub fn hash(&self) -> u128 {
+        self.explicit.unwrap_or(self.key_hash)
+    }
+}
+
+/// Counts what an entry weighs while records are put together for it.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    form: Form,
+    aggregate: aggregate::Tally,
+}
+
+impl Form {
+    /// Counts from nothing.
+    pub fn tally(self) -> Tally {
+        Tally { form: self, aggregate: aggregate::Tally::default() }
+    }
+
+    /// Makes the entry of these records, which were counted to weigh this.
+    pub fn pack(self, pieces: &[Piece<'_>], weight: usize) -> Entry {
+        let Self::Aggregate { .. } = self;
+        Entry {
+            key: aggregate::KEY.to_owned(),
+            // Inside the shard, as every hash of its records is.
+            hash_key: pieces.first().map(Piece::hash),
+            shard: None,
+            data: aggregate::encode(pieces, weight),
+        }
+    }
+}
+
+impl Tally {
+    /// Counts one more record if it fits; the first always does.
+    pub fn take(&mut self, piece: &Piece<'_>) -> bool {
+        let Form::Aggregate { weight_max } = self.form;
+        self.aggregate.take(piece, weight_max)
+    }
+
+    /// What an entry of all that was counted weighs.
+    pub fn weight(&self) -> usize {
+        self.aggregate.weight()
+    }
+
+    /// Whether hardly anything fits in any more.
+    pub fn is_full(&self) -> bool {
+        let Form::Aggregate { weight_max } = self.form;
+        self.weight() >= weight_max
+    }
+}

@@ -1,0 +1,183 @@
+//! Kinesis Data Streams: PutRecords, and what is worth knowing of the stream.
+
+pub(super) mod aggregate;
+mod scout;
+mod shards;
+
+use std::sync::Arc;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+use bytes::Bytes;
+
+use super::aws::Keeper;
+use super::{Entry, Fate, Form, KinesisSettings, Limits, Outcome, ServiceClock, Sink, aws};
+use scout::Scout;
+
+pub(crate) use aggregate::is_aggregate;
+pub(crate) use shards::hash_of;
+pub use shards::{HashRange, Shard, ShardMap};
+
+/// Most records of one PutRecords call, as the service model says.
+const ENTRIES_MAX: usize = 500;
+
+/// Most bytes of one PutRecords call: data before base64, and partition keys.
+const REQUEST_BYTES_MAX: usize = 10 << 20;
+
+/// One data stream.
+#[derive(Debug)]
+pub struct Kinesis {
+    client: Client,
+    keeper: Keeper,
+    stream: StreamName,
+    record_bytes_max: usize,
+    aggregate_bytes: Option<usize>,
+    scout: Scout,
+}
+
+/// The stream as requests name it: by one of these.
+#[derive(Clone, Debug)]
+struct StreamName {
+    name: Option<String>,
+    arn: Option<String>,
+}
+
+impl Kinesis {
+    /// Makes a client for the stream; the network is not touched before the first request.
+    ///
+    /// # Errors
+    /// In words, when the settings name no region or no usable endpoint.
+    pub async fn connect(settings: &KinesisSettings, clock: &ServiceClock) -> Result<Self, String> {
+        Self::connect_with(settings, clock, None).await
+    }
+
+    /// The same with credentials of the caller's choosing.
+    pub(crate) async fn connect_with(
+        settings: &KinesisSettings,
+        clock: &ServiceClock,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, String> {
+        let (config, keeper) = aws::config(&settings.aws, clock, credentials).await?;
+        let client = Client::new(&config);
+        let stream = settings.stream_name.clone();
+        let is_arn = stream.starts_with("arn:");
+        let (name, arn) = if is_arn { (None, Some(stream)) } else { (Some(stream), None) };
+        let stream = StreamName { name, arn };
+        let size = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX).min(REQUEST_BYTES_MAX);
+        Ok(Self {
+            scout: Scout::new(client.clone(), stream.clone()),
+            client,
+            keeper,
+            stream,
+            record_bytes_max: size(settings.max_record_bytes),
+            aggregate_bytes: settings.aggregate_bytes.map(size),
+        })
+    }
+
+    /// Permissions that the policy lacks, of those that would save something.
+    pub fn missing_permissions(&self) -> Vec<&'static str> {
+        self.scout.missing()
+    }
+
+    /// Where each entry went, if not where it was meant to.
+    async fn fates(
+        &self,
+        meant: Vec<Option<Arc<str>>>,
+        results: Vec<PutRecordsResultEntry>,
+    ) -> Vec<Fate> {
+        let mut fates = Vec::with_capacity(results.len());
+        for (meant, result) in meant.into_iter().zip(results) {
+            let fate = match (fate(&result), meant, &result.shard_id) {
+                (Fate::Taken, Some(meant), Some(shard)) if *meant != **shard => {
+                    Fate::Strayed(self.scout.range_of_unknown(shard).await)
+                }
+                (fate, ..) => fate,
+            };
+            fates.push(fate);
+        }
+        fates
+    }
+}
+
+impl Sink for Kinesis {
+    fn kind(&self) -> &'static str {
+        "kinesis"
+    }
+
+    fn limits(&self) -> Limits {
+        let learned = self.scout.known().record_bytes_max.unwrap_or_default();
+        Limits {
+            entries: ENTRIES_MAX,
+            request_bytes: REQUEST_BYTES_MAX,
+            entry_bytes: self.record_bytes_max.max(learned).min(REQUEST_BYTES_MAX),
+        }
+    }
+
+    fn weigh(&self, entry: &Entry) -> usize {
+        entry.key.len() + entry.data.len()
+    }
+
+    fn entry(&self, key: String, payload: Bytes) -> Entry {
+        Entry::plain(key, payload)
+    }
+
+    fn form(&self) -> Option<Form> {
+        let wanted = self.aggregate_bytes?;
+        let known = self.scout.known();
+        // Its readers drop what an aggregate carries of other shards than the one it ended up in.
+        (known.keys_choose && known.shards.is_some())
+            .then(|| Form::Aggregate { weight_max: wanted.min(self.limits().entry_bytes) })
+    }
+
+    fn shards(&self) -> Option<Arc<ShardMap>> {
+        self.scout.known().shards.clone()
+    }
+
+    async fn tend(&self) {
+        self.scout.tend().await;
+    }
+
+    async fn tended(&self) {
+        self.scout.has_looked().await;
+    }
+
+    async fn put(&self, entries: Vec<Entry>) -> Outcome {
+        let sent = entries.len();
+        let meant = entries.iter().map(|entry| entry.shard.clone()).collect();
+        let records = entries
+            .into_iter()
+            .map(|entry| {
+                PutRecordsRequestEntry::builder()
+                    .data(Blob::new(Vec::from(entry.data)))
+                    .partition_key(entry.key)
+                    .set_explicit_hash_key(entry.hash_key.map(|hash| hash.to_string()))
+                    .build()
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| aws::unbuilt(&error))?;
+        let answer = self
+            .client
+            .put_records()
+            .set_stream_name(self.stream.name.clone())
+            .set_stream_arn(self.stream.arn.clone())
+            .set_records(Some(records))
+            .send()
+            .await
+            .map_err(aws::fault_of)
+            .inspect_err(|fault| self.keeper.heed(fault))?;
+        if answer.records.len() != sent {
+            return Err(aws::miscounted(sent, answer.records.len()));
+        }
+        Ok(self.fates(meant, answer.records).await)
+    }
+
+    async fn close(&self) {}
+}
+
+/// Only a sequence number says that the stream has the record.
+fn fate(result: &PutRecordsResultEntry) -> Fate {
+    let (code, message) = (result.error_code.as_deref(), result.error_message.as_deref());
+    aws::fate(result.sequence_number.as_deref(), code, message)
+}
