@@ -23,7 +23,8 @@ use crate::delivery::{self, Watch, Worker};
 use crate::queue::{self, Queue, Reader, Writer};
 use crate::sink::{Directory, Firehose, Kinesis, Sink};
 use crate::source::http;
-use crate::source::tail::Tail;
+use crate::source::stdin::Stdin;
+use crate::source::tail::{self, Tail};
 use crate::state::State;
 use crate::telemetry::Metrics;
 
@@ -43,6 +44,7 @@ pub(super) struct Parts {
     pub(super) admission: Arc<Admission>,
     pub(super) listeners: Vec<http::Bound>,
     pub(super) tails: Vec<(String, Tail)>,
+    pub(super) stdin: Option<Stdin>,
     pub(super) workers: Vec<Feeder>,
     pub(super) admin: admin::Bound,
     pub(super) addresses: Addresses,
@@ -85,10 +87,15 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     let mut tail_watches = BTreeMap::new();
     for settings in &config.tail {
         let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
+        let settings = tail::Settings { is_once: config.is_once, ..settings.clone() };
         let tail = Tail::new(settings.clone(), disk, clock, admission.clone(), &ground.metrics);
         tail_watches.insert(settings.name.clone(), tail.watch());
         tails.push((settings.name.clone(), tail));
     }
+    let stdin = config.stdin.as_ref().map(|settings| {
+        let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
+        Stdin::new(settings, disk, clock, admission.clone(), &ground.metrics)
+    });
     let mut listeners = Vec::new();
     let mut addresses = Addresses { pid: std::process::id(), ..Addresses::default() };
     for settings in &config.http {
@@ -108,7 +115,18 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         state: state.clone(),
         stopping: AtomicBool::new(false),
     });
-    Ok(Parts { state_dir, state, picture, admission, listeners, tails, workers, admin, addresses })
+    Ok(Parts {
+        state_dir,
+        state,
+        picture,
+        admission,
+        listeners,
+        tails,
+        stdin,
+        workers,
+        admin,
+        addresses,
+    })
 }
 
 /// Takes the state directory; what lies there and is not configured any more is named, not touched.

@@ -30,6 +30,11 @@ pub enum Ending {
         /// Records that still wait on disk.
         waiting: u64,
     },
+    /// Everything there was to read was read.
+    Read {
+        /// Records that still wait on disk, because nothing was delivered for as long as the grace.
+        waiting: u64,
+    },
     /// A part failed that must not.
     Failed(Failed),
 }
@@ -42,7 +47,8 @@ const REQUESTS_GRACE: Duration = Duration::from_secs(5);
 /// How often the books are looked at while draining.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
-/// Runs the agent until a signal asks it to stop. `announce` is called once it is ready.
+/// Runs the agent until a signal asks it to stop, or until everything was read and delivered, if
+/// that is what it is for. `announce` is called once it is ready.
 ///
 /// # Errors
 /// [`StartError`], when it did not even start.
@@ -58,18 +64,38 @@ pub async fn run(
     let mut running = Running::start(parts, &config, &ground)?;
     announce(&addresses);
 
-    let failed = tokio::select! {
+    let end = tokio::select! {
         signal = signals.next() => {
             info!(signal, "stopping");
-            None
+            End::Asked
         }
-        failed = running.failure() => {
-            error!(task = failed.task, why = failed.why, "stopping, as a part of the agent failed");
-            Some(failed)
-        }
+        end = running.end() => end,
     };
-    let waiting = running.stop(config.grace, &mut signals).await;
-    Ok(failed.map_or(Ending::Asked { waiting }, Ending::Failed))
+    let patience = match end {
+        End::Read => Patience::WhileItMoves(config.grace),
+        End::Asked | End::Failed(_) => Patience::Until(Instant::now() + config.grace),
+    };
+    let waiting = running.stop(patience, &mut signals).await;
+    Ok(match end {
+        End::Asked => Ending::Asked { waiting },
+        End::Read => Ending::Read { waiting },
+        End::Failed(failed) => Ending::Failed(failed),
+    })
+}
+
+/// Why the agent stops.
+enum End {
+    Asked,
+    Read,
+    Failed(Failed),
+}
+
+/// How long delivery may go on.
+#[derive(Clone, Copy)]
+enum Patience {
+    Until(Instant),
+    /// Until nothing was delivered for so long.
+    WhileItMoves(Duration),
 }
 
 /// The agent at work: three groups of tasks that stop one after the other.
@@ -77,6 +103,8 @@ struct Running {
     state_dir: super::StateDir,
     state: State,
     picture: Arc<Picture>,
+    /// Sources that come to an end by themselves.
+    inputs: Group,
     sources: Group,
     delivery: Group,
     admin: Group,
@@ -101,9 +129,17 @@ impl Running {
         let (mut admin, stopping) = Group::new();
         admin.tasks.spawn("admin", parts.admin.serve(views, ground.metrics.clone(), stopping));
 
+        let (mut inputs, inputs_stopping) = Group::new();
         let (mut sources, stopping) = Group::new();
+        if let Some(stdin) = parts.stdin {
+            inputs.tasks.spawn("stdin", stdin.run(tokio::io::stdin(), inputs_stopping.clone()));
+        }
         for (name, tail) in parts.tails {
-            sources.tasks.spawn(format!("tail.{name}"), tail.run(stopping.clone()));
+            let (group, stopping) = match config.is_once {
+                true => (&mut inputs, &inputs_stopping),
+                false => (&mut sources, &stopping),
+            };
+            group.tasks.spawn(format!("tail.{name}"), tail.run(stopping.clone()));
         }
         for listener in parts.listeners {
             let (door, metrics) = (parts.admission.clone(), ground.metrics.clone());
@@ -114,25 +150,34 @@ impl Running {
         }
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
         let (state_dir, state, picture) = (parts.state_dir, parts.state, parts.picture);
-        Ok(Self { state_dir, state, picture, sources, delivery, admin })
+        Ok(Self { state_dir, state, picture, inputs, sources, delivery, admin })
     }
 
-    /// Returns when a task ends that should run for ever.
-    async fn failure(&mut self) -> Failed {
-        tokio::select! {
+    /// Returns when a task ends that should run for ever, or when all inputs came to their end.
+    async fn end(&mut self) -> End {
+        let failed = tokio::select! {
+            read = self.inputs.end() => match read {
+                Ok(()) => {
+                    info!("everything was read; delivering what waits");
+                    return End::Read;
+                }
+                Err(failed) => failed,
+            },
             failed = self.sources.failure() => failed,
             failed = self.delivery.failure() => failed,
             failed = self.admin.failure() => failed,
-        }
+        };
+        error!(task = failed.task, why = failed.why, "stopping, as a part of the agent failed");
+        End::Failed(failed)
     }
 
     /// Unready; wind down, unless a second signal cuts that short; save; close the door.
-    async fn stop(mut self, grace: Duration, signals: &mut Signals) -> u64 {
+    async fn stop(mut self, patience: Patience, signals: &mut Signals) -> u64 {
         self.picture.stopping.store(true, Ordering::Relaxed);
         self.state_dir.withdraw();
 
         tokio::select! {
-            () = self.wind_down(Instant::now() + grace) => {}
+            () = self.wind_down(patience) => {}
             signal = signals.next() => self.cut_off(signal),
         }
         // Not cut short: it takes no longer than the disk, and saves duplicates.
@@ -154,12 +199,17 @@ impl Running {
         waiting
     }
 
-    /// No more records in; deliver until the grace ends.
-    async fn wind_down(&mut self, end: Instant) {
-        self.sources.finish("sources", end.min(Instant::now() + SOURCES_GRACE)).await;
+    /// No more records in; deliver until there are none, or patience ends.
+    async fn wind_down(&mut self, patience: Patience) {
+        let sources_end = Instant::now() + SOURCES_GRACE;
+        let sources_end = match patience {
+            Patience::Until(end) => sources_end.min(end),
+            Patience::WhileItMoves(_) => sources_end,
+        };
+        self.inputs.finish("inputs", sources_end).await;
+        self.sources.finish("sources", sources_end).await;
         tokio::select! {
-            () = drained(&self.picture) => {}
-            () = tokio::time::sleep_until(end) => {}
+            () = drained(&self.picture, patience) => {}
             _ = self.delivery.failure() => {}
         }
         self.delivery.finish("delivery", Instant::now() + REQUESTS_GRACE).await;
@@ -168,7 +218,7 @@ impl Running {
     /// Lets go of whatever is still under way: requests to upstreams, callers, the operator.
     fn cut_off(&mut self, signal: &str) {
         warn!(signal, "stopping at once; requests under way are cut off and may go again");
-        for group in [&mut self.sources, &mut self.delivery, &mut self.admin] {
+        for group in [&mut self.inputs, &mut self.sources, &mut self.delivery, &mut self.admin] {
             group.tasks = Tasks::new();
         }
     }
@@ -187,6 +237,16 @@ impl Group {
             Some(Ok(task)) => Failed { task, why: "it ended by itself".into() },
             None => std::future::pending().await,
         }
+    }
+
+    /// The end of all of them, or the first failure; never, if there are none.
+    async fn end(&mut self) -> Result<(), Failed> {
+        let first = self.tasks.next_end().await;
+        match first {
+            Some(first) => first?,
+            None => return std::future::pending().await,
+        };
+        self.tasks.finish().await
     }
 
     async fn finish(&mut self, what: &str, until: Instant) {
@@ -210,9 +270,23 @@ fn start_delivery(workers: Vec<Feeder>) -> Group {
     delivery
 }
 
-async fn drained(picture: &Picture) {
-    while picture.waiting().0 > 0 {
+/// Returns when nothing waits any more, or patience has ended.
+async fn drained(picture: &Picture, patience: Patience) {
+    let (mut waiting, mut moved) = (picture.waiting().0, Instant::now());
+    while waiting > 0 {
+        let end = match patience {
+            Patience::Until(end) => end,
+            Patience::WhileItMoves(grace) => moved + grace,
+        };
+        if Instant::now() >= end {
+            return;
+        }
         sleep(DRAIN_LOOK).await;
+        let now = picture.waiting().0;
+        if now < waiting {
+            moved = Instant::now();
+        }
+        waiting = now;
     }
 }
 

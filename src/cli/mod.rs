@@ -39,7 +39,7 @@ struct Line {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the agent
-    Run(ConfigFile),
+    Run(run::Run),
     /// Run with no configuration and no cloud: HTTP in, files in a folder out
     Demo(run::Demo),
     /// Check the configuration and say what would run; start nothing
@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
         Err(error) => return report::usage(&error),
     };
     let answer = match line.command {
-        Command::Run(file) => run::run(&file),
+        Command::Run(run) => run::run(&run),
         Command::Demo(demo) => run::demo(&demo),
         Command::Check(check) => check::check(&check),
         Command::Status(show) => status::status(&show),

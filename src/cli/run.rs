@@ -15,7 +15,21 @@ use crate::agent::{self, Addresses, Ending};
 use crate::base::disk::RealDisk;
 use crate::config::{self, Config};
 use crate::source::http::Listen;
+use crate::source::stdin;
 use crate::telemetry;
+
+/// What `weir run` can be told.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Take records from standard input too; stop when it ends and everything is delivered
+    #[arg(long, value_name = "STREAM")]
+    stdin: Option<String>,
+    /// Read the tailed files to their end, deliver, and stop
+    #[arg(long)]
+    once: bool,
+}
 
 /// What `weir demo` can be told.
 #[derive(Clone, Debug, Args)]
@@ -36,9 +50,27 @@ const BLOCKING_THREADS_MAX: usize = 64;
 /// What still blocks when everything has stopped is a hanging disk; the process does not wait for it.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 
-pub(super) fn run(file: &ConfigFile) -> Answer {
-    let config = load(&file.config)?;
+pub(super) fn run(run: &Run) -> Answer {
+    let mut config = load(&run.file.config)?;
+    config.is_once = run.once;
+    if let Some(stream) = &run.stdin {
+        config.stdin = Some(stdin(&config, stream)?);
+    }
     live(config, |_| ())
+}
+
+/// Standard input as a source of this stream.
+fn stdin(config: &Config, stream: &str) -> Result<stdin::Settings, Report> {
+    let Some(known) = config.admission.streams.get(stream) else {
+        let known: Vec<_> = config.streams.keys().map(|name| format!("`{name}`")).collect();
+        return Err(Report::new(Exit::Usage, format!("there is no stream `{stream}`"))
+            .hint(&format!("streams in the configuration: {}", known.join(", "))));
+    };
+    let mut framing = config.stdin_framing.clone();
+    let record_bytes = usize::try_from(known.max_record_bytes).unwrap_or(usize::MAX);
+    framing.record_bytes_max = framing.record_bytes_max.min(record_bytes);
+    let dead_letters = config.dead_letters.clone();
+    Ok(stdin::Settings { stream: stream.to_owned(), framing, dead_letters })
 }
 
 pub(super) fn demo(demo: &Demo) -> Answer {
@@ -61,7 +93,12 @@ fn live(config: Config, announce: impl FnOnce(&Addresses)) -> Answer {
     let ending = runtime.block_on(agent::run(config, Arc::new(RealDisk), announce));
     runtime.shutdown_timeout(RUNTIME_GRACE);
     match ending? {
-        Ending::Asked { .. } => Ok(ExitCode::SUCCESS),
+        Ending::Asked { .. } | Ending::Read { waiting: 0 } => Ok(ExitCode::SUCCESS),
+        Ending::Read { waiting } => {
+            let words = format!("everything was read, but {waiting} records are not delivered yet");
+            Err(Report::new(Exit::Unavailable, words)
+                .hint("they wait on disk; they go on with the next start"))
+        }
         Ending::Failed(failed) => Err(Report::new(Exit::Software, failed)
             .hint("what was accepted is on disk and is delivered after the next start")),
     }

@@ -46,6 +46,9 @@ pub(super) fn assemble(sections: Sections) -> Config {
             .collect(),
         http: sections.http.into_iter().map(|http| http.settings).collect(),
         tail,
+        stdin: None,
+        stdin_framing: sections.stdin,
+        is_once: false,
         dead_letters: process.dead_letters,
         admin: process.admin,
     }

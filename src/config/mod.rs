@@ -59,6 +59,12 @@ pub struct Config {
     pub http: Vec<source::http::Settings>,
     /// Tailed files.
     pub tail: Vec<source::tail::Settings>,
+    /// Standard input, if it is to be read; never by the file alone.
+    pub stdin: Option<source::stdin::Settings>,
+    /// How standard input is framed.
+    pub stdin_framing: source::framing::Settings,
+    /// Whether tailed files are read to their end once, and that is all.
+    pub is_once: bool,
     /// Dead letters.
     pub dead_letters: dead_letter::Settings,
     /// The operator's door.

@@ -8,6 +8,8 @@ pub mod support;
 #[cfg(test)]
 mod aggregates;
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod credentials;

@@ -11,12 +11,21 @@ use crate::source::tail::EnvelopeSettings;
 
 use super::super::document::{At, Section};
 use super::super::finding::{Fault, clip};
-use super::super::key::{Default, HOUR, KIB, Key, Kind, MIB, SECOND};
+use super::super::key::{Default, HOUR, KIB, Key, Kind, MIB, SECOND, Table};
 use super::super::setting::Setting;
 use super::super::value::Reading;
 
 pub(in crate::config) const FRAMING: &[Key] =
     &[MAX_LINE, LONG_LINES, LINE_ENDING, ENCODING, INVALID, FORMAT, MULTILINE, PARTIAL_AFTER];
+/// `[stdin]` says how, `--stdin STREAM` says that.
+pub(in crate::config) const STDIN: Table = Table {
+    name: "stdin",
+    example: None,
+    what: "standard input",
+    variant: None,
+    effect: "How standard input is framed by `weir run --stdin STREAM`.",
+    groups: &[FRAMING],
+};
 pub(in crate::config) const ENVELOPE: &[Key] = &[WRAP, HOST, LABELS];
 
 pub(in crate::config) const MAX_LINE: Key =
@@ -48,9 +57,10 @@ const INVALID: Key = Key::new(
      nothing becomes U+FFFD, all of it is written in base64, or it becomes a dead letter.",
 );
 const FORMAT: Key =
-    Key::new("format", Kind::Choice(&["plain", "docker", "cri"]), Default::Text("plain")).says(
+    Key::new("format", Kind::Choice(&["plain", "docker", "cri", "journal"]), Default::Text("plain")).says(
         "What a container runtime wrote around each line; it is taken off, and lines that the \
-         runtime cut are joined: docker's JSON, or CRI as in `/var/log/pods`.",
+         runtime cut are joined: docker's JSON, or CRI as in `/var/log/pods`. `journal`: entries as \
+         `journalctl -o export` writes them; each becomes a JSON object.",
     );
 const PARTIAL_AFTER: Key = Key::time("partial_after", 0).within(0, HOUR).says(
     "After so long without more, a last line without its end is sent as it is, and what follows \
@@ -98,6 +108,13 @@ pub(in crate::config) struct Framed {
     pub(in crate::config) max_line: Setting<u64>,
 }
 
+pub(super) fn read_stdin(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Settings {
+    let mut section = root.single(&STDIN, reading);
+    let framed = read(&mut section, reading);
+    section.finish(&mut reading.faults);
+    framed.settings
+}
+
 pub(super) fn read(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Framed {
     let max_line = section.number(reading, &MAX_LINE);
     let mut word = |key: &Key| section.choice(reading, key).value;
@@ -121,6 +138,7 @@ pub(super) fn read(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Fram
     let format = match word(&FORMAT).as_str() {
         "docker" => Format::Docker,
         "cri" => Format::Cri,
+        "journal" => Format::Journal,
         _ => Format::Plain,
     };
     let multiline = multiline(section, reading);

@@ -15,6 +15,8 @@ pub(super) mod tail;
 
 use toml::de::DeTable;
 
+use crate::source;
+
 use self::access::{Auth, Plan};
 use self::destination::Upstream;
 use self::encryption::Sealing;
@@ -27,12 +29,13 @@ use super::key::Table;
 use super::value::Reading;
 
 /// Every table there is, in the order of the reference.
-pub(super) const TABLES: [&Table; 13] = [
+pub(super) const TABLES: &[&Table] = &[
     &process::TOP,
     &http::TABLE,
     &access::AUTH,
     &access::PLAN,
     &tail::TABLE,
+    &framing::STDIN,
     &stream::TABLE,
     &destination::KINESIS,
     &destination::FIREHOSE,
@@ -44,11 +47,12 @@ pub(super) const TABLES: [&Table; 13] = [
 ];
 
 /// The names that may stand in brackets.
-const NAMES: [&str; 9] = [
+const NAMES: &[&str] = &[
     "http",
     "auth",
     "plan",
     "tail",
+    "stdin",
     "stream",
     "destination",
     "encryption",
@@ -64,6 +68,7 @@ pub(super) struct Sections {
     pub(super) auth: Vec<Auth>,
     pub(super) plans: Vec<Plan>,
     pub(super) tails: Vec<Tailed>,
+    pub(super) stdin: source::framing::Settings,
     pub(super) flows: Vec<Flow>,
     pub(super) upstreams: Vec<Upstream>,
     /// Names of destinations, also of those that are at fault.
@@ -87,6 +92,7 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
     let tails = root.take_named(&tail::TABLE, &mut reading.faults);
     let tails =
         tails.iter().map(|table| tail::read(table, &process.dead_letters, reading)).collect();
+    let stdin = framing::read_stdin(&mut root, reading);
     let flows = root.take_named(&stream::TABLE, &mut reading.faults);
     let flows =
         flows.iter().map(|table| stream::read(table, &process.state_dir, reading)).collect();
@@ -105,6 +111,7 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
         auth,
         plans,
         tails,
+        stdin,
         flows,
         upstreams,
         destinations,

@@ -69,6 +69,7 @@ pub(super) fn read(
         start_at,
         framing: framed.settings,
         envelope: framing::envelope(&mut section, reading),
+        is_once: false,
         rescan_every: section.time(reading, &RESCAN),
         dead_letters: dead_letters.clone(),
     };

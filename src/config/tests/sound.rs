@@ -50,6 +50,9 @@ fn the_smallest_file_gets_every_default() {
         grace: Duration::from_secs(25),
         log_format: Format::Auto,
         log_level: Level::Info,
+        stdin: None,
+        stdin_framing: framing::Settings::default(),
+        is_once: false,
         admission: admission::Settings {
             streams: BTreeMap::from([("a".into(), StreamSettings { max_record_bytes: MIB })]),
             auth: BTreeMap::new(),
@@ -187,6 +190,7 @@ fn tails_are_read_and_their_lines_fit_into_the_stream() {
         start_at: StartAt::Beginning,
         framing: framing::Settings { record_bytes_max: 64 << 10, ..Default::default() },
         envelope: None,
+        is_once: false,
         rescan_every: Duration::from_mins(1),
         dead_letters: config.dead_letters.clone(),
     };

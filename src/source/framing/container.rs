@@ -25,6 +25,8 @@ pub enum Format {
     Docker,
     /// What the kubelet reads: `/var/log/pods`, `/var/log/containers`.
     Cri,
+    /// Entries of systemd's journal, in its export format; they are no lines.
+    Journal,
 }
 
 /// One physical line, unwrapped.
@@ -51,7 +53,7 @@ impl Format {
     /// written is worth more than its form.
     pub(super) fn unwrap(self, line: &Bytes) -> Part {
         let unwrapped = match self {
-            Self::Plain => None,
+            Self::Plain | Self::Journal => None,
             Self::Docker => docker(line),
             Self::Cri => cri(line),
         };

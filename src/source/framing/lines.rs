@@ -61,7 +61,7 @@ impl Lines {
             Format::Plain if settings.multiline.is_some() => (record, Long::Split),
             Format::Plain => (record, settings.long),
             // The joined line is judged; one physical line is only ever split.
-            Format::Cri => (record + WRAPPING_BYTES, Long::Split),
+            Format::Cri | Format::Journal => (record + WRAPPING_BYTES, Long::Split),
             Format::Docker => {
                 (record.max(DOCKER_PIECE_BYTES) * JSON_GROWTH + WRAPPING_BYTES, Long::Split)
             }

@@ -8,6 +8,7 @@ mod assembly;
 mod lines;
 
 mod container;
+mod journal;
 mod multiline;
 mod text;
 
@@ -85,6 +86,16 @@ pub enum Fault {
     TooLong,
     /// It is not text in the encoding that was set.
     NotText,
+}
+
+impl Fault {
+    /// What a dead letter says of it.
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::TooLong => "the line is longer than `max_line`; this is its beginning",
+            Self::NotText => "the line is no text in the encoding that is set",
+        }
+    }
 }
 
 /// What was cut from the front of some bytes.
@@ -179,6 +190,10 @@ impl Framing {
     pub fn cut(&self, chunk: &Bytes, situation: &Situation) -> Cut {
         if self.is_plain() {
             return self.cut_lines(chunk, situation);
+        }
+        if self.settings.format == Format::Journal {
+            let max = self.settings.record_bytes_max;
+            return journal::cut(chunk, situation, max, chunk.len() >= self.room());
         }
         Assembly::new(&self.settings, &self.lines, situation, chunk.len() >= self.room()).run(chunk)
     }

@@ -37,6 +37,8 @@ pub(super) struct Files {
     pub(super) framing: Arc<Framing>,
     pub(super) envelope: Option<Envelope>,
     pub(super) start_at: StartAt,
+    /// Nothing will be added to any file.
+    pub(super) is_once: bool,
     pub(super) globs: Arc<Globs>,
     pub(super) board: Board,
     pub(super) numbers: BlockNumbers,
@@ -89,6 +91,7 @@ impl Files {
             framing: Arc::new(Framing::new(&settings.framing)),
             envelope: settings.envelope.clone().map(Envelope::new),
             start_at: settings.start_at,
+            is_once: settings.is_once,
             globs,
             board,
             numbers,

@@ -8,18 +8,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::board::Board;
-use super::door::Door;
 use super::files::Files;
 use super::find::Globs;
 use super::metrics::BlockNumbers;
 use super::round::Batch;
-use super::{Settings, letter, mark};
+use super::{Settings, mark};
 use crate::admission::{Refusal, Rejection};
 use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::disk::foreign::ForeignId;
 use crate::base::tasks::blocking;
 use crate::dead_letter::Letter;
+use crate::source::door::Door;
+use crate::source::letter;
 
 /// Waits after a refusal grow between these, and are never shorter than what the refusal asks for.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -106,6 +107,12 @@ impl<D: Door> Follower<D> {
         std::mem::take(&mut files.wants_scan)
     }
 
+    /// Whether it was to read everything once, and has.
+    pub(super) fn has_read_all(&self) -> bool {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settings.is_once && self.refused.is_none() && !files.outlook().is_waiting
+    }
+
     /// Looks through the folders; gives those to watch.
     pub(super) async fn scan(&self) -> BTreeMap<PathBuf, ForeignId> {
         let globs = Arc::clone(&self.globs);
@@ -130,10 +137,10 @@ impl<D: Door> Follower<D> {
             Some(batch) => self.hand_over(batch).await,
             None => {
                 let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-                let (has_more, leaves, due) = files.outlook();
-                let leaving = leaves.then(|| Instant::now() + LEAVING_EVERY);
-                Ok(match [leaving, due].into_iter().flatten().min() {
-                    _ if has_more => Pace::Now,
+                let outlook = files.outlook();
+                let leaving = outlook.is_leaving.then(|| Instant::now() + LEAVING_EVERY);
+                Ok(match [leaving, outlook.due].into_iter().flatten().min() {
+                    _ if outlook.is_waiting => Pace::Now,
                     Some(moment) => Pace::At(moment),
                     None => Pace::AtNews,
                 })
@@ -273,7 +280,8 @@ impl<D: Door> Follower<D> {
     }
 
     fn letter(&self, rejection: &Rejection) -> Letter {
-        letter::about(rejection.clone(), &self.settings, self.clock.unix_ms())
+        let source = format!("tail.{}", self.settings.name);
+        letter::about(rejection.clone(), &self.settings.stream, &source, self.clock.unix_ms())
     }
 
     async fn with_files<T: Send + 'static>(

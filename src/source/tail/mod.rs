@@ -8,7 +8,6 @@ mod run;
 
 mod follower;
 
-mod door;
 mod watch;
 
 mod aside;
@@ -25,7 +24,6 @@ mod progress;
 mod turn;
 
 mod envelope;
-mod letter;
 mod mark;
 
 mod board;
@@ -49,8 +47,8 @@ use crate::telemetry::Metrics;
 
 pub use envelope::Settings as EnvelopeSettings;
 
+use super::door::FrontDoor;
 use board::Board;
-use door::FrontDoor;
 use find::Globs;
 use follower::Follower;
 use metrics::BlockNumbers;
@@ -76,6 +74,8 @@ pub struct Settings {
     pub rescan_every: Duration,
     /// What is written around each record, if anything.
     pub envelope: Option<envelope::Settings>,
+    /// Read everything to the end, as if nothing would ever be added, and stop.
+    pub is_once: bool,
     /// Where letters about lines that admission rejects lie, under `<stream>/tail.<name>`.
     pub dead_letters: dead_letter::Settings,
 }
@@ -147,7 +147,7 @@ impl Tail {
         Arc::new(move || board.read())
     }
 
-    /// Follows until asked to stop.
+    /// Follows until asked to stop; reads everything to the end and returns, if that is wanted.
     ///
     /// # Errors
     /// In words, when it cannot go on: a glob that is none, a stream that does not take its lines.

@@ -14,7 +14,7 @@ use super::progress::Progress;
 use crate::admission::{Receipt, Rejection};
 use crate::base::disk::foreign::ForeignId;
 use crate::record::RawRecord;
-use crate::source::framing::{Fault, Framed};
+use crate::source::letter;
 
 /// Most records of one round: a record costs more in the queue than its bytes.
 const ROUND_RECORDS: usize = 10_000;
@@ -36,6 +36,17 @@ pub(super) struct Batch {
     pub(super) bytes: usize,
     steps: Vec<Step>,
     is_birth: bool,
+}
+
+/// What will have to be done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outlook {
+    /// Somebody waits for a turn.
+    pub(super) is_waiting: bool,
+    /// Somebody is about to leave.
+    pub(super) is_leaving: bool,
+    /// When an unfinished line becomes a record.
+    pub(super) due: Option<Instant>,
 }
 
 /// What a batch means for one file.
@@ -134,8 +145,11 @@ impl Files {
     }
 
     fn read_round(&mut self, batch: &mut Batch, now: Instant) {
-        let share =
-            Share { bytes: self.turn.share(self.round_bytes), records: ROUND_RECORDS, last: false };
+        let share = Share {
+            bytes: self.turn.share(self.round_bytes),
+            records: ROUND_RECORDS,
+            last: self.is_once,
+        };
         let mut had_turn = self.turn.waiting() == 0;
         // Twice, because a file that waits for its predecessor goes to the end of the ring once.
         for _ in 0..2 * self.turn.waiting() {
@@ -202,7 +216,7 @@ impl Files {
         for framed in taken.records {
             batch.bytes += framed.payload.len();
             if let Some(fault) = framed.fault {
-                batch.faulty.push(rejection(fault, framed));
+                batch.faulty.push(letter::rejection(framed.payload, fault));
                 continue;
             }
             let payload = match &self.envelope {
@@ -263,21 +277,13 @@ impl Files {
         }
     }
 
-    /// Whether somebody waits for a turn, whether somebody is about to leave, and when an
-    /// unfinished line is due.
-    pub(super) fn outlook(&self) -> (bool, bool, Option<Instant>) {
-        (self.turn.waiting() > 0, !self.leaving.is_empty(), self.due.values().min().copied())
+    pub(super) fn outlook(&self) -> Outlook {
+        Outlook {
+            is_waiting: self.turn.waiting() > 0,
+            is_leaving: !self.leaving.is_empty(),
+            due: self.due.values().min().copied(),
+        }
     }
-}
-
-fn rejection(fault: Fault, framed: Framed) -> Rejection {
-    let reason = match fault {
-        Fault::TooLong => "the line is longer than `max_line`; this is its beginning",
-        Fault::NotText => "the line is no text in the encoding that is set",
-    };
-    let raw = RawRecord { payload: framed.payload, ..RawRecord::default() };
-    let too_large = fault == Fault::TooLong;
-    Rejection { index: 0, pointer: None, reason: reason.into(), too_large, raw }
 }
 
 fn same<T>(is_same: bool, value: T) -> std::io::Result<T> {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::door::Door;
 use super::follower::{End, Follower, Pace};
 use super::watch::Watch;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::blocking;
+use crate::source::door::Door;
 
 /// After news one waits this long for more of it: a busy file then costs a hundred rounds a second
 /// and not one per written line.
@@ -56,6 +56,7 @@ pub(super) async fn run<D: Door>(
         }
         let rest_until = match pace {
             Ok(Pace::Now) => continue,
+            Ok(_) if follower.has_read_all() => return Ok(()),
             Ok(Pace::AtNews) => scan_at,
             Ok(Pace::At(moment)) => moment.min(scan_at),
             Err(End::Failed(why)) => return Err(why),

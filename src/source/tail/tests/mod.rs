@@ -19,7 +19,6 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::board::Board;
-use super::door::Door;
 use super::files::GRACE;
 use super::follower::{End, Follower, Pace};
 use super::metrics::BlockNumbers;
@@ -28,6 +27,7 @@ use crate::admission::{Receipt, Refusal, Rejection};
 use crate::base::clock::Clock;
 use crate::dead_letter::{self, Letter};
 use crate::record::RawRecord;
+use crate::source::door::Door;
 use crate::source::framing as lines;
 use crate::telemetry::Metrics;
 
@@ -226,6 +226,7 @@ impl Room {
             start_at: StartAt::Beginning,
             framing: lines::Settings { record_bytes_max: 1000, ..Default::default() },
             envelope: None,
+            is_once: false,
             rescan_every: Duration::from_secs(3600),
             dead_letters: dead_letter::Settings {
                 folder: scratch.path("dead"),

@@ -31,7 +31,7 @@ pub(super) trait Door: Send + Sync + 'static {
         marks: BTreeMap<String, Option<Bytes>>,
     ) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
 
-    /// Puts letters on the shelf of this block.
+    /// Puts letters on the shelf of this source.
     fn shelve(&self, letters: Vec<Letter>) -> impl Future<Output = io::Result<()>> + Send;
 }
 
@@ -41,7 +41,7 @@ pub(super) struct FrontDoor {
     pub(super) disk: SharedDisk,
     pub(super) dead_letters: dead_letter::Settings,
     pub(super) stream: String,
-    /// `tail.NAME`.
+    /// `tail.NAME`, `stdin`.
     pub(super) source: String,
     /// Opened with the first letter.
     pub(super) shelf: Arc<Mutex<Option<Shelf>>>,
