@@ -31,7 +31,7 @@ use self::store::Stream;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::queue;
-use crate::record::RawRecord;
+use crate::record::{KeyTemplate, PARTITION_KEY_CHARS_MAX, RawRecord};
 use crate::telemetry::Metrics;
 
 pub use once::{Once, check_idempotency_key};
@@ -68,6 +68,16 @@ impl Pass {
     /// Who it is; empty at an open door.
     pub fn caller(&self) -> &str {
         &self.caller
+    }
+
+    /// Names of the headers that the keys of the stream's records are made from, in small letters.
+    pub fn key_headers(&self) -> impl Iterator<Item = &str> {
+        self.stream.partition_key.iter().flat_map(KeyTemplate::headers)
+    }
+
+    /// Most bytes that a key of the stream's own adds to a record.
+    pub fn key_bytes_max(&self) -> usize {
+        self.stream.partition_key.as_ref().map_or(0, |_| PARTITION_KEY_CHARS_MAX)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::base::units::{ByteRate, CountRate};
+use crate::record::KeyTemplate;
 
 /// Everything admission needs to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Settings {
 pub struct StreamSettings {
     /// Largest payload of one record, in bytes.
     pub max_record_bytes: u64,
+    /// The key of a record whose sender chose none; without it records are spread evenly.
+    pub partition_key: Option<KeyTemplate>,
 }
 
 /// One way to recognise a caller.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::once::Note;
 use super::{Once, Pass, Refusal, StreamSettings};
 use crate::queue::{self, AppendError, Group, Mark};
-use crate::record::RecordId;
+use crate::record::{KeyTemplate, RecordId};
 
 /// When to try again at a full queue: delivery frees whole segments, which takes seconds.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
@@ -21,6 +21,7 @@ const RETRY_WHEN_BROKEN: Duration = Duration::from_secs(10);
 pub(super) struct Stream {
     pub(super) name: String,
     pub(super) max_record_bytes: u64,
+    pub(super) partition_key: Option<KeyTemplate>,
     queue: queue::Writer,
 }
 
@@ -68,8 +69,9 @@ pub(super) fn streams(
 ) -> Result<BTreeMap<String, Arc<Stream>>, String> {
     let pair = |(name, settings): (String, StreamSettings)| {
         let queue = queues.remove(&name).ok_or_else(|| format!("stream `{name}` has no queue"))?;
-        let max_record_bytes = settings.max_record_bytes;
-        Ok((name.clone(), Arc::new(Stream { name, max_record_bytes, queue })))
+        let StreamSettings { max_record_bytes, partition_key } = settings;
+        let stream = Stream { name: name.clone(), max_record_bytes, partition_key, queue };
+        Ok((name, Arc::new(stream)))
     };
     settings.into_iter().map(pair).collect()
 }

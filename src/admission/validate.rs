@@ -1,7 +1,7 @@
 //! Raw records become records, or come back with a reason.
 
 use super::{Admitted, Pass, Rejection};
-use crate::record::{PARTITION_KEY_CHARS_MAX, RawRecord, Record, RecordId, encode};
+use crate::record::{KeySource, PARTITION_KEY_CHARS_MAX, RawRecord, Record, RecordId, encode};
 
 /// Checks a partition key that a sender chose.
 ///
@@ -28,7 +28,7 @@ pub(super) fn admit(pass: &Pass, raw: Vec<RawRecord>, unix_ms: u64) -> (Admitted
                 let payload_bytes = raw.payload.len();
                 let record = Record {
                     id: next_id,
-                    partition_key: raw.partition_key,
+                    partition_key: key(pass, &raw),
                     source: pass.source.clone(),
                     caller: pass.caller.clone(),
                     only_for: None,
@@ -43,6 +43,19 @@ pub(super) fn admit(pass: &Pass, raw: Vec<RawRecord>, unix_ms: u64) -> (Admitted
         }
     }
     (admitted, rejections)
+}
+
+/// The key its sender chose, or else that of the stream's template.
+fn key(pass: &Pass, raw: &RawRecord) -> Option<String> {
+    if raw.partition_key.is_some() {
+        return raw.partition_key.clone();
+    }
+    pass.stream.partition_key.as_ref()?.key(&KeySource {
+        payload: &raw.payload,
+        origin: raw.origin.as_deref(),
+        caller: &pass.caller,
+        source: &pass.source,
+    })
 }
 
 /// What is wrong with a record, and whether it is its size.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::admission;
 use crate::queue::Keys;
+use crate::record::KeyTemplate;
 
 use super::rules::{destinations, max_record};
 use super::sections::Sections;
@@ -16,6 +17,11 @@ pub(super) fn assemble(sections: Sections) -> Config {
         .iter()
         .map(|flow| (flow.name.value.clone(), max_record(flow, &sections)))
         .collect();
+    let keys: BTreeMap<String, KeyTemplate> = sections
+        .flows
+        .iter()
+        .filter_map(|flow| Some((flow.name.value.clone(), flow.partition_key.clone()?)))
+        .collect();
     let streams = streams(&sections);
     let mut tail: Vec<_> = sections.tails.into_iter().map(|tail| tail.settings).collect();
     for settings in &mut tail {
@@ -26,7 +32,10 @@ pub(super) fn assemble(sections: Sections) -> Config {
     let admission = admission::Settings {
         streams: records
             .into_iter()
-            .map(|(name, max_record_bytes)| (name, admission::StreamSettings { max_record_bytes }))
+            .map(|(name, max_record_bytes)| {
+                let partition_key = keys.get(&name).cloned();
+                (name, admission::StreamSettings { max_record_bytes, partition_key })
+            })
             .collect(),
         auth: sections.auth.into_iter().map(|auth| (auth.name.value, auth.settings)).collect(),
         plans: sections.plans.into_iter().map(|plan| (plan.name.value, plan.settings)).collect(),

@@ -1,6 +1,6 @@
 //! The file format: the only room that knows TOML.
 //!
-//! Uses: base, telemetry, and the Settings of queue, sink, dead_letter, admission, delivery, source, admin.
+//! Uses: base, record, telemetry, and the Settings of queue, sink, dead_letter, admission, delivery, source, admin.
 //! Always: the file is checked as a whole; all faults come back at once, each with its place.
 //! Never: starts anything.
 

@@ -4,15 +4,19 @@
 //! Always: a record keeps its id from acceptance to delivery, dead letter and replay.
 //! Never: does I/O.
 
+mod key_template;
+
 mod codec;
 mod id;
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub use codec::{BadCode, decode, encode};
 pub use id::{IdText, RecordId};
+pub use key_template::{BadTemplate, KeySource, KeyTemplate};
 
 /// What a sender hands in: bytes nobody has checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +25,19 @@ pub struct RawRecord {
     pub payload: Bytes,
     /// The partition key the sender asked for.
     pub partition_key: Option<String>,
+    /// Where it came from, as far as templates may ask.
+    pub origin: Option<Arc<Origin>>,
+}
+
+/// Where records came from; those of one request or one file share it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Path of the tailed file.
+    pub file: Option<String>,
+    /// Headers of the request, by name.
+    pub headers: Vec<(String, String)>,
+    /// Parameters of the route's path, by name.
+    pub route: Vec<(String, String)>,
 }
 
 /// A record that passed every check, on its way through the queue to the destinations.

@@ -53,7 +53,9 @@ impl Door {
         let mut queues = BTreeMap::new();
         let metrics = Metrics::default();
         for name in ["access", "audit"] {
-            settings.streams.insert(name.into(), StreamSettings { max_record_bytes: 100 });
+            settings
+                .streams
+                .insert(name.into(), StreamSettings { max_record_bytes: 100, partition_key: None });
             queues.insert(name.into(), self.queue(name, &metrics));
         }
         Admission::open(self.disk.clone(), self.clock.clone(), settings, queues, &metrics)
@@ -114,5 +116,5 @@ fn records(count: usize) -> Vec<RawRecord> {
 
 fn raw(payload: &str, partition_key: Option<&str>) -> RawRecord {
     let partition_key = partition_key.map(str::to_owned);
-    RawRecord { payload: payload.to_owned().into(), partition_key }
+    RawRecord { payload: payload.to_owned().into(), partition_key, ..RawRecord::default() }
 }

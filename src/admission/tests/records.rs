@@ -1,7 +1,7 @@
 //! What becomes of records: ids, rejections, receipts, marks.
 
 use super::*;
-use crate::record::decode;
+use crate::record::{Origin, decode};
 
 fn reasons(rejections: &[Rejection]) -> Vec<(usize, bool, &str)> {
     rejections.iter().map(|r| (r.index, r.too_large, r.reason.as_str())).collect()
@@ -92,7 +92,9 @@ async fn marks_become_durable_with_or_without_records() {
 async fn a_full_queue_refuses_and_makes_the_agent_unready() {
     let door = Door::new();
     let mut settings = Settings::default();
-    settings.streams.insert("access".into(), StreamSettings { max_record_bytes: 1 << 20 });
+    settings
+        .streams
+        .insert("access".into(), StreamSettings { max_record_bytes: 1 << 20, partition_key: None });
     let metrics = Metrics::default();
     let queues = BTreeMap::from([("access".to_owned(), door.queue("access", &metrics))]);
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
@@ -140,10 +142,40 @@ async fn a_sender_that_leaves_while_its_records_are_stored_breaks_nothing() {
 async fn a_stream_without_a_queue_is_a_fault_at_start() {
     let door = Door::new();
     let mut settings = Settings::default();
-    settings.streams.insert("access".into(), StreamSettings { max_record_bytes: 1 });
+    settings
+        .streams
+        .insert("access".into(), StreamSettings { max_record_bytes: 1, partition_key: None });
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
 
     let opened = Admission::open(disk, clock, settings, BTreeMap::new(), &Metrics::default());
 
     assert_eq!(opened.unwrap_err(), "stream `access` has no queue");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_without_a_key_gets_that_of_the_template_and_one_with_a_key_keeps_it() {
+    let door = Door::new();
+    let mut settings = Settings::default();
+    let template = KeyTemplate::parse("{json:/id}|{header:x-device}").unwrap();
+    let stream = StreamSettings { max_record_bytes: 100, partition_key: Some(template) };
+    settings.streams.insert("access".into(), stream);
+    let metrics = Metrics::default();
+    let queues = BTreeMap::from([("access".to_owned(), door.queue("access", &metrics))]);
+    let (disk, clock) = (door.disk.clone(), door.clock.clone());
+    let admission = Admission::open(disk, clock, settings, queues, &metrics).unwrap();
+    let pass = walk_in(&admission);
+    assert_eq!(pass.key_headers().collect::<Vec<_>>(), ["x-device"]);
+    let headers = vec![("x-device".to_owned(), "d-7".to_owned())];
+    let origin = Some(Arc::new(Origin { headers, ..Origin::default() }));
+
+    let from_device = RawRecord { origin, ..raw("no JSON", None) };
+    let all =
+        vec![raw("{\"id\":1}", None), raw("{\"id\":2}", Some("own")), from_device, raw("x", None)];
+    let (admitted, rejections) = admission.admit(&pass, all).unwrap();
+
+    assert_eq!(rejections, []);
+    let keys: Vec<_> =
+        admitted.encoded().into_iter().map(|bytes| decode(bytes).unwrap().partition_key).collect();
+    let key = |key: &str| Some(key.to_owned());
+    assert_eq!(keys, [key("1"), key("own"), key("d-7"), None]);
 }

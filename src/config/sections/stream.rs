@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::queue::{self, Lapsed, Policy, WhenFull};
+use crate::record::KeyTemplate;
 
-use super::super::document::{At, Named, Section};
+use super::super::document::{At, Named, Section, hint};
+use super::super::finding::Fault;
 use super::super::key::{DAY, Default, Key, Kind, MIB, MINUTE, SECOND, TIB, Table};
 use super::super::setting::Setting;
 use super::super::value::Reading;
@@ -18,12 +20,22 @@ pub(in crate::config) const TABLE: Table = Table {
     variant: None,
     effect: "A durable queue and the destinations it leads to; `POST /v1/streams/NAME` puts records \
              into it.",
-    groups: &[&[DESTINATIONS, MAX_RECORD, QUEUE_ROWS]],
+    groups: &[&[DESTINATIONS, PARTITION_KEY, MAX_RECORD, QUEUE_ROWS]],
 };
 
 const DESTINATIONS: Key = Key::texts("destinations", Default::Required("[\"archive\"]")).says(
     "Names of `[destination.NAME]` tables; each gets every record, at its own pace. Several \
      streams may name the same one.",
+);
+const PARTITION_KEY: Key = Key::text(
+    "partition_key",
+    Default::Otherwise { example: "\"{json:/user/id}|{file}\"", then: "records are spread evenly" },
+)
+.says(
+    "The partition key of records whose sender chose none. Fields: `{json:/POINTER}`, \
+     `{header:NAME}`, `{route:NAME}`, `{file}`, `{caller}`, `{source}`, `{hash}` (of the payload), \
+     `{random}`; text between them stands for itself. Behind `|` stands what is taken when a value \
+     is missing; without any, the record is spread evenly.",
 );
 pub(in crate::config) const MAX_RECORD: Key =
     Key::size("max_record", MIB).within(1, 10 * MIB).says(
@@ -90,6 +102,7 @@ pub(in crate::config) struct Flow {
     pub(in crate::config) name: At<String>,
     pub(in crate::config) header: Place,
     pub(in crate::config) destinations: Vec<At<String>>,
+    pub(in crate::config) partition_key: Option<KeyTemplate>,
     pub(in crate::config) max_record: Setting<u64>,
     pub(in crate::config) max_bytes: Setting<u64>,
     pub(in crate::config) queue: queue::Settings,
@@ -99,6 +112,7 @@ pub(in crate::config) struct Flow {
 pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_>) -> Flow {
     let mut section = Section::of(&TABLE, table);
     let (destinations, _) = section.texts(reading, &DESTINATIONS);
+    let partition_key = partition_key(&mut section, reading);
     let max_record = section.number(reading, &MAX_RECORD);
 
     let mut rows = section.nested(reading, &QUEUE_ROWS);
@@ -119,7 +133,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
     rows.finish(&mut reading.faults);
     section.finish(&mut reading.faults);
     let (name, header) = (table.name.clone(), table.header.clone());
-    Flow { name, header, destinations, max_record, max_bytes, queue, encryption }
+    Flow { name, header, destinations, partition_key, max_record, max_bytes, queue, encryption }
 }
 
 fn policy(rows: &mut Section<'_>, reading: &mut Reading<'_>) -> Policy {
@@ -134,4 +148,20 @@ fn policy(rows: &mut Section<'_>, reading: &mut Reading<'_>) -> Policy {
     let max_age = rows.number(reading, &MAX_AGE).written().map(|(ms, _)| *ms);
     let keys_kept = rows.time(reading, &KEYS_KEPT);
     Policy { when_full, max_age: max_age.map(Duration::from_millis), lapsed, keys_kept }
+}
+
+fn partition_key(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<KeyTemplate> {
+    let At { value, place } = section.optional_text(reading, &PARTITION_KEY)?;
+    let bad = match KeyTemplate::parse(&value) {
+        Ok(template) => return Some(template),
+        Err(bad) => bad,
+    };
+    // The caret stands at the fault, where the text stands in the file as it is.
+    let begin = place.start + 1;
+    let is_plain = reading.text.get(begin..place.end.saturating_sub(1)) == Some(value.as_str());
+    let at = if is_plain { begin + bad.at..place.end - 1 } else { place };
+    let at = if at.is_empty() { at.start..at.start + 1 } else { at };
+    let fault = Fault::new(at, "`partition_key` is no template").label(bad.words);
+    reading.faults.push(fault.hint(hint(&PARTITION_KEY)));
+    None
 }

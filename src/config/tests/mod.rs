@@ -11,3 +11,4 @@ mod rules;
 mod secrets;
 mod sound;
 mod support;
+mod ways;

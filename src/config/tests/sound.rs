@@ -54,7 +54,10 @@ fn the_smallest_file_gets_every_default() {
         stdin_framing: framing::Settings::default(),
         is_once: false,
         admission: admission::Settings {
-            streams: BTreeMap::from([("a".into(), StreamSettings { max_record_bytes: MIB })]),
+            streams: BTreeMap::from([(
+                "a".into(),
+                StreamSettings { max_record_bytes: MIB, partition_key: None },
+            )]),
             auth: BTreeMap::new(),
             plans: BTreeMap::new(),
         },

@@ -32,7 +32,11 @@ pub(super) fn split(
     partition_key: Option<String>,
 ) -> Result<Split, Fault> {
     let mut split = Split::default();
-    let record = |payload| RawRecord { payload, partition_key: partition_key.clone() };
+    let record = |payload| RawRecord {
+        payload,
+        partition_key: partition_key.clone(),
+        ..RawRecord::default()
+    };
     match shape {
         Shape::One if !body.is_empty() => split.records.push(record(body.clone())),
         Shape::One => {}

@@ -57,7 +57,8 @@ impl Door {
             stream,
             declared_bytes: declared.filter(|bytes| *bytes <= body_max),
         })?;
-        let head = Head::of(&parts.headers)?;
+        let mut head = Head::of(&parts.headers)?;
+        head.keep(&parts.headers, pass.key_headers());
         if declared.is_some_and(|bytes| bytes > body_max) {
             return Err(Fault::BodyTooLarge { limit: body_max });
         }
@@ -101,10 +102,13 @@ impl Door {
             Some(packing) => unpack(packing, &body, self.settings.max_unpacked_bytes, &mut share)?,
             None => body,
         };
-        let key_bytes = head.partition_key.as_ref().map_or(0, String::len);
+        let key_bytes = head.partition_key.as_ref().map_or(pass.key_bytes_max(), String::len);
         share.grow_by_records(count_at_most(head.shape, &body), key_bytes)?;
         let key = head.partition_key.clone();
-        let split = split(head.shape, &body, head.partition_key)?;
+        let mut split = split(head.shape, &body, head.partition_key)?;
+        for record in &mut split.records {
+            record.origin.clone_from(&head.origin);
+        }
         let count = split.records.len();
         let (admitted, rejections) = self.admission.admit(pass, split.records)?;
         let rejected = Rejected::new(count, split.faults, rejections);

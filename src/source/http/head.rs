@@ -1,5 +1,7 @@
 //! What the head of a request says about its sender and its body.
 
+use std::sync::Arc;
+
 use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
 };
@@ -9,6 +11,7 @@ use super::decode::Shape;
 use super::problem::Fault;
 use super::unpack::Packing;
 use crate::admission::{check_idempotency_key, check_partition_key};
+use crate::record::Origin;
 
 /// Most bytes of all header names and values together.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -28,6 +31,8 @@ pub(super) struct Head {
     pub(super) partition_key: Option<String>,
     /// A repetition with the same key is not stored.
     pub(super) once: Option<String>,
+    /// What keys are made from; nothing unless the stream asks for it.
+    pub(super) origin: Option<Arc<Origin>>,
 }
 
 /// Refuses heads beyond the bounds. HTTP/2 bounds its heads by itself.
@@ -53,7 +58,17 @@ impl Head {
             packed: packing(headers)?,
             partition_key: partition_key(headers)?,
             once: idempotency_key(headers)?,
+            origin: None,
         })
+    }
+
+    /// Keeps the headers of these names; of several with one name, the first.
+    pub(super) fn keep<'a>(&mut self, headers: &HeaderMap, names: impl Iterator<Item = &'a str>) {
+        let value = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+        let kept: Vec<_> = names.filter_map(|name| Some((name.to_owned(), value(name)?))).collect();
+        if !kept.is_empty() {
+            self.origin = Some(Arc::new(Origin { headers: kept, ..Origin::default() }));
+        }
     }
 
     /// `x-api-key`, or the Bearer token.

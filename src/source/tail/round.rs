@@ -13,7 +13,7 @@ use super::mark;
 use super::progress::Progress;
 use crate::admission::{Receipt, Rejection};
 use crate::base::disk::foreign::ForeignId;
-use crate::record::RawRecord;
+use crate::record::{Origin, RawRecord};
 use crate::source::letter;
 
 /// Most records of one round: a record costs more in the queue than its bytes.
@@ -213,6 +213,8 @@ impl Files {
         if taken.next.position == file.progress.position && !file.is_unsaved() {
             return false;
         }
+        let path = file.path.display().to_string();
+        let origin = Some(Arc::new(Origin { file: Some(path), ..Origin::default() }));
         for framed in taken.records {
             batch.bytes += framed.payload.len();
             if let Some(fault) = framed.fault {
@@ -223,7 +225,8 @@ impl Files {
                 Some(envelope) => envelope.wrap(&framed, &file.path, taken.from),
                 None => framed.payload,
             };
-            batch.records.push(RawRecord { payload, ..RawRecord::default() });
+            let origin = origin.clone();
+            batch.records.push(RawRecord { payload, origin, ..RawRecord::default() });
         }
         batch.marks.insert(file.mark.clone(), Some(mark::encode(id, &taken.next, &file.home)));
         batch.steps.push(Step {

@@ -23,6 +23,7 @@ use crate::base::scratch::Scratch;
 use crate::base::shutdown::{self, Stop};
 use crate::base::units::CountRate;
 use crate::queue;
+use crate::record::KeyTemplate;
 
 /// 2026-11-22T06:05:19.123Z.
 const NOW: u64 = 1_795_327_519_123;
@@ -35,6 +36,7 @@ struct Wanted {
     max_body_bytes: u64,
     max_unpacked_bytes: u64,
     max_record_bytes: u64,
+    partition_key: Option<KeyTemplate>,
 }
 
 impl Default for Wanted {
@@ -45,6 +47,7 @@ impl Default for Wanted {
             max_body_bytes: 64 << 10,
             max_unpacked_bytes: 256 << 10,
             max_record_bytes: 32 << 10,
+            partition_key: None,
         }
     }
 }
@@ -73,7 +76,10 @@ impl Wanted {
         let add = |new| keys::add(disk.as_ref(), &clock, &keys_file, new).unwrap();
         let secrets = self.keys.iter().map(|new| add(new).reveal().to_owned()).collect();
         let api_key = AuthSettings::ApiKey { file: keys_file.clone(), plan: Some("p".into()) };
-        let stream = StreamSettings { max_record_bytes: self.max_record_bytes };
+        let stream = StreamSettings {
+            max_record_bytes: self.max_record_bytes,
+            partition_key: self.partition_key.clone(),
+        };
         let settings = admission::Settings {
             streams: BTreeMap::from([("access".into(), stream)]),
             auth: BTreeMap::from([("keys".into(), api_key)]),
