@@ -80,7 +80,7 @@ pub(super) struct Sections {
 
 /// Reads every table of the file.
 pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Sections {
-    let mut root = Section::root(&process::TOP, &NAMES, document);
+    let mut root = Section::root(&process::TOP, NAMES, document);
     let process = process::read(&mut root, reading);
 
     let http = root.take_named(&http::TABLE, &mut reading.faults);
