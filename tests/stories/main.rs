@@ -15,6 +15,7 @@ mod cli;
 mod credentials;
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
 mod device;
 #[cfg(test)]
 mod disk_full;
