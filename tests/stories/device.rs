@@ -47,8 +47,8 @@ fn a_device_certificate_becomes_credentials_even_after_the_provider_was_in_troub
         [stream.orders]
         destinations = ["cloud"]
         [destination.cloud]
-        type = "kinesis"
-        stream_name = "orders"
+        type = "firehose"
+        delivery_stream = "orders"
         region = "{REGION}"
         endpoint_url = "{url}"
         retry_max = "200 ms"
@@ -91,8 +91,8 @@ fn a_wrong_time_is_learned_from_the_first_answer_and_remembered() {
         [stream.orders]
         destinations = ["cloud"]
         [destination.cloud]
-        type = "kinesis"
-        stream_name = "orders"
+        type = "firehose"
+        delivery_stream = "orders"
         region = "{REGION}"
         endpoint_url = "{url}"
         "#,
