@@ -19,7 +19,7 @@ use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Tasks, blocking};
 use crate::config::{Config, Destination, Stream};
 use crate::dead_letter::{self, Shelf};
-use crate::delivery::{self, Watch, Worker};
+use crate::delivery::{self, Uplink, Watch, Worker};
 use crate::queue::{self, Queue, Reader, Writer};
 use crate::sink::{Directory, Firehose, Kinesis, Sink};
 use crate::source::http;
@@ -61,13 +61,14 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     let state_dir = open_state_dir(config, ground).await?;
     let clocks = Clocks::open(&config.state_dir, ground).await;
     let state = open_state(config, ground).await;
+    let uplink = Uplink::new(&config.uplink);
     let mut queues = BTreeMap::new();
     let mut workers = Vec::new();
     let mut watches = BTreeMap::new();
     for (name, stream) in &config.streams {
         let Queue { writer, readers } = open_queue(stream, ground).await?;
         for (settings, reader) in stream.delivery.iter().zip(readers) {
-            let built = Built { config, clocks: &clocks, ground };
+            let built = Built { config, clocks: &clocks, uplink: &uplink, ground };
             let (feeder, watch) = feeder(&built, settings, reader).await?;
             workers.push(feeder);
             watches.insert((name.clone(), settings.destination.clone()), watch);
@@ -182,6 +183,8 @@ fn open_admission(
 struct Built<'a> {
     config: &'a Config,
     clocks: &'a Clocks,
+    /// The link that leads there.
+    uplink: &'a Uplink,
     ground: &'a Ground,
 }
 
@@ -191,14 +194,15 @@ async fn feeder(
     settings: &delivery::Settings,
     reader: Reader,
 ) -> Result<(Feeder, Watch), StartError> {
-    let Built { config, clocks, ground } = *built;
+    let Built { config, clocks, uplink, ground } = *built;
     let name = &settings.destination;
     let destination = config
         .destinations
         .get(name)
         .expect("config checks that streams name destinations that exist");
     let shelf = open_shelf(&config.dead_letters, settings, ground).await?;
-    let bench = Bench { settings: settings.clone(), reader, shelf, ground: ground.clone() };
+    let (uplink, ground) = (uplink.clone(), ground.clone());
+    let bench = Bench { settings: settings.clone(), reader, shelf, uplink, ground: ground.clone() };
     Ok(match destination {
         Destination::Kinesis(kinesis) => {
             let sink = Kinesis::connect(kinesis, &clocks.of(name)).await;
@@ -222,15 +226,17 @@ struct Bench {
     settings: delivery::Settings,
     reader: Reader,
     shelf: Shelf,
+    uplink: Uplink,
     ground: Ground,
 }
 
 impl Bench {
     fn employ<S: Sink>(self, sink: S) -> (Feeder, Watch) {
-        let Self { settings, reader, shelf, ground } = self;
+        let Self { settings, reader, shelf, uplink, ground } = self;
         let task = format!("delivery of {} to {}", settings.stream, settings.destination);
         let worker =
             Worker::new(settings, ground.clock, reader, shelf, Arc::new(sink), &ground.metrics);
+        let worker = worker.over(&uplink);
         let watch = worker.watch();
         let start = |tasks: &mut Tasks, stopping| tasks.spawn(task, worker.run(stopping));
         (Box::new(start), watch)

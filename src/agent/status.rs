@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::base::clock::Clock;
-use crate::delivery::{Hold, Watch};
+use crate::delivery::{Hold, Paced, Watch};
 use crate::queue::{Ledger, Writer};
 use crate::source::tail::FileStatus;
 use crate::state::{self, Health, State};
@@ -89,8 +89,7 @@ impl Picture {
             .iter()
             .map(|(destination, ledger)| {
                 let key = (name.to_owned(), destination.clone());
-                let hold = self.workers.get(&key).and_then(Watch::hold);
-                (destination, draw_ledger(ledger, hold.as_ref()))
+                (destination, draw_ledger(ledger, self.workers.get(&key)))
             })
             .collect();
         json!({
@@ -103,7 +102,8 @@ impl Picture {
     }
 }
 
-fn draw_ledger(ledger: &Ledger, hold: Option<&Hold>) -> Value {
+fn draw_ledger(ledger: &Ledger, watch: Option<&Watch>) -> Value {
+    let hold = watch.and_then(Watch::hold);
     json!({
         "accepted": ledger.accepted,
         "delivered": ledger.delivered,
@@ -113,6 +113,7 @@ fn draw_ledger(ledger: &Ledger, hold: Option<&Hold>) -> Value {
         "waiting": ledger.waiting,
         "waiting_bytes": ledger.waiting_bytes,
         "oldest_unix_ms": ledger.oldest_unix_ms,
+        "waits_for": watch.and_then(Watch::paced).map(Paced::as_str),
         "hold": hold.map(|hold| json!({
             "class": hold.class,
             "meaning": hold.meaning,

@@ -36,6 +36,7 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
         for (destination, ledger) in table(queue, "destinations") {
             rows.push(row(stream, destination, ledger, now_unix_ms));
             holds.extend(held(stream, destination, ledger, now_unix_ms));
+            holds.extend(paced(stream, destination, ledger));
         }
     }
     const HEAD: [&str; 9] = [
@@ -116,6 +117,18 @@ fn forgetful(status: &Value, now_unix_ms: u64) -> Option<String> {
     let why = state.get("why").and_then(Value::as_str)?;
     let since = age(now_unix_ms.saturating_sub(number(state, "since_unix_ms")) / 1000);
     Some(format!("the state store is in memory only for {since}: {why}; no record is at risk"))
+}
+
+/// What the operator asked for is no hold, but explains why records wait.
+fn paced(stream: &str, destination: &str, ledger: &Value) -> Option<String> {
+    let why = match ledger.get("waits_for").and_then(Value::as_str)? {
+        "window" => "its window of time",
+        "budget" => "its budget of bytes",
+        "others" => "streams that go before it",
+        "catch_up" => "its catch-up rate, as its records are old",
+        other => other,
+    };
+    Some(format!("{stream} to {destination} waits for {why}"))
 }
 
 fn tails(status: &Value) -> Vec<Vec<String>> {

@@ -58,6 +58,7 @@ pub(super) fn assemble(sections: Sections) -> Config {
         stdin: None,
         stdin_framing: sections.stdin,
         is_once: false,
+        uplink: sections.uplink,
         dead_letters: process.dead_letters,
         admin: process.admin,
     }
@@ -70,6 +71,7 @@ fn streams(sections: &Sections) -> BTreeMap<String, Stream> {
         for upstream in destinations(flow, sections) {
             let mut feed = upstream.feed.clone();
             feed.stream.clone_from(&flow.name.value);
+            feed.pace.rank = flow.rank;
             delivery.push(feed);
         }
         let mut queue = flow.queue.clone();

@@ -65,6 +65,8 @@ pub struct Config {
     pub stdin_framing: source::framing::Settings,
     /// Whether tailed files are read to their end once, and that is all.
     pub is_once: bool,
+    /// The link that destinations share.
+    pub uplink: delivery::LinkSettings,
     /// Dead letters.
     pub dead_letters: dead_letter::Settings,
     /// The operator's door.

@@ -1,6 +1,7 @@
 //! Records that travel as one entry, and share its fate.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::parcel::Parcel;
 use crate::sink::{Entry, Form, HashRange, Sink, Tally};
@@ -37,6 +38,11 @@ impl Bundle {
     /// The number that chooses its shard.
     pub(super) fn hash(&self) -> u128 {
         self.parcels.first().map_or(0, Parcel::hash)
+    }
+
+    /// Time since its first record was accepted.
+    pub(super) fn age(&self, now_unix_ms: u64) -> Duration {
+        self.parcels.first().map_or(Duration::ZERO, |first| first.age(now_unix_ms))
     }
 
     /// Bytes of the payloads and keys.

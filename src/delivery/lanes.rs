@@ -58,6 +58,11 @@ impl Lanes {
         Self { limits, linger, shard_share, shards: None, form: None, lanes, turn: 0 }
     }
 
+    /// No request has more bytes than this, if its records allow it.
+    pub(super) fn within(&mut self, request_bytes: usize) {
+        self.limits.request_bytes = self.limits.request_bytes.min(request_bytes);
+    }
+
     /// From now on these are the shards, and this is how records share an entry. What waits is
     /// sorted anew.
     pub(super) fn follow(

@@ -12,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::bundle::Bundle;
 use super::class::Class;
+use super::watch::Paced;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
@@ -24,6 +25,13 @@ struct RouteAndClass {
     stream: String,
     destination: String,
     class: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteAndReason {
+    stream: String,
+    destination: String,
+    reason: String,
 }
 
 /// From a local disk to a satellite link, in seconds.
@@ -52,6 +60,9 @@ struct DeliveryMetrics {
     faults: Family<RouteAndClass, Counter>,
     in_flight: Family<Route, Gauge>,
     owed_bytes: Family<Route, Gauge>,
+    in_flight_max: Family<Route, Gauge>,
+    wire_bytes: Family<Route, Counter>,
+    paced: Family<RouteAndReason, Gauge>,
     holding: Family<RouteAndClass, Gauge>,
     held: Family<RouteAndClass, Counter<f64, AtomicU64>>,
     durations: Family<Route, Histogram, Durations>,
@@ -71,6 +82,9 @@ impl DeliveryMetrics {
             faults: Family::default(),
             in_flight: Family::default(),
             owed_bytes: Family::default(),
+            in_flight_max: Family::default(),
+            wire_bytes: Family::default(),
+            paced: Family::default(),
             holding: Family::default(),
             held: Family::default(),
             durations: Family::new_with_constructor(Durations),
@@ -110,6 +124,22 @@ impl DeliveryMetrics {
             all.owed_bytes.clone(),
         );
         registry.register(
+            "in_flight_max",
+            "Most requests under way at once, as the destination bears them now",
+            all.in_flight_max.clone(),
+        );
+        registry.register_with_unit(
+            "wire",
+            "Bodies of requests as they went over the link",
+            Unit::Bytes,
+            all.wire_bytes.clone(),
+        );
+        registry.register(
+            "paced",
+            "1 while records wait for a window, a budget, others or a slow way to catch up, else 0",
+            all.paced.clone(),
+        );
+        registry.register(
             "holding",
             "1 while the destination takes nothing for a fault of this class, else 0",
             all.holding.clone(),
@@ -141,6 +171,8 @@ pub(super) struct WorkerMetrics {
     entries: Counter,
     entry_bytes: Counter,
     pub(super) in_flight: Gauge,
+    pub(super) in_flight_max: Gauge,
+    pub(super) wire_bytes: Counter,
     pub(super) owed_bytes: Gauge,
     durations: Histogram,
     by_class: DeliveryMetrics,
@@ -164,6 +196,8 @@ impl WorkerMetrics {
             strayed: all.strayed.get_or_create_owned(&route),
             slowed_shards: all.slowed_shards.get_or_create_owned(&route),
             in_flight: all.in_flight.get_or_create_owned(&route),
+            in_flight_max: all.in_flight_max.get_or_create_owned(&route),
+            wire_bytes: all.wire_bytes.get_or_create_owned(&route),
             owed_bytes: all.owed_bytes.get_or_create_owned(&route),
             durations: all.durations.get_or_create_owned(&route),
             by_class: all,
@@ -193,6 +227,15 @@ impl WorkerMetrics {
     /// The destination has been held so long since this was said last.
     pub(super) fn held(&self, class: Class, duration: Duration) {
         self.by_class.held.get_or_create(&self.with(class.as_str())).inc_by(duration.as_secs_f64());
+    }
+
+    /// What records wait for though nothing is wrong, if anything.
+    pub(super) fn paced(&self, now: Option<Paced>) {
+        for reason in Paced::ALL {
+            let Route { stream, destination } = self.route.clone();
+            let labels = RouteAndReason { stream, destination, reason: reason.as_str().to_owned() };
+            self.by_class.paced.get_or_create(&labels).set(i64::from(Some(reason) == now));
+        }
     }
 
     /// The class of the present trouble, `None` when the destination is well.

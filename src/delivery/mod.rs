@@ -22,19 +22,26 @@ mod retry;
 mod settle;
 mod shelving;
 mod suspicion;
+mod tempo;
+mod uplink;
 
 mod bulletin;
 mod class;
+mod errand;
 mod feed;
 mod metrics;
 mod parcel;
 mod watch;
+mod window;
 
 use std::time::Duration;
 
 pub use order::Ordering;
 pub use replay::{Filter, Replayed, replay};
-pub use watch::{Hold, Watch};
+pub use tempo::PaceSettings;
+pub use uplink::{LinkSettings, Rank, Uplink};
+pub use watch::{Hold, Paced, Watch};
+pub use window::Window;
 pub use worker::Worker;
 
 /// How one destination is fed.
@@ -60,6 +67,8 @@ pub struct Settings {
     /// Longest wait between two tries, and the wait between two looks at a destination that is
     /// held.
     pub retry_max: Duration,
+    /// How fast it may be fed, and who goes first.
+    pub pace: PaceSettings,
 }
 
 #[cfg(test)]

@@ -37,6 +37,12 @@ impl Outbox {
         }
     }
 
+    /// The same with smaller requests, for a link that would take too long with large ones.
+    pub(super) fn within(mut self, request_bytes: usize) -> Self {
+        self.lanes.within(request_bytes);
+        self
+    }
+
     /// A fresh parcel.
     pub(super) fn push(&mut self, parcel: Parcel, now: Instant) {
         if let Some(order) = &mut self.order {

@@ -1,5 +1,7 @@
 //! A record on its way.
 
+use std::time::Duration;
+
 use super::Settings;
 use crate::base::clock::Clock;
 use crate::dead_letter::{Letter, bare};
@@ -93,6 +95,11 @@ impl Parcel {
     /// Bytes of memory it counts as.
     pub(super) fn cost(&self) -> usize {
         self.record.payload.len() + OVERHEAD_BYTES
+    }
+
+    /// Time since it was accepted.
+    pub(super) fn age(&self, now_unix_ms: u64) -> Duration {
+        Duration::from_millis(now_unix_ms.saturating_sub(self.record.id.unix_ms()))
     }
 
     /// The letter that tells why it was given up.

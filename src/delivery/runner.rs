@@ -9,16 +9,19 @@ use tracing::{debug, warn};
 
 use super::bulletin::Bulletin;
 use super::bundle::Bundle;
+use super::errand::{Answered, Ended};
 use super::feed::Feed;
 use super::lapsing::{self, Lapsing};
 use super::metrics::WorkerMetrics;
 use super::outbox::Outbox;
-use super::owed::{Owed, Reading};
-use super::parcel::{OVERHEAD_BYTES, Parcel, UNDECODABLE, Wrapped, wrap};
+use super::owed::{NOTHING, Owed, Reading};
+use super::parcel::{Parcel, UNDECODABLE, Wrapped, wrap};
 use super::retry::{Gate, Pause};
 use super::settle::settle;
-use super::shelving::{Grave, Shelved, Shelving};
+use super::shelving::{Grave, Shelving};
 use super::suspicion::Suspicion;
+use super::tempo::{Tempo, request_bytes_max};
+use super::uplink::Uplink;
 use super::watch::Watch;
 use super::{Settings, class::Class};
 use crate::base::backoff::Backoff;
@@ -27,10 +30,7 @@ use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Jobs, blocking};
 use crate::dead_letter::Shelf;
 use crate::queue::{AppendError, Budget, Lapsed, Position, Settled, Stored};
-use crate::sink::{Outcome, Sink};
-
-/// Most payloads taken from the queue in one step.
-const READ_COUNT_MAX: usize = 2_000;
+use crate::sink::Sink;
 
 /// Longest time between two counts of the time spent in a hold.
 const HOLD_TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -46,6 +46,7 @@ pub(super) struct Runner<S, F> {
     feed: F,
     outbox: Outbox,
     pause: Pause,
+    tempo: Tempo,
     suspicion: Suspicion,
     shelving: Shelving,
     jobs: Jobs<Ended>,
@@ -65,29 +66,19 @@ pub(super) struct Parts<S, F> {
     pub(super) sink: Arc<S>,
     pub(super) feed: F,
     pub(super) shelf: Shelf,
+    pub(super) uplink: Uplink,
     pub(super) watch: Watch,
     pub(super) metrics: WorkerMetrics,
 }
 
-/// The end of a job.
-enum Ended {
-    Answered(Answered),
-    Shelved(Shelved),
-}
-
-struct Answered {
-    bundles: Vec<Bundle>,
-    outcome: Outcome,
-    was_probe: bool,
-    took: Duration,
-}
-
 impl<S: Sink, F: Feed> Runner<S, F> {
     pub(super) fn new(parts: Parts<S, F>) -> Self {
-        let Parts { settings, clock, sink, feed, shelf, watch, metrics } = parts;
+        let Parts { settings, clock, sink, feed, shelf, uplink, watch, metrics } = parts;
         let backoff = Backoff::new(settings.retry_first, settings.retry_max);
+        let request_bytes = request_bytes_max(&settings.pace, uplink.rate());
         Self {
-            outbox: Outbox::new(&*sink, &settings),
+            outbox: Outbox::new(&*sink, &settings).within(request_bytes),
+            tempo: Tempo::new(&settings, &uplink).exempt(sink.wire_bytes(1, 1_000) == 0),
             pause: Pause::new(settings.retry_first, settings.retry_max),
             suspicion: Suspicion::default(),
             shelving: Shelving::new(shelf, backoff, Instant::now()),
@@ -129,6 +120,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                     self.on_given(given);
                 }
                 () = &mut tending => {}
+                () = self.tempo.turned() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -159,9 +151,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     /// Starts every job whose time has come; when to look again at the latest.
     fn start_what_is_due(&mut self) -> Instant {
         let now = Instant::now();
-        if matches!(self.reading, Reading::After(at) if at <= now) {
-            self.reading = Reading::On;
-        }
+        self.reading.resume(now);
         self.part_with_lapsed(now);
         self.outbox.turn(&*self.sink, now);
         if let Some(work) = self.shelving.work(now, self.clock.unix_ms()) {
@@ -174,15 +164,13 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let gate = match self.pause.gate(now) {
             // A hold is looked at now and then, so that the time spent in it is told while it lasts.
             Gate::Closed(until) => Some(until.min(now + HOLD_TOLD_EVERY)),
-            Gate::Open | Gate::Probe if self.has_room() => self.outbox.due(now),
+            Gate::Open | Gate::Probe if self.has_room() => {
+                self.tempo.wait(now).map(|(_, at)| at).or_else(|| self.outbox.due(now))
+            }
             // A job that ends will wake the loop.
             _ => None,
         };
-        let reading = match self.reading {
-            Reading::After(at) => Some(at),
-            _ => None,
-        };
-        let all = [gate, reading, self.outbox.waits_until(), self.shelving.due()];
+        let all = [gate, self.reading.due(), self.outbox.waits_until(), self.shelving.due()];
         // The shelf is looked through every hour, so there is always something to wake for.
         all.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(3_600))
     }
@@ -213,22 +201,34 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     }
 
     fn has_room(&self) -> bool {
-        self.requests < self.settings.in_flight.max(1)
+        self.requests < self.tempo.in_flight()
     }
 
     fn next_to_send(&mut self, now: Instant) -> Option<(Vec<Bundle>, bool)> {
         let is_probe = match self.pause.gate(now) {
             Gate::Open => false,
             Gate::Probe => true,
-            Gate::Closed(_) | Gate::Probing => return None,
+            Gate::Closed(_) | Gate::Probing => {
+                self.tempo.rest();
+                return None;
+            }
         };
-        if !self.has_room() {
-            return None;
-        }
         // Where nothing more can be read, nothing is worth waiting for.
         let hurry = self.budget().is_none();
+        let is_ready = self.outbox.due(now).is_some_and(|due| hurry || due <= now);
+        if !self.has_room() || !is_ready {
+            self.tempo.rest();
+            return None;
+        }
+        if !self.tempo.may_send(now, self.clock.unix_ms()) {
+            return None;
+        }
         let fresh = self.suspicion.wants_fresh();
-        self.outbox.next(now, fresh, hurry).map(|request| (request, is_probe))
+        let request = self.outbox.next(now, fresh, hurry);
+        if request.is_none() {
+            self.tempo.rest();
+        }
+        request.map(|request| (request, is_probe))
     }
 
     fn send(&mut self, mut bundles: Vec<Bundle>, was_probe: bool) {
@@ -242,6 +242,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             parcel.tries = parcel.tries.saturating_add(1);
         }
         self.metrics.sent(&bundles, again);
+        let bytes = self.sink.wire_bytes(bundles.len(), bundles.iter().map(Bundle::bytes).sum());
+        let age = bundles.first().map_or(Duration::ZERO, |first| first.age(self.clock.unix_ms()));
+        self.tempo.sent(bytes, age, Instant::now());
+        self.metrics.wire_bytes.inc_by(bytes);
         self.requests += 1;
         let sink = Arc::clone(&self.sink);
         self.jobs.spawn(async move {
@@ -278,6 +282,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         }
         let mut settlement = settle(bundles, outcome);
         let is_cleared = self.suspicion.weigh(&mut settlement);
+        self.tempo.answered((sent, &settlement), took, now);
         for (class, entries) in &settlement.faults {
             debug!(class = class.as_str(), failed = entries, of = sent, "entries met a fault");
             self.metrics.faults(*class, *entries);
@@ -336,11 +341,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     /// How much may be read now; `None` when nothing.
     fn budget(&self) -> Option<Budget> {
         let may_read = matches!(self.reading, Reading::On);
-        let bytes = self.settings.in_flight_bytes.saturating_sub(self.owed.bytes);
-        let count = (bytes / OVERHEAD_BYTES).min(READ_COUNT_MAX);
-        // The first record is read however small the bound is, else nothing ever moved.
-        let is_first = self.owed.count == 0;
-        (may_read && (count > 0 || is_first)).then(|| Budget { count: count.max(1), bytes })
+        self.owed.room(self.settings.in_flight_bytes).filter(|_| may_read)
     }
 
     fn on_given(&mut self, given: Result<Vec<Stored>, AppendError>) {
@@ -385,13 +386,15 @@ impl<S: Sink, F: Feed> Runner<S, F> {
 
     fn tell_counts(&mut self) {
         let class = self.pause.trouble().map(|trouble| trouble.class);
-        self.bulletin.count(class, Instant::now(), &self.metrics);
+        let now = Instant::now();
+        self.bulletin.count(class, now, &self.metrics);
+        let paced = self.tempo.wait(now).map(|(why, _)| why);
+        self.metrics.paced(paced);
+        self.metrics.in_flight_max.set(i64::try_from(self.tempo.in_flight()).unwrap_or(i64::MAX));
+        self.watch.set_paced(paced);
         self.watch.set_counts(self.requests, self.owed.count);
         self.metrics.slowed_shards.set(i64::try_from(self.outbox.slowed()).unwrap_or(i64::MAX));
         self.metrics.in_flight.set(i64::try_from(self.requests).unwrap_or(i64::MAX));
         self.metrics.owed_bytes.set(i64::try_from(self.owed.bytes).unwrap_or(i64::MAX));
     }
 }
-
-/// What is asked for while nothing may be read: the branch it stands in is switched off.
-const NOTHING: Budget = Budget { count: 0, bytes: 0 };

@@ -10,6 +10,7 @@ pub struct Watch(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     hold: Mutex<Option<Hold>>,
+    paced: Mutex<Option<Paced>>,
     in_flight: AtomicUsize,
     owed: AtomicUsize,
 }
@@ -31,10 +32,46 @@ pub struct Hold {
     pub next_try_unix_ms: Option<u64>,
 }
 
+/// What a destination waits for that could take records: no fault, but what the operator asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Paced {
+    /// For its window of time, or the agent's.
+    Window,
+    /// For its budget of bytes, or the agent's.
+    Budget,
+    /// For streams that go first on the agent's link.
+    Others,
+    /// Records are old, and old ones go at a rate of their own.
+    CatchUp,
+}
+
+impl Paced {
+    pub(super) const ALL: [Self; 4] = [Self::Window, Self::Budget, Self::Others, Self::CatchUp];
+
+    /// As status and metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Window => "window",
+            Self::Budget => "budget",
+            Self::Others => "others",
+            Self::CatchUp => "catch_up",
+        }
+    }
+}
+
 impl Watch {
     /// The present hold, if any.
     pub fn hold(&self) -> Option<Hold> {
         self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it waits for though nothing is wrong, if anything.
+    pub fn paced(&self) -> Option<Paced> {
+        *self.0.paced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_paced(&self, paced: Option<Paced>) {
+        *self.0.paced.lock().unwrap_or_else(PoisonError::into_inner) = paced;
     }
 
     /// How many requests are under way.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Settings;
 use super::metrics::WorkerMetrics;
 use super::runner::{Parts, Runner};
+use super::uplink::Uplink;
 use super::watch::Watch;
 use crate::base::clock::Clock;
 use crate::base::shutdown::Stopping;
@@ -21,6 +22,7 @@ pub struct Worker<S> {
     reader: Reader,
     shelf: Shelf,
     sink: Arc<S>,
+    uplink: Uplink,
     watch: Watch,
     metrics: WorkerMetrics,
 }
@@ -41,7 +43,14 @@ impl<S: Sink> Worker<S> {
     ) -> Self {
         let shelf = shelf.counted_in(metrics);
         let metrics = WorkerMetrics::register(metrics, &settings.stream, &settings.destination);
-        Self { settings, clock, reader, shelf, sink, watch: Watch::default(), metrics }
+        let (uplink, watch) = (Uplink::default(), Watch::default());
+        Self { settings, clock, reader, shelf, sink, uplink, watch, metrics }
+    }
+
+    /// The same, sending over the links that all workers share.
+    #[must_use]
+    pub fn over(self, uplink: &Uplink) -> Self {
+        Self { uplink: uplink.clone(), ..self }
     }
 
     /// What the operator should know about this destination now.
@@ -56,8 +65,8 @@ impl<S: Sink> Worker<S> {
     /// # Errors
     /// In words, when a request panicked.
     pub async fn run(self, stopping: Stopping) -> Result<(), String> {
-        let Self { settings, clock, reader, shelf, sink, watch, metrics } = self;
-        let parts = Parts { settings, clock, sink, feed: reader, shelf, watch, metrics };
+        let Self { settings, clock, reader, shelf, sink, uplink, watch, metrics } = self;
+        let parts = Parts { settings, clock, sink, feed: reader, shelf, uplink, watch, metrics };
         Runner::new(parts).run(stopping).await
     }
 }

@@ -95,6 +95,10 @@ impl Sink for Firehose {
         self.weight(entry.data.len()) + over
     }
 
+    fn wire_bytes(&self, _entries: usize, weight: usize) -> u64 {
+        weight as u64
+    }
+
     fn entry(&self, key: String, payload: Bytes) -> Entry {
         let data = if self.newline { with_newline(payload) } else { payload };
         Entry::plain(key, data)

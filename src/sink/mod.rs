@@ -119,6 +119,10 @@ pub trait Sink: Send + Sync + 'static {
     /// only if the upstream cannot take it.
     fn weigh(&self, entry: &Entry) -> usize;
 
+    /// How many bytes a request takes on the wire whose entries weigh so much together; 0 where
+    /// nothing leaves the host.
+    fn wire_bytes(&self, entries: usize, weight: usize) -> u64;
+
     /// Makes the entry for a record: adds framing where the upstream needs it.
     fn entry(&self, key: String, payload: Bytes) -> Entry;
 

@@ -11,7 +11,10 @@ use crate::support::wait_for;
 fn a_record_of_the_demo_lands_in_a_file_below_its_folder() {
     let scratch = Scratch::new("demo");
     let agent = Agent::demo(&scratch, "here");
-    assert!(agent.log().contains("curl -d 'hello weir' http://127.0.0.1:"), "{}", agent.log());
+    // The words come a moment after the addresses.
+    wait_for("the words", || {
+        agent.log().contains("curl -d 'hello weir' http://127.0.0.1:").then_some(())
+    });
 
     let answer = agent.client("local").post("demo", b"hello weir").unwrap();
 

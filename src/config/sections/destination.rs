@@ -9,7 +9,7 @@ use super::super::finding::{Fault, clip};
 use super::super::key::{Default, GIB, HOUR, KIB, Key, Kind, MIB, MINUTE, SECOND, Table};
 use super::super::value::Reading;
 use super::super::written::Place;
-use super::{aws, directory};
+use super::{aws, directory, uplink};
 
 pub(in crate::config) const KINESIS: Table = Table {
     name: "destination",
@@ -18,7 +18,13 @@ pub(in crate::config) const KINESIS: Table = Table {
     variant: Some("kinesis"),
     effect: "A Kinesis data stream. A principal with nothing but `kinesis:PutRecords` is enough; \
              with `kinesis:ListShards` and `kinesis:DescribeStreamSummary` too, it costs much less.",
-    groups: &[&[TYPE, STREAM_NAME, MAX_RECORD, AGGREGATE, AGGREGATE_BYTES], aws::KEYS, FEED, LANES],
+    groups: &[
+        &[TYPE, STREAM_NAME, MAX_RECORD, AGGREGATE, AGGREGATE_BYTES],
+        aws::KEYS,
+        FEED,
+        LANES,
+        uplink::KEYS,
+    ],
 };
 
 pub(in crate::config) const FIREHOSE: Table = Table {
@@ -27,7 +33,12 @@ pub(in crate::config) const FIREHOSE: Table = Table {
     what: "a Firehose destination",
     variant: Some("firehose"),
     effect: "A Firehose delivery stream.",
-    groups: &[&[TYPE, DELIVERY_STREAM, NEWLINE, PACK, PACK_BYTES, DEAGGREGATION], aws::KEYS, FEED],
+    groups: &[
+        &[TYPE, DELIVERY_STREAM, NEWLINE, PACK, PACK_BYTES, DEAGGREGATION],
+        aws::KEYS,
+        FEED,
+        uplink::KEYS,
+    ],
 };
 
 pub(in crate::config) const DIRECTORY: Table = Table {
@@ -161,6 +172,10 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Option<Upstr
     if matches!(settings, Destination::Kinesis(_)) {
         lanes(&mut section, reading, &mut feed);
     }
+    // Nothing leaves the host for a directory.
+    if !matches!(settings, Destination::Directory(_)) {
+        feed.pace = uplink::pace(&mut section, reading);
+    }
     section.finish(&mut reading.faults);
     Some(Upstream { name, settings, feed })
 }
@@ -235,6 +250,7 @@ fn feed(section: &mut Section<'_>, reading: &mut Reading<'_>, name: &str) -> del
         linger: section.time(reading, &LINGER),
         retry_first: std::time::Duration::from_millis(first.value),
         retry_max: std::time::Duration::from_millis(most.value),
+        pace: delivery::PaceSettings::default(),
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) mod process;
 mod role;
 pub(super) mod stream;
 pub(super) mod tail;
+pub(super) mod uplink;
 
 use toml::de::DeTable;
 
@@ -27,6 +28,7 @@ use self::tail::Tailed;
 use super::document::{At, Section};
 use super::key::Table;
 use super::value::Reading;
+use crate::delivery::LinkSettings;
 
 /// Every table there is, in the order of the reference.
 pub(super) const TABLES: &[&Table] = &[
@@ -42,6 +44,7 @@ pub(super) const TABLES: &[&Table] = &[
     &destination::DIRECTORY,
     &encryption::KEY,
     &encryption::KMS,
+    &uplink::TABLE,
     &process::DEAD_LETTERS,
     &process::ADMIN,
 ];
@@ -56,6 +59,7 @@ const NAMES: &[&str] = &[
     "stream",
     "destination",
     "encryption",
+    "uplink",
     "dead_letters",
     "admin",
 ];
@@ -70,6 +74,7 @@ pub(super) struct Sections {
     pub(super) tails: Vec<Tailed>,
     pub(super) stdin: source::framing::Settings,
     pub(super) flows: Vec<Flow>,
+    pub(super) uplink: LinkSettings,
     pub(super) upstreams: Vec<Upstream>,
     /// Names of destinations, also of those that are at fault.
     pub(super) destinations: Vec<At<String>>,
@@ -104,6 +109,8 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
     let encryptions = sealings.iter().map(|table| table.name.clone()).collect();
     let sealings = sealings.iter().filter_map(|table| encryption::read(table, reading)).collect();
 
+    let uplink = uplink::read(&mut root, reading);
+
     root.finish(&mut reading.faults);
     Sections {
         process,
@@ -113,6 +120,7 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
         tails,
         stdin,
         flows,
+        uplink,
         upstreams,
         destinations,
         sealings,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::delivery::Rank;
 use crate::queue::{self, Lapsed, Policy, WhenFull};
 use crate::record::KeyTemplate;
 
@@ -12,6 +13,7 @@ use super::super::key::{DAY, Default, Key, Kind, MIB, MINUTE, SECOND, TIB, Table
 use super::super::setting::Setting;
 use super::super::value::Reading;
 use super::super::written::Place;
+use super::uplink;
 
 pub(in crate::config) const TABLE: Table = Table {
     name: "stream",
@@ -20,7 +22,7 @@ pub(in crate::config) const TABLE: Table = Table {
     variant: None,
     effect: "A durable queue and the destinations it leads to; `POST /v1/streams/NAME` puts records \
              into it.",
-    groups: &[&[DESTINATIONS, PARTITION_KEY, MAX_RECORD, QUEUE_ROWS]],
+    groups: &[&[DESTINATIONS, PARTITION_KEY, MAX_RECORD, QUEUE_ROWS], uplink::RANKS],
 };
 
 const DESTINATIONS: Key = Key::texts("destinations", Default::Required("[\"archive\"]")).says(
@@ -103,6 +105,7 @@ pub(in crate::config) struct Flow {
     pub(in crate::config) header: Place,
     pub(in crate::config) destinations: Vec<At<String>>,
     pub(in crate::config) partition_key: Option<KeyTemplate>,
+    pub(in crate::config) rank: Rank,
     pub(in crate::config) max_record: Setting<u64>,
     pub(in crate::config) max_bytes: Setting<u64>,
     pub(in crate::config) queue: queue::Settings,
@@ -114,6 +117,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
     let (destinations, _) = section.texts(reading, &DESTINATIONS);
     let partition_key = partition_key(&mut section, reading);
     let max_record = section.number(reading, &MAX_RECORD);
+    let rank = uplink::rank(&mut section, reading);
 
     let mut rows = section.nested(reading, &QUEUE_ROWS);
     let max_bytes = rows.number(reading, &MAX_BYTES);
@@ -133,7 +137,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
     rows.finish(&mut reading.faults);
     section.finish(&mut reading.faults);
     let (name, header) = (table.name.clone(), table.header.clone());
-    Flow { name, header, destinations, partition_key, max_record, max_bytes, queue, encryption }
+    Flow { name, header, destinations, partition_key, rank, max_record, max_bytes, queue, encryption }
 }
 
 fn policy(rows: &mut Section<'_>, reading: &mut Reading<'_>) -> Policy {

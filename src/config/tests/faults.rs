@@ -1,6 +1,6 @@
 //! What is wrong within one table, as it is told.
 
-use super::support::check;
+use super::support::{check, check_warnings};
 
 #[test]
 fn broken_syntax_is_told_alone_one_finding_a_line() {
@@ -171,7 +171,7 @@ error: unknown table [sink]
   |
 3 | [sink.b]
   |  ^^^^ no table has this name
-hint: what may stand here: `state_dir`, `grace`, `log`, `http`, `auth`, `plan`, `tail`, `stdin`, `stream`, `destination`, `encryption`, `dead_letters` and `admin`
+hint: what may stand here: `state_dir`, `grace`, `log`, `http`, `auth`, `plan`, `tail`, `stdin`, `stream`, `destination`, `encryption`, `uplink`, `dead_letters` and `admin`
 
 2 problems in /etc/weir/weir.toml; nothing was started"#,
     );
@@ -1062,5 +1062,66 @@ error: `path` is a number, but it should be a text in quotes
 hint: for example: path = "/var/lib/weir/out"
 
 3 problems in /etc/weir/weir.toml; nothing was started"#,
+    );
+}
+
+#[test]
+fn a_window_that_is_none_is_told_and_so_is_an_age_without_a_rate() {
+    check(
+        r#"
+[uplink]
+window = ["22:00-06:00", "at night"]
+bytes = "64 KiB"
+[http.local]
+listen = "127.0.0.1:8080"
+[stream.a]
+destinations = ["k"]
+priority = 10
+[destination.k]
+type = "kinesis"
+stream_name = "x"
+"#,
+        r#"
+error: `window` is "at night", but a window is two times of day, like "22:00-06:00" (UTC) or "22:00-06:00 +02:00"
+ --> /etc/weir/weir.toml:2:26
+  |
+2 | window = ["22:00-06:00", "at night"]
+  |                          ^^^^^^^^^^ not a window
+hint: for example: window = ["22:00-06:00"]
+
+error: `bytes` is "64 KiB", but a byte rate is a size per time, like "2 MiB/s" (ms, s, min, h, d)
+ --> /etc/weir/weir.toml:3:9
+  |
+3 | bytes = "64 KiB"
+  |         ^^^^^^^^ not a byte rate
+hint: for example: bytes = "2 MiB/s"
+
+error: `priority` is 10, but it may be at most 9
+ --> /etc/weir/weir.toml:8:12
+  |
+8 | priority = 10
+  |            ^^ more than 9
+hint: set it to 9 or less, or leave the line out: 5 is the default
+
+3 problems in /etc/weir/weir.toml; nothing was started"#,
+    );
+    check_warnings(
+        r#"
+[http.local]
+listen = "127.0.0.1:8080"
+[stream.a]
+destinations = ["k"]
+[destination.k]
+type = "kinesis"
+stream_name = "x"
+catch_up_after = "5 min"
+"#,
+        r#"
+warning: `catch_up_after` stands without `catch_up_rate`
+ --> /etc/weir/weir.toml:8:18
+  |
+8 | catch_up_after = "5 min"
+  |                  ^^^^^^^ after that, what?
+hint: add catch_up_rate = "2 MiB/s", or take it out"#,
     );
 }

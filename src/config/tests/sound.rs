@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::admission::{AuthSettings, PlanSettings, StreamSettings};
 use crate::base::units::{ByteRate, ByteSize, CountRate};
 use crate::config::{Config, Destination, Stream, demo};
+use crate::delivery::{LinkSettings, PaceSettings, Rank};
 use crate::sink::{AwsSettings, Compression, DirectorySettings, FirehoseSettings, KinesisSettings};
 use crate::source::framing;
 use crate::source::http::Listen;
@@ -38,6 +39,7 @@ fn feed(stream: &str, destination: &str) -> delivery::Settings {
         linger: Duration::from_millis(100),
         retry_first: Duration::from_millis(100),
         retry_max: Duration::from_secs(30),
+        pace: PaceSettings::default(),
     }
 }
 
@@ -103,6 +105,7 @@ fn the_smallest_file_gets_every_default() {
             idle_timeout: Duration::from_secs(75),
         }],
         tail: vec![],
+        uplink: LinkSettings::default(),
         dead_letters: dead_letter::Settings {
             folder: "/var/lib/weir/dead".into(),
             max_bytes: 1024 * MIB,
@@ -111,6 +114,36 @@ fn the_smallest_file_gets_every_default() {
         admin: admin::Settings { listen: "127.0.0.1:9808".parse().unwrap() },
     };
     assert_eq!(config, right);
+}
+
+#[test]
+fn links_are_read_with_budgets_windows_and_ranks() {
+    let config = with(
+        "[uplink]\nbytes = \"2 MiB/s\"\nwindow = \"22:00-06:00\"\n\
+         [stream.b]\ndestinations = [\"k\", \"d\"]\npriority = 9\nweight = 1\n\
+         [destination.k]\ntype = \"kinesis\"\nstream_name = \"x\"\nbytes = \"1 kB/min\"\n\
+         window = [\"00:00-06:00 +02:00\", \"12:00-13:00\"]\ncatch_up_rate = \"1 MiB/s\"\n",
+    );
+
+    let rate = |bytes, per| Some(ByteRate { bytes: ByteSize(bytes), per });
+    let window = |text: &str| text.parse().unwrap();
+    let uplink = LinkSettings {
+        bytes: rate(2 * MIB, Duration::from_secs(1)),
+        windows: vec![window("22:00-06:00")],
+    };
+    let rank = Rank { priority: 9, weight: 1 };
+    let pace = PaceSettings {
+        link: LinkSettings {
+            bytes: rate(1_000, Duration::from_mins(1)),
+            windows: vec![window("00:00-06:00 +02:00"), window("12:00-13:00")],
+        },
+        rank,
+        catch_up_rate: rate(MIB, Duration::from_secs(1)),
+        catch_up_after: Duration::from_mins(1),
+    };
+    assert_eq!(config.uplink, uplink);
+    let paces: Vec<_> = config.streams["b"].delivery.iter().map(|feed| feed.pace.clone()).collect();
+    assert_eq!(paces, [pace, PaceSettings { rank, ..PaceSettings::default() }]);
 }
 
 #[test]
@@ -261,11 +294,12 @@ admin         127.0.0.1:9808
 
 const HTTP_TO_KINESIS: &str = include_str!("../../../config/examples/http-to-kinesis.toml");
 const TAIL_TO_FIREHOSE: &str = include_str!("../../../config/examples/tail-to-firehose.toml");
+const METERED_LINK: &str = include_str!("../../../config/examples/metered-link.toml");
 const MANY_SOURCES: &str = include_str!("../../../config/examples/many-sources.toml");
 
 #[test]
 fn the_examples_are_sound_and_beyond_doubt() {
-    for example in [HTTP_TO_KINESIS, TAIL_TO_FIREHOSE, MANY_SOURCES] {
+    for example in [HTTP_TO_KINESIS, TAIL_TO_FIREHOSE, MANY_SOURCES, METERED_LINK] {
         check_warnings(example, "");
     }
 }

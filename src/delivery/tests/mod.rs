@@ -1,6 +1,7 @@
 //! The worker with a queue of the test's own, against sinks that do what they are told.
 
 mod machines;
+mod pace;
 mod replays;
 mod upstream;
 mod worker;
@@ -17,8 +18,9 @@ use super::feed::Feed;
 use super::metrics::WorkerMetrics;
 use super::parcel::Parcel;
 use super::runner::{Parts, Runner};
+use super::uplink::Uplink;
 use super::watch::Watch;
-use super::{Ordering, Settings};
+use super::{Ordering, PaceSettings, Settings};
 use crate::base::clock::Clock;
 use crate::base::disk::RealDisk;
 use crate::base::shutdown::{self, Stop};
@@ -188,6 +190,7 @@ fn settings() -> Settings {
         linger: Duration::from_millis(2),
         retry_first: Duration::from_millis(4),
         retry_max: Duration::from_millis(30),
+        pace: PaceSettings::default(),
     }
 }
 
@@ -202,6 +205,15 @@ impl Bench {
     }
 
     fn start_with<S: Sink>(queue: TestQueue, sink: Arc<S>, settings: Settings) -> Self {
+        Self::start_over(&Uplink::default(), queue, sink, settings)
+    }
+
+    fn start_over<S: Sink>(
+        uplink: &Uplink,
+        queue: TestQueue,
+        sink: Arc<S>,
+        settings: Settings,
+    ) -> Self {
         let name = format!("weir-delivery-{:032x}", crate::base::random::bits());
         let folder = std::env::temp_dir().join(name);
         let letters = letters_settings(folder.clone());
@@ -214,6 +226,7 @@ impl Bench {
             sink,
             feed: queue.clone(),
             shelf: shelf.unwrap().counted_in(&metrics),
+            uplink: uplink.clone(),
             watch: watch.clone(),
             metrics: WorkerMetrics::register(&metrics, &settings.stream, &settings.destination),
             settings,

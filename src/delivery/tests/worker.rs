@@ -17,7 +17,7 @@ use crate::sink::{At, Entry, Fate, Fault, Limits, Outcome, Sink};
 type Script = Box<dyn FnMut(usize, &[Entry]) -> Outcome + Send>;
 
 /// A sink that keeps what it takes and answers by a script, after a while.
-struct ScriptSink {
+pub(super) struct ScriptSink {
     script: Mutex<Script>,
     takes: Duration,
     requests: AtomicUsize,
@@ -29,7 +29,7 @@ struct ScriptSink {
 }
 
 impl ScriptSink {
-    fn new(
+    pub(super) fn new(
         takes: Duration,
         script: impl FnMut(usize, &[Entry]) -> Outcome + Send + 'static,
     ) -> Arc<Self> {
@@ -45,7 +45,7 @@ impl ScriptSink {
         })
     }
 
-    fn taking_all() -> Arc<Self> {
+    pub(super) fn taking_all() -> Arc<Self> {
         Self::new(Duration::ZERO, |_, entries| all_taken(entries))
     }
 
@@ -56,7 +56,7 @@ impl ScriptSink {
         })
     }
 
-    fn requests(&self) -> usize {
+    pub(super) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 
@@ -64,7 +64,7 @@ impl ScriptSink {
         self.taken.lock().unwrap().clone().into_iter().collect()
     }
 
-    fn taken_count(&self) -> usize {
+    pub(super) fn taken_count(&self) -> usize {
         self.taken.lock().unwrap().values().sum()
     }
 }
@@ -88,6 +88,10 @@ impl Sink for ScriptSink {
 
     fn weigh(&self, entry: &Entry) -> usize {
         entry.data.len()
+    }
+
+    fn wire_bytes(&self, _entries: usize, weight: usize) -> u64 {
+        weight as u64
     }
 
     fn entry(&self, key: String, payload: Bytes) -> Entry {

@@ -119,6 +119,12 @@ impl Sink for Kinesis {
         entry.key.len() + entry.data.len()
     }
 
+    fn wire_bytes(&self, entries: usize, weight: usize) -> u64 {
+        // Data goes in base64; what is written around it is the same for every entry.
+        const AROUND_ENTRY: usize = r#"{"Data":"","PartitionKey":""},"#.len();
+        (weight.div_ceil(3) * 4 + entries * AROUND_ENTRY) as u64
+    }
+
     fn entry(&self, key: String, payload: Bytes) -> Entry {
         Entry::plain(key, payload)
     }
