@@ -108,6 +108,7 @@ fn draw_ledger(ledger: &Ledger, watch: Option<&Watch>) -> Value {
         "accepted": ledger.accepted,
         "delivered": ledger.delivered,
         "dead": ledger.dead,
+        "dead_aged_out": watch.map_or(0, Watch::aged_out),
         "dropped": ledger.dropped,
         "damaged": ledger.damaged,
         "waiting": ledger.waiting,

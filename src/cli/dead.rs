@@ -1,19 +1,23 @@
-//! `weir dead`: records that could not be delivered; list, show, and put back.
+//! `weir dead`: records that could not be delivered; list, show, put back, take out, remove.
 
-use std::path::Path;
+mod export;
+mod purge;
+mod which;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 
+use self::which::Which;
 use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say, tell};
 use super::table::{age, count, counted, lay_out};
 use crate::base::clock::Clock;
 use crate::base::disk::RealDisk;
 use crate::base::units::ByteSize;
-use crate::dead_letter::{self, Lying};
+use crate::dead_letter::{self, Filter, Lying};
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Dead {
@@ -23,6 +27,10 @@ pub(super) enum Dead {
     Show(Show),
     /// Put dead letters back into their queue, for the destination that could not take them
     Replay(Replay),
+    /// Copy dead letters out, as lines that `weir send --envelope` takes
+    Export(export::Export),
+    /// Remove dead letters for good
+    Purge(purge::Purge),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -42,9 +50,9 @@ pub(super) struct Show {
     reach: Reach,
     #[command(flatten)]
     which: Which,
-    /// Only the letter of this record
-    #[arg(value_name = "ID")]
-    id: Option<String>,
+    /// Only the letter of this record, as `--id` has it
+    #[arg(value_name = "ID", conflicts_with = "id")]
+    record: Option<String>,
     /// As the other commands have it; letters are JSON in any case
     #[arg(long)]
     json: bool,
@@ -61,60 +69,49 @@ pub(super) struct Replay {
     json: bool,
 }
 
-/// Which letters; all of them without.
-#[derive(Clone, Debug, Args)]
-struct Which {
-    /// Only this stream
-    #[arg(long, short, value_name = "STREAM")]
-    stream: Option<String>,
-    /// Only this destination
-    #[arg(long, short, value_name = "DESTINATION")]
-    destination: Option<String>,
-}
-
-impl Which {
-    fn shelves(&self, state_dir: &Path) -> Result<Vec<Lying>, Report> {
-        let fits =
-            |asked: &Option<String>, name: &str| asked.as_deref().is_none_or(|one| one == name);
-        let mut found = dead_letter::shelves(&RealDisk, &state_dir.join("dead"))?;
-        found.retain(|lying| {
-            fits(&self.stream, &lying.stream) && fits(&self.destination, &lying.destination)
-        });
-        Ok(found)
-    }
-}
-
 pub(super) fn dead(dead: &Dead) -> Answer {
     match dead {
         Dead::Ls(ls) => list(ls),
         Dead::Show(show) => print(show),
         Dead::Replay(replay) => put_back(replay),
+        Dead::Export(export) => export::export(export),
+        Dead::Purge(purge) => purge::purge(purge),
     }
 }
 
 fn list(ls: &Ls) -> Answer {
     let now = Clock::real().unix_ms();
+    let filter = ls.which.filter(now);
+    let folder = ls.reach.state_dir()?.join("dead");
     let mut rows = Vec::new();
     let mut values = Vec::new();
-    for lying in ls.which.shelves(&ls.reach.state_dir()?)? {
-        let tally = Tally::of(&lying)?;
-        let oldest = lying.files.first().map(|file| file.begun_unix_ms);
-        let age = oldest.map_or_else(|| "-".into(), |at| age(now.saturating_sub(at) / 1000));
+    for lying in which::shelves(&folder, &filter)? {
+        let Lying { stream, destination, .. } = &lying;
+        let tally = Tally::of(&lying, &filter)?;
+        let aged_out = dead_letter::aged_out(&RealDisk, &folder, stream, destination)?;
+        if !filter.is_by_shelf() && tally.letters == 0 {
+            continue;
+        }
+        let age = tally.oldest.map_or_else(|| "-".into(), |at| age(now.saturating_sub(at) / 1000));
         values.push(json!({
-            "stream": lying.stream,
-            "destination": lying.destination,
+            "stream": stream,
+            "destination": destination,
             "letters": tally.letters,
             "unreadable": tally.unreadable,
             "bytes": tally.bytes,
-            "oldest_unix_ms": oldest,
+            "oldest_unix_ms": tally.oldest,
+            "aged_out": aged_out,
         }));
         let bytes = ByteSize(tally.bytes).rounded();
-        rows.push(vec![lying.stream, lying.destination, count(tally.letters), bytes, age]);
+        let names = [stream.clone(), destination.clone()];
+        let numbers = [count(tally.letters), bytes, age, count(aged_out)];
+        rows.push(names.into_iter().chain(numbers).collect());
     }
+    const HEAD: [&str; 6] = ["STREAM", "DESTINATION", "LETTERS", "SIZE", "OLDEST", "AGED OUT"];
     say(match (ls.json, rows.is_empty()) {
         (true, _) => format!("{:#}", Value::Array(values)),
         (false, true) => "no dead letters".into(),
-        (false, false) => lay_out(&["STREAM", "DESTINATION", "LETTERS", "SIZE", "OLDEST"], &rows),
+        (false, false) => lay_out(&HEAD, &rows),
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -124,18 +121,29 @@ fn list(ls: &Ls) -> Answer {
 struct Tally {
     letters: u64,
     unreadable: u64,
+    /// Of the letters' lines.
     bytes: u64,
+    /// When the first of them was given up.
+    oldest: Option<u64>,
 }
 
 impl Tally {
-    fn of(lying: &Lying) -> Result<Self, Report> {
+    fn of(lying: &Lying, filter: &Filter) -> Result<Self, Report> {
         let mut tally = Self::default();
         for file in &lying.files {
-            tally.bytes += file.bytes;
-            for letter in dead_letter::letters(&RealDisk, &file.path)? {
-                match letter? {
-                    Ok(_) => tally.letters += 1,
-                    Err(_) => tally.unreadable += 1,
+            let mut letters = dead_letter::letters(&RealDisk, &file.path)?;
+            loop {
+                let at = letters.offset();
+                match letters.next().transpose()? {
+                    None => break,
+                    Some(Ok(letter)) if filter.fits(&letter) => {
+                        tally.letters += 1;
+                        tally.bytes += letters.offset() - at;
+                        let died = letter.died_unix_ms;
+                        tally.oldest = Some(tally.oldest.map_or(died, |oldest| oldest.min(died)));
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) => tally.unreadable += 1,
                 }
             }
         }
@@ -144,26 +152,15 @@ impl Tally {
 }
 
 fn print(show: &Show) -> Answer {
+    let mut filter = show.which.filter(Clock::real().unix_ms());
+    filter.id = show.record.clone().or(filter.id);
     let mut shown = 0_u64;
-    let mut bad = 0_u64;
-    for lying in show.which.shelves(&show.reach.state_dir()?)? {
-        for path in lying.files.iter().map(|file| &file.path) {
-            for letter in dead_letter::letters(&RealDisk, path)? {
-                match letter? {
-                    Ok(letter) if wanted(&letter.record.id.to_string(), show.id.as_deref()) => {
-                        shown += 1;
-                        say(letter.to_line());
-                    }
-                    Ok(_) => {}
-                    Err(line) => {
-                        bad += 1;
-                        tell(unreadable(path, &line));
-                    }
-                }
-            }
-        }
-    }
-    match &show.id {
+    let bad = which::each(&show.reach, &filter, |letter| {
+        shown += 1;
+        say(letter.to_line());
+        Ok(())
+    })?;
+    match &filter.id {
         Some(id) if shown == 0 => {
             Err(Report::new(Exit::Data, format!("there is no dead letter with the id `{id}`"))
                 .hint("`weir dead show` prints all of them"))
@@ -173,17 +170,8 @@ fn print(show: &Show) -> Answer {
     }
 }
 
-fn wanted(id: &str, asked: Option<&str>) -> bool {
-    asked.is_none_or(|asked| asked.eq_ignore_ascii_case(id))
-}
-
-fn unreadable(path: &Path, line: &dead_letter::BadLine) -> String {
-    format!("warning: {}, byte {}: {}; it was passed over", path.display(), line.at, line.why)
-}
-
 fn put_back(replay: &Replay) -> Answer {
-    let Which { stream, destination } = &replay.which;
-    let filter = json!({ "stream": stream, "destination": destination });
+    let filter = json!(replay.which.filter(Clock::real().unix_ms()));
     let answer = replay.reach.ask(Method::POST, "/dead/replay", Some(&filter))?;
     let number = |key| answer.get(key).and_then(Value::as_u64).unwrap_or(0);
     let left = number("left");

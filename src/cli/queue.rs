@@ -3,7 +3,7 @@
 
 mod export;
 mod keys;
-mod output;
+pub(super) mod output;
 mod purge;
 mod records;
 mod stat;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::reach::Reach;
 use super::report::{Answer, say};
-use super::table::{age, count, lay_out};
+use super::table::{age, count, counted, lay_out};
 use crate::base::clock::Clock;
 use crate::base::units::ByteSize;
 
@@ -37,6 +37,7 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
             rows.push(row(stream, destination, ledger, now_unix_ms));
             holds.extend(held(stream, destination, ledger, now_unix_ms));
             holds.extend(paced(stream, destination, ledger));
+            holds.extend(aged_out(stream, destination, ledger));
         }
     }
     const HEAD: [&str; 9] = [
@@ -129,6 +130,14 @@ fn paced(stream: &str, destination: &str, ledger: &Value) -> Option<String> {
         other => other,
     };
     Some(format!("{stream} to {destination} waits for {why}"))
+}
+
+fn aged_out(stream: &str, destination: &str, ledger: &Value) -> Option<String> {
+    let letters = number(ledger, "dead_aged_out");
+    let gone = counted(letters, "dead letter", "dead letters");
+    (letters > 0).then(|| {
+        format!("{stream} to {destination}: {gone} removed, as there were too many or too old ones")
+    })
 }
 
 fn tails(status: &Value) -> Vec<Vec<String>> {

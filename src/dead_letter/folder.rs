@@ -15,8 +15,9 @@ pub(super) const LETTERS: &str = ".ndjson";
 /// What stands behind that while a file is taken back to its queue.
 pub(super) const TAKEN: &str = ".taken";
 
-/// What stands before the ending when only letters are left that cannot be taken back.
-pub(super) const LEFT: &str = ".left";
+/// What stands before the ending, with a number behind it, when only some letters are left of a
+/// file.
+const LEFT: &str = ".left";
 
 /// Largest file of letters, in bytes: small enough to be taken back in one go.
 const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -64,7 +65,7 @@ pub(super) fn unix_ms(name: &str) -> Option<u64> {
         "[year]-[month]-[day]T[hour]-[minute]-[second].[subsecond digits:3]Z"
     );
     let stem = name.strip_suffix(TAKEN).unwrap_or(name).strip_suffix(LETTERS)?;
-    let stem = stem.strip_suffix(LEFT).unwrap_or(stem);
+    let (stem, _) = split_left(stem);
     if let Some(number) = stem.strip_prefix('a') {
         return number.parse().ok();
     }
@@ -72,7 +73,23 @@ pub(super) fn unix_ms(name: &str) -> Option<u64> {
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-/// The files of letters in a folder, oldest first; none if there is no such folder.
+/// Where those letters of a file stay that are not removed with it. Never the old name again: a
+/// shelf that remembers it must not find another file there.
+pub(super) fn leftover(name: &str) -> String {
+    let stem = name.strip_suffix(TAKEN).unwrap_or(name);
+    let (stem, number) = split_left(stem.strip_suffix(LETTERS).unwrap_or(stem));
+    format!("{stem}{LEFT}{}{LETTERS}", number.saturating_add(1))
+}
+
+/// `time.left2` is `time` and 2; without it the number is 0.
+fn split_left(stem: &str) -> (&str, u32) {
+    let split = stem.rsplit_once(LEFT);
+    let split = split.and_then(|(stem, number)| Some((stem, number.parse().ok()?)));
+    split.unwrap_or((stem, 0))
+}
+
+/// The files of letters in a folder, oldest first; none if there is no such folder. What was left
+/// of a file that is still there is not among them: its removal was cut off, and is done again.
 pub(super) fn files(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Listed>> {
     let mut listed = match disk.list(folder) {
         Ok(listed) => listed,
@@ -80,6 +97,8 @@ pub(super) fn files(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Listed>> {
         Err(error) => return Err(error),
     };
     listed.retain(|file| file.kind == Kind::File && unix_ms(&file.name).is_some());
+    let leftovers: Vec<String> = listed.iter().map(|file| leftover(&file.name)).collect();
+    listed.retain(|file| !leftovers.contains(&file.name));
     Ok(listed)
 }
 

@@ -4,12 +4,16 @@
 //! Always: a letter is synced before `put` returns; the shelf is bounded by size and age, and what
 //! ages out is counted.
 //! Never: drops silently; changes a payload.
-//! Files: `<stream>/<destination>/<time>.ndjson`; one that is being taken back has `.taken` behind it.
+//! Files: `<stream>/<destination>/<time>.ndjson`; one that is being taken back has `.taken` behind it,
+//! what stayed behind of one has `.left1` before its ending.
 
 mod browse;
+mod purge;
 mod shelf;
 mod take;
 
+mod aged;
+mod filter;
 mod folder;
 mod letter;
 
@@ -22,7 +26,10 @@ use bytes::Bytes;
 
 use crate::record::{Record, RecordId};
 
+pub use aged::{AgedOut, aged_out};
 pub use browse::{BadLine, LetterFile, Letters, Lying, letters, shelves};
+pub use filter::Filter;
+pub use purge::{Purged, purge};
 pub use shelf::Shelf;
 pub use take::{TakenBack, take};
 

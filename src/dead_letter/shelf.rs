@@ -9,8 +9,10 @@ use std::path::PathBuf;
 
 use tracing::warn;
 
+use super::aged::{AgedOut, Ledger};
 use super::letter::encode;
 use super::metrics::{OwnMetrics, ShelfMetrics};
+use super::take::{hold, remove_if_there};
 use super::{Letter, Settings, folder};
 use crate::base::disk::{DiskFile, Open, SharedDisk};
 use crate::telemetry::Metrics;
@@ -26,6 +28,7 @@ pub struct Shelf {
     current: Option<Current>,
     /// No name may be older than this, even if the clock goes back.
     newest_ms: u64,
+    aged_out: Ledger,
     metrics: OwnMetrics,
 }
 
@@ -66,7 +69,9 @@ impl Shelf {
                 }
             }
         }
+        let aged_out = Ledger::open(&*disk, &folder)?;
         Ok(Self {
+            aged_out,
             disk,
             settings: settings.clone(),
             stream: stream.to_owned(),
@@ -83,7 +88,13 @@ impl Shelf {
     pub fn counted_in(mut self, metrics: &Metrics) -> Self {
         let all = metrics.shared(ShelfMetrics::register);
         self.metrics = all.of(&self.stream, &self.destination);
+        self.metrics.aged_out.inc_by(self.aged_out.shown().letters());
         self
+    }
+
+    /// How many letters were removed for the bounds, in all the life of the shelf.
+    pub fn aged_out(&self) -> AgedOut {
+        self.aged_out.shown()
     }
 
     /// Writes letters and syncs them, then makes room if there are too many. Blocks.
@@ -117,7 +128,7 @@ impl Shelf {
         for name in &doomed {
             self.age_out(name)?;
         }
-        if doomed.is_empty() { Ok(()) } else { self.disk.sync_folder(&self.folder) }
+        Ok(())
     }
 
     fn write(&mut self, letters: &[Letter], now_ms: u64) -> io::Result<()> {
@@ -189,21 +200,17 @@ impl Shelf {
         Ok(file)
     }
 
-    fn age_out(&self, name: &str) -> io::Result<()> {
+    fn age_out(&mut self, name: &str) -> io::Result<()> {
         let path = self.folder.join(name);
-        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        let letters = match self.disk.open(&path, Open::Read) {
-            Ok(file) => folder::lines(&*file)?,
-            Err(error) if gone(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        match self.disk.remove(&path) {
-            Ok(()) => {}
-            // It was taken back just now.
-            Err(error) if gone(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        }
-        self.metrics.aged_out.inc_by(letters);
+        // Somebody may be taking it back just now.
+        let Some(_held) = hold(&*self.disk, &path)? else { return Ok(()) };
+        let letters = folder::lines(&*self.disk.open(&path, Open::Read)?)?;
+        // What was left of it by a removal that was cut off is part of it.
+        remove_if_there(&*self.disk, &self.folder.join(folder::leftover(name)))?;
+        let new = self.aged_out.goes(&*self.disk, &self.folder, (name, letters))?;
+        self.metrics.aged_out.inc_by(new);
+        self.disk.remove(&path)?;
+        self.disk.sync_folder(&self.folder)?;
         let (stream, destination) = (&self.stream, &self.destination);
         warn!(stream, destination, file = name, letters, "the oldest dead letters were removed");
         Ok(())

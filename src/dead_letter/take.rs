@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::browse::{Letters, letters};
-use super::folder::{LEFT, LETTERS, TAKEN};
+use super::folder::{self, TAKEN};
 use crate::base::disk::{Disk, DiskFile, Open, parent, replace_durably};
 
 /// A file of letters that is out of the shelf's reach until it is dropped or finished.
@@ -77,23 +77,51 @@ impl TakenBack {
     /// # Errors
     /// What the disk says.
     pub fn finish(self, disk: &dyn Disk, left: &[u64]) -> io::Result<()> {
+        let place = self.path.with_file_name(folder::leftover(self.name()));
         if !left.is_empty() {
             let mut kept = Vec::new();
-            for at in left {
-                let mut letters = self.letters(disk)?.from_offset(*at);
-                if let Some(Ok(line)) = letters.next_line()? {
-                    kept.extend_from_slice(&line);
+            let mut letters = self.letters(disk)?;
+            let mut left = left.iter().peekable();
+            while left.peek().is_some() {
+                let at = letters.offset();
+                let Some(line) = letters.next_line()? else { break };
+                if left.next_if_eq(&&at).is_some() {
+                    kept.extend(line.into_iter().flatten());
                 }
             }
-            // Never the old name again: a shelf that remembers it must not find another file there.
-            let stem = self.name().strip_suffix(LETTERS).unwrap_or(self.name());
-            let stem = stem.strip_suffix(LEFT).unwrap_or(stem);
-            let place = self.path.with_file_name(format!("{stem}{LEFT}{LETTERS}"));
             replace_durably(disk, &place, &kept)?;
+        } else if remove_if_there(disk, &place)? {
+            // Of a removal that was cut off; it must not outlive the file.
+            disk.sync_folder(parent(&self.path))?;
         }
         disk.remove(&self.path)?;
         disk.sync_folder(parent(&self.path))
     }
+}
+
+/// Whether it was there.
+pub(super) fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+    match disk.remove(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps everybody else away from a file that is not taken, without a trace on disk; `None` if
+/// somebody has it just now. Blocks.
+pub(super) fn hold(disk: &dyn Disk, path: &Path) -> io::Result<Option<TakenBack>> {
+    let file = match disk.open(path, Open::Write) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !file.try_lock()? {
+        return Ok(None);
+    }
+    // Somebody else may have taken or removed it between the opening and the lock.
+    let is_there = disk.list(parent(path))?.iter().any(|file| file.name == named(path));
+    Ok(is_there.then(|| TakenBack { _file: file, path: path.to_path_buf() }))
 }
 
 fn named(path: &Path) -> &str {

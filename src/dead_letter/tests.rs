@@ -1,5 +1,7 @@
 //! The shelf on a real disk: what lies on it, what goes, and what comes back.
 
+mod removal;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,7 +243,8 @@ fn letters_that_are_written_count_as_put_though_no_room_can_be_made_for_more() {
 
     disk.heal();
     shelf.tidy(NOW + 2).unwrap();
-    assert_eq!(disk.files().len(), 1);
+    assert_eq!(disk.files().len(), 2, "the new one, and how many went");
+    assert_eq!(shelf.aged_out().letters(), 1);
 }
 
 #[test]
@@ -282,7 +285,7 @@ fn lines_that_cannot_be_taken_back_stay_when_the_rest_is_finished() {
     taken.finish(&RealDisk, &[one]).unwrap();
 
     assert_eq!(scratch.codes(), ["b"]);
-    assert_eq!(scratch.files(), [scratch.folder().join("2026-11-22T06-05-19.000Z.left.ndjson")]);
+    assert_eq!(scratch.files(), [scratch.folder().join("2026-11-22T06-05-19.000Z.left1.ndjson")]);
     scratch.remove();
 }
 

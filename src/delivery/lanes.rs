@@ -148,7 +148,7 @@ impl Lanes {
     /// The next request, if one is full or its first parcel has waited long enough. With `hurry`,
     /// whatever there is: nothing can come to it.
     pub(super) fn cut(&mut self, now: Instant, hurry: bool) -> Option<Vec<Bundle>> {
-        if !hurry && !self.is_full(now) && self.due(now).is_none_or(|due| due > now) {
+        if !self.is_ready(now, hurry) {
             return None;
         }
         for lane in &mut self.lanes {
@@ -173,6 +173,14 @@ impl Lanes {
             self.turn = (place + 1) % self.lanes.len();
         }
         (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Whether a request can be cut now.
+    pub(super) fn is_ready(&mut self, now: Instant, hurry: bool) -> bool {
+        let has_any = |lane: &mut Lane| lane.due().is_some() && lane.pace.opens_at(now).is_none();
+        hurry && self.lanes.iter_mut().any(has_any)
+            || self.is_full(now)
+            || self.due(now).is_some_and(|due| due <= now)
     }
 
     /// When the next request is due at the latest; `None` if there is nothing.

@@ -31,13 +31,14 @@ mod errand;
 mod feed;
 mod metrics;
 mod parcel;
+mod progress;
 mod watch;
 mod window;
 
 use std::time::Duration;
 
 pub use order::Ordering;
-pub use replay::{Filter, Replayed, replay};
+pub use replay::{Replayed, replay};
 pub use tempo::PaceSettings;
 pub use uplink::{LinkSettings, Rank, Uplink};
 pub use watch::{Hold, Paced, Watch};

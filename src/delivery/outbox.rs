@@ -130,6 +130,11 @@ impl Outbox {
         }
     }
 
+    /// Whether there is a request that may go now, as far as its shards and its age are asked.
+    pub(super) fn is_ready(&mut self, now: Instant, hurry: bool) -> bool {
+        !self.alone.is_empty() || self.lanes.is_ready(now, hurry)
+    }
+
     /// When a parcel's wait ends.
     pub(super) fn waits_until(&self) -> Option<Instant> {
         self.waiting.due()

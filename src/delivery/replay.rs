@@ -1,17 +1,20 @@
 //! Puts dead letters back into their queues, each exactly once.
 //!
 //! A file is taken from the shelf, its letters go to the queue in groups, and each group carries a
-//! mark `replay/<destination>/<file>` with how many bytes of the file are done. A replay that was
-//! cut off goes on behind that mark; the file goes first, the mark after it.
+//! mark `replay/<destination>/<file>` with how far the file is done (`progress`). A replay that was
+//! cut off goes on behind that mark; the file goes first, the mark after it. Letters that are not
+//! meant stay, in a file of their own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::progress::{Progress, Turn};
 use crate::base::disk::SharedDisk;
 use crate::base::tasks::blocking;
-use crate::dead_letter::{self, Letter, Letters, Lying, TakenBack, shelves, take};
+use crate::dead_letter::{self, Filter, Letter, Letters, Lying, TakenBack, shelves, take};
 use crate::queue::{AppendError, Group, Mark, Writer};
 use crate::record::{RecordId, encode};
 
@@ -26,15 +29,6 @@ const MARKS: &str = "replay/";
 
 /// A letter of a line that never got into the stream: it is put back for all destinations.
 const NEVER_ADMITTED: &str = "tail.";
-
-/// Which letters are put back; `None` stands for all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Of this stream.
-    pub stream: Option<String>,
-    /// Of this destination.
-    pub destination: Option<String>,
-}
 
 /// What a replay did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +84,23 @@ pub(super) async fn replay_into<W: Back>(
     writers: &BTreeMap<String, W>,
 ) -> Result<Replayed, String> {
     let mut replayed = Replayed::default();
+    // What lies before the place where another replay was cut off goes back in a second round.
+    for _round in 0..2 {
+        if !replay_round(&disk, folder, filter, (writers, &mut replayed)).await? {
+            break;
+        }
+    }
+    Ok(replayed)
+}
+
+/// Goes over all files once; whether some letters were left for another round.
+async fn replay_round<W: Back>(
+    disk: &SharedDisk,
+    folder: &Path,
+    filter: &Filter,
+    (writers, replayed): (&BTreeMap<String, W>, &mut Replayed),
+) -> Result<bool, String> {
+    let mut is_another = false;
     let lying = {
         let (disk, folder) = (disk.clone(), folder.to_path_buf());
         blocking(move || shelves(&*disk, &folder)).await
@@ -97,7 +108,8 @@ pub(super) async fn replay_into<W: Back>(
     let lying = lying.map_err(|error| {
         format!("the dead letters in {} cannot be listed: {error}", folder.display())
     })?;
-    for shelf in lying.into_iter().filter(|shelf| filter.matches(shelf)) {
+    let is_meant = |shelf: &Lying| filter.fits_shelf(&shelf.stream, &shelf.destination);
+    for shelf in lying.into_iter().filter(is_meant) {
         let Some(writer) = writers.get(&shelf.stream) else {
             if !shelf.files.is_empty() {
                 let stream = &shelf.stream;
@@ -109,18 +121,11 @@ pub(super) async fn replay_into<W: Back>(
         };
         forget_finished(writer, &shelf).await?;
         for file in &shelf.files {
-            let one = OneFile { disk: disk.clone(), writer, shelf: &shelf };
-            one.replay(file.path.clone(), &mut replayed).await?;
+            let one = OneFile { disk: disk.clone(), writer, shelf: &shelf, filter };
+            is_another |= one.replay(file.path.clone(), replayed).await?;
         }
     }
-    Ok(replayed)
-}
-
-impl Filter {
-    fn matches(&self, shelf: &Lying) -> bool {
-        let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
-        fits(&self.stream, &shelf.stream) && fits(&self.destination, &shelf.destination)
-    }
+    Ok(is_another)
 }
 
 /// Marks of files that are gone: the replay was cut off between removing the file and this.
@@ -150,32 +155,47 @@ struct OneFile<'a, W> {
     disk: SharedDisk,
     writer: &'a W,
     shelf: &'a Lying,
+    filter: &'a Filter,
+}
+
+/// Lines that stay in a file.
+#[derive(Default)]
+struct Staying {
+    /// Where they begin.
+    at: Vec<u64>,
+    /// How many of them are no records.
+    unreadable: u64,
+    /// Whether some go back in another round.
+    is_another: bool,
 }
 
 /// What one step of reading a file gave.
 #[derive(Default)]
 struct Step {
     payloads: Vec<Bytes>,
-    /// Where the lines begin that no record can be made of.
-    left: Vec<u64>,
+    staying: Staying,
     /// How far the file is read now.
     end: u64,
     is_last: bool,
 }
 
 impl<W: Back> OneFile<'_, W> {
-    async fn replay(&self, path: PathBuf, replayed: &mut Replayed) -> Result<(), String> {
+    /// Whether some letters were left for another round.
+    async fn replay(&self, path: PathBuf, replayed: &mut Replayed) -> Result<bool, String> {
         let shown = path.display().to_string();
         let disk = self.disk.clone();
         let taken = blocking(move || take(&*disk, &path)).await;
         let Some(taken) = taken.map_err(|error| unreadable(&shown, &error))? else {
             replayed.notes.push(format!("{shown} is in use just now; replay once more for it"));
-            return Ok(());
+            return Ok(false);
         };
         let mark = format!("{MARKS}{}/{}", self.shelf.destination, taken.name());
         let before = replayed.records;
         match self.put_back_all(&taken, &mark, replayed).await {
-            Ok(left) => self.finish(taken, mark, &left, replayed).await,
+            Ok(staying) => {
+                self.finish(taken, mark, &staying, replayed).await?;
+                Ok(staying.is_another)
+            }
             Err(why) => {
                 let disk = self.disk.clone();
                 // If this fails too, the next replay finds the file by its other name.
@@ -189,38 +209,41 @@ impl<W: Back> OneFile<'_, W> {
         }
     }
 
-    /// Every letter behind the mark goes to the queue; where the lines are that stay.
+    /// Every letter that is meant and not done yet goes to the queue; which lines stay.
     async fn put_back_all(
         &self,
         taken: &TakenBack,
         mark: &str,
         replayed: &mut Replayed,
-    ) -> Result<Vec<u64>, String> {
+    ) -> Result<Staying, String> {
         let done = self.writer.marks(mark).into_iter().find(|(name, _)| name == mark);
-        let done = done.map_or(Ok(0), |(_, value)| offset(&value))?;
+        let mut progress =
+            done.map_or(Ok(Progress::default()), |(_, value)| Progress::read(&value))?;
+        // What is done is told by how it stood when this replay began.
+        let begun = Arc::new((progress.clone(), self.filter.clone()));
         let only_for = self.only_for();
         let mut letters = taken.letters(&*self.disk).map_err(|error| error.to_string())?;
-        let mut left = Vec::new();
+        let mut staying = Staying::default();
         loop {
-            let only_for = only_for.clone();
+            let (only_for, begun) = (only_for.clone(), Arc::clone(&begun));
             let (step, rest) = blocking(move || {
-                let step = read_step(&mut letters, done, only_for.as_deref());
+                let step = read_step(&mut letters, &begun, only_for.as_deref());
                 (step, letters)
             })
             .await;
             letters = rest;
             let step = step.map_err(|error| error.to_string())?;
-            left.extend(step.left);
+            staying.more(step.staying);
             let records = step.payloads.len() as u64;
             if records > 0 {
-                let value = Some(Bytes::from(step.end.to_string()));
+                let value = Some(progress.value(step.end, self.filter)?);
                 let marks = vec![Mark { name: mark.to_owned(), value }];
                 let group = Group { payloads: step.payloads, marks, key: None };
                 self.writer.append(group).await.map_err(|error| error.to_string())?;
                 replayed.records += records;
             }
             if step.is_last {
-                return Ok(left);
+                return Ok(staying);
             }
         }
     }
@@ -229,12 +252,13 @@ impl<W: Back> OneFile<'_, W> {
         &self,
         taken: TakenBack,
         mark: String,
-        left: &[u64],
+        staying: &Staying,
         replayed: &mut Replayed,
     ) -> Result<(), String> {
-        replayed.left += left.len() as u64;
+        replayed.left += staying.unreadable;
+        let left = &staying.at;
         let has_mark = self.writer.marks(&mark).iter().any(|(name, _)| *name == mark);
-        let (disk, left, name) = (self.disk.clone(), left.to_vec(), taken.name().to_owned());
+        let (disk, left, name) = (self.disk.clone(), left.clone(), taken.name().to_owned());
         // Without a mark nothing of it was ever put back, so there is nothing to take out of it.
         let keeps_all = !has_mark && !left.is_empty();
         let ended =
@@ -263,9 +287,21 @@ impl<W: Back> OneFile<'_, W> {
     }
 }
 
-/// Reads letters until a group is full. Lines that end before `done` are in the queue already;
-/// they are read all the same, for some may have stayed behind.
-fn read_step(letters: &mut Letters, done: u64, only_for: Option<&str>) -> std::io::Result<Step> {
+impl Staying {
+    fn more(&mut self, other: Self) {
+        self.at.extend(other.at);
+        self.unreadable += other.unreadable;
+        self.is_another |= other.is_another;
+    }
+}
+
+/// Reads letters until a group is full. Those that are in the queue already are read all the same,
+/// for others among them may have stayed behind.
+fn read_step(
+    letters: &mut Letters,
+    (begun, filter): &(Progress, Filter),
+    only_for: Option<&str>,
+) -> std::io::Result<Step> {
     let mut step = Step::default();
     let mut bytes = 0;
     while step.payloads.len() < GROUP_COUNT_MAX && bytes < GROUP_BYTES {
@@ -276,13 +312,23 @@ fn read_step(letters: &mut Letters, done: u64, only_for: Option<&str>) -> std::i
         };
         match read? {
             Ok(letter) if letter.record.id != RecordId::NONE => {
-                if at >= done {
-                    let payload = payload(letter, only_for);
-                    bytes += payload.len();
-                    step.payloads.push(payload);
+                match begun.turn(at, &letter, filter) {
+                    Turn::Done => {}
+                    Turn::Now => {
+                        let payload = payload(letter, only_for);
+                        bytes += payload.len();
+                        step.payloads.push(payload);
+                    }
+                    turn @ (Turn::Stays | Turn::Later) => {
+                        step.staying.at.push(at);
+                        step.staying.is_another |= turn == Turn::Later;
+                    }
                 }
             }
-            _ => step.left.push(at),
+            _ => {
+                step.staying.at.push(at);
+                step.staying.unreadable += 1;
+            }
         }
     }
     step.end = letters.offset();
@@ -294,13 +340,6 @@ fn payload(letter: Letter, only_for: Option<&str>) -> Bytes {
     let mut record = letter.record;
     record.only_for = only_for.map(str::to_owned);
     encode(&record)
-}
-
-fn offset(value: &[u8]) -> Result<u64, String> {
-    std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| "its mark in the queue is no number; nothing was put back".into())
 }
 
 fn unreadable(path: &str, error: &std::io::Error) -> String {

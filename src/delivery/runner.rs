@@ -215,8 +215,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         };
         // Where nothing more can be read, nothing is worth waiting for.
         let hurry = self.budget().is_none();
-        let is_ready = self.outbox.due(now).is_some_and(|due| hurry || due <= now);
-        if !self.has_room() || !is_ready {
+        if !self.has_room() || !self.outbox.is_ready(now, hurry) {
             self.tempo.rest();
             return None;
         }

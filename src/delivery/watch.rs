@@ -1,7 +1,9 @@
 //! What the operator, and the agent on its way out, see of a worker.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::dead_letter::{AgedOut, Shelf};
 
 /// A window onto a worker, for status and readiness; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +15,7 @@ struct State {
     paced: Mutex<Option<Paced>>,
     in_flight: AtomicUsize,
     owed: AtomicUsize,
+    aged_out: OnceLock<AgedOut>,
 }
 
 /// Why a destination is not taking anything at the moment.
@@ -63,6 +66,17 @@ impl Watch {
     /// The present hold, if any.
     pub fn hold(&self) -> Option<Hold> {
         self.0.hold.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many dead letters were removed because the shelf is bounded.
+    pub fn aged_out(&self) -> u64 {
+        self.0.aged_out.get().map_or(0, AgedOut::letters)
+    }
+
+    /// The same, looking at this shelf too.
+    pub(super) fn with_shelf(self, shelf: &Shelf) -> Self {
+        self.0.aged_out.get_or_init(|| shelf.aged_out());
+        self
     }
 
     /// What it waits for though nothing is wrong, if anything.

@@ -43,7 +43,7 @@ impl<S: Sink> Worker<S> {
     ) -> Self {
         let shelf = shelf.counted_in(metrics);
         let metrics = WorkerMetrics::register(metrics, &settings.stream, &settings.destination);
-        let (uplink, watch) = (Uplink::default(), Watch::default());
+        let (uplink, watch) = (Uplink::default(), Watch::default().with_shelf(&shelf));
         Self { settings, clock, reader, shelf, sink, uplink, watch, metrics }
     }
 

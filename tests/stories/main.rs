@@ -14,6 +14,7 @@ mod cli;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod dead_letters;
 mod demo;
 #[cfg(test)]
 mod device;

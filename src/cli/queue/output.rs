@@ -8,7 +8,7 @@ use crate::base::disk::{Disk as _, DiskFile, Open, RealDisk};
 use crate::cli::report::{Exit, Report};
 
 /// Lines on their way out.
-pub(super) struct Output {
+pub(in crate::cli) struct Output {
     buffer: Vec<u8>,
     to: To,
 }
@@ -20,7 +20,7 @@ enum To {
 
 /// How a line went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(in crate::cli) enum Reader {
     Listens,
     /// As `head` does once it has enough.
     WentAway,
@@ -29,7 +29,7 @@ pub(super) enum Reader {
 const BUFFER_BYTES: usize = 64 << 10;
 
 impl Output {
-    pub(super) fn new(to: Option<&Path>) -> Result<Self, Report> {
+    pub(in crate::cli) fn new(to: Option<&Path>) -> Result<Self, Report> {
         let to = match to {
             None => To::Standard,
             Some(path) => {
@@ -47,14 +47,14 @@ impl Output {
         Ok(Self { buffer: Vec::with_capacity(BUFFER_BYTES), to })
     }
 
-    pub(super) fn line(&mut self, line: &[u8]) -> Result<Reader, Report> {
+    pub(in crate::cli) fn line(&mut self, line: &[u8]) -> Result<Reader, Report> {
         self.buffer.extend_from_slice(line);
         self.buffer.push(b'\n');
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(Reader::Listens) }
     }
 
     /// Writes what is held; a file is then on disk.
-    pub(super) fn finish(mut self) -> Result<Reader, Report> {
+    pub(in crate::cli) fn finish(mut self) -> Result<Reader, Report> {
         let reader = self.flush()?;
         if let To::File { path, file, .. } = &self.to {
             file.sync().map_err(|error| failed(path, &error))?;
@@ -63,7 +63,7 @@ impl Output {
     }
 
     /// Hands over what is held.
-    pub(super) fn flush(&mut self) -> Result<Reader, Report> {
+    pub(in crate::cli) fn flush(&mut self) -> Result<Reader, Report> {
         match &mut self.to {
             To::Standard => {
                 let mut out = io::stdout().lock();

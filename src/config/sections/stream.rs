@@ -137,7 +137,17 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
     rows.finish(&mut reading.faults);
     section.finish(&mut reading.faults);
     let (name, header) = (table.name.clone(), table.header.clone());
-    Flow { name, header, destinations, partition_key, rank, max_record, max_bytes, queue, encryption }
+    Flow {
+        name,
+        header,
+        destinations,
+        partition_key,
+        rank,
+        max_record,
+        max_bytes,
+        queue,
+        encryption,
+    }
 }
 
 fn policy(rows: &mut Section<'_>, reading: &mut Reading<'_>) -> Policy {

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use super::{NOW, a_record, letters_settings};
-use crate::base::disk::{RealDisk, SharedDisk};
-use crate::dead_letter::{Letter, Shelf, bare, shelves, take};
-use crate::delivery::replay::{Back, Filter, Replayed, replay_into};
+use crate::base::disk::{FaultyDisk, RealDisk, SharedDisk};
+use crate::dead_letter::{Filter, Letter, Shelf, bare, shelves, take};
+use crate::delivery::replay::{Back, Replayed, replay_into};
 use crate::queue::{AppendError, Group};
 use crate::record::{Record, decode};
 
@@ -159,6 +159,7 @@ async fn a_filter_leaves_the_other_letters_where_they_are() {
     let only = |stream: Option<&str>, destination: Option<&str>| Filter {
         stream: stream.map(str::to_owned),
         destination: destination.map(str::to_owned),
+        ..Filter::default()
     };
 
     let none = bench.replay_only(&only(Some("other"), None)).await.unwrap();
@@ -266,4 +267,77 @@ async fn letters_put_on_the_shelf_during_a_replay_are_not_lost() {
     payloads.dedup();
     assert_eq!((payloads.len(), bench.payloads().len()), (40, 40));
     bench.end();
+}
+
+/// Letters whose keys are `a` and `b` in turn, on a disk that will fail.
+fn on_a_faulty_disk(count: usize) -> FaultyDisk {
+    let disk = FaultyDisk::new();
+    let folder = PathBuf::from("/dead");
+    let mut shelf =
+        Shelf::open(disk.shared(), &letters_settings(folder), "access", "archive").unwrap();
+    let key = |number: usize| Some(if number.is_multiple_of(2) { "a" } else { "b" }.to_owned());
+    let records: Vec<_> = (0..count)
+        .map(|number| Record { partition_key: key(number), ..a_record(&number.to_string()) })
+        .collect();
+    shelf.put(&letters("archive", &records)).unwrap();
+    disk
+}
+
+#[tokio::test]
+async fn a_replay_of_some_letters_killed_between_any_two_calls_loses_and_repeats_none() {
+    const LETTERS: usize = 1_201;
+    let folder = PathBuf::from("/dead");
+    let of_key = |key: &str| Filter { key: Some(key.into()), ..Filter::default() };
+    let mut was_cut = 0;
+    for calls in 0.. {
+        let mut is_done = true;
+        for seed in [calls, calls + 1] {
+            let disk = on_a_faulty_disk(LETTERS);
+            let queue = Queue::default();
+            let writers = BTreeMap::from([("access".to_owned(), queue.clone())]);
+            disk.end_power_after(calls);
+            let first = replay_into(disk.shared(), &folder, &of_key("a"), &writers).await;
+            is_done &= first.is_ok();
+            was_cut += u32::from(first.is_err());
+            disk.crash(seed);
+
+            // Others are meant now, then all of them.
+            disk.end_power_after(calls / 2);
+            drop(replay_into(disk.shared(), &folder, &of_key("b"), &writers).await);
+            disk.crash(seed + 1);
+            replay_into(disk.shared(), &folder, &Filter::default(), &writers).await.unwrap();
+
+            let mut numbers: Vec<usize> = {
+                let kept = queue.0.lock().unwrap();
+                let number =
+                    |record: &Record| std::str::from_utf8(&record.payload).unwrap().parse();
+                kept.records.iter().map(|record| number(record).unwrap()).collect()
+            };
+            numbers.sort_unstable();
+            assert_eq!(numbers, (0..LETTERS).collect::<Vec<_>>(), "{calls} calls, seed {seed}");
+            assert!(queue.0.lock().unwrap().marks.is_empty(), "{calls} calls, seed {seed}");
+            let left = shelves(&disk, &folder).unwrap().remove(0).files;
+            assert_eq!(left, [], "{calls} calls, seed {seed}");
+        }
+        if is_done {
+            assert!(was_cut > 20, "the power was cut {was_cut} times");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn letters_that_are_not_meant_stay_and_can_be_put_back_later() {
+    let disk = on_a_faulty_disk(10);
+    let folder = PathBuf::from("/dead");
+    let queue = Queue::default();
+    let writers = BTreeMap::from([("access".to_owned(), queue.clone())]);
+    let mut replayed = Vec::new();
+    for key in [Some("c"), Some("a"), Some("a"), None, None] {
+        let filter = Filter { key: key.map(str::to_owned), ..Filter::default() };
+        let done = replay_into(disk.shared(), &folder, &filter, &writers).await.unwrap();
+        assert_eq!((done.left, &done.notes), (0, &Vec::new()));
+        replayed.push(done.records);
+    }
+    assert_eq!(replayed, [0, 5, 0, 5, 0]);
 }

@@ -509,3 +509,70 @@ async fn what_the_queue_dropped_is_let_go_and_makes_room_for_what_follows() {
     assert!(sink.taken_count() >= 10, "only a request under way may still carry one of the others");
     bench.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_without_uplink_costs_disk_but_no_memory_and_ends_with_everything_delivered() {
+    const RECORDS: usize = 36_000;
+    let queue = TestQueue::default();
+    let until = Instant::now() + Duration::from_secs(3_600);
+    let sink = ScriptSink::new(Duration::from_millis(20), move |number, entries| {
+        match Instant::now() < until {
+            // What an uplink that comes and goes looks like.
+            true if number % 3 == 0 => Err(fault(At::Timeout, "timeout")),
+            true if number % 3 == 1 => Err(fault(At::Answer(503), "ServiceUnavailable")),
+            true => Err(fault(At::Transport, "no-connection")),
+            false => all_taken(entries),
+        }
+    });
+    let settings = Settings {
+        in_flight_bytes: 100_000,
+        retry_first: Duration::from_millis(200),
+        retry_max: Duration::from_secs(30),
+        ..settings()
+    };
+    let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+
+    let mut most_owed = 0;
+    for number in 0..RECORDS {
+        bench.queue.push_record(&format!("record {number}"));
+        sleep(Duration::from_millis(100)).await;
+        most_owed = most_owed.max(bench.watch.owed());
+    }
+    assert_eq!(bench.queue.owed(), RECORDS);
+    assert!(sink.requests() < 3_600 / 15 + 40, "{} requests in an hour", sink.requests());
+    bench.queue.settled_all().await;
+
+    assert!(most_owed <= 100_000 / 256, "{most_owed} records in memory");
+    assert!(Instant::now() < until + Duration::from_secs(120));
+    assert_eq!((sink.taken_count(), bench.queue.settled(Settled::Delivered)), (RECORDS, RECORDS));
+    assert!(sink.taken().iter().all(|(_, times)| *times == 1) && bench.dead().is_empty());
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_wait_ends_at_once_when_it_is_asked_to_stop() {
+    let slow = Fault {
+        retry_after: Some(Duration::from_secs(300)),
+        ..fault(At::Answer(429), "TooManyRequests")
+    };
+    for held in [
+        slow.clone(),
+        fault(At::Answer(400), "AccessDeniedException"),
+        fault(At::Transport, "no-connection"),
+        Fault { at: At::Entry, ..slow },
+    ] {
+        let queue = TestQueue::default();
+        queue.push_records(10);
+        let sink = ScriptSink::new(Duration::ZERO, move |_, entries| match held.at {
+            At::Entry => Ok(vec![Fate::Failed(held.clone()); entries.len()]),
+            _ => Err(held.clone()),
+        });
+        let settings = Settings { retry_max: Duration::from_secs(3_600), ..settings() };
+        let mut bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+        sleep(Duration::from_secs(5)).await;
+        let begun = Instant::now();
+        bench.stop().await;
+        assert_eq!((begun.elapsed(), bench.queue.owed()), (Duration::ZERO, 10));
+        bench.end().await;
+    }
+}
