@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::desk::Desk;
+use crate::base::nets::Nets;
 use crate::base::serve::{self, Address, Limits, Listener};
 use crate::base::shutdown::Stopping;
 use crate::telemetry::Metrics;
@@ -48,13 +49,15 @@ pub struct Views {
 /// A bound listener that is not yet serving.
 #[derive(Debug)]
 pub struct Bound {
-    listener: Listener,
+    listeners: Vec<Listener>,
     address: SocketAddr,
 }
 
 /// One operator, a few probes and a collector of metrics need no more.
 const LIMITS: Limits = Limits {
     max_connections: 64,
+    max_per_sender: 64,
+    many: Nets(Vec::new()),
     head_timeout: Duration::from_secs(10),
     idle_timeout: Duration::from_secs(60),
     close_within: Duration::from_secs(5),
@@ -65,9 +68,9 @@ const LIMITS: Limits = Limits {
 /// # Errors
 /// What the system says, in words: which address and why.
 pub async fn bind(settings: Settings) -> io::Result<Bound> {
-    let listener = serve::bind(&Address::Tcp(settings.listen)).await?;
-    let address = listener.tcp_address().unwrap_or(settings.listen);
-    Ok(Bound { listener, address })
+    let listeners = serve::bind(&Address::Tcp(settings.listen)).await?;
+    let bound = listeners.first().and_then(Listener::tcp_address);
+    Ok(Bound { listeners, address: bound.unwrap_or(settings.listen) })
 }
 
 impl Bound {
@@ -87,6 +90,6 @@ impl Bound {
         stopping: Stopping,
     ) -> Result<(), String> {
         let desk = Arc::new(Desk { views, metrics });
-        serve::serve(vec![self.listener], LIMITS, desk, stopping).await
+        serve::serve(self.listeners, LIMITS, desk, stopping).await
     }
 }

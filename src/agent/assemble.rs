@@ -100,7 +100,8 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     let mut listeners = Vec::new();
     let mut addresses = Addresses { pid: std::process::id(), ..Addresses::default() };
     for settings in &config.http {
-        let bound = http::bind(settings.clone()).await.map_err(StartError::Listen)?;
+        let disk = ground.disk.clone();
+        let bound = http::bind(disk, settings.clone()).await.map_err(StartError::Listen)?;
         addresses.http.insert(settings.name.clone(), bound.addresses());
         listeners.push(bound);
     }

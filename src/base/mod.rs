@@ -11,6 +11,9 @@ pub mod tasks;
 
 pub mod backoff;
 pub mod clock;
+pub mod nets;
+#[cfg(test)]
+pub mod papers;
 pub mod random;
 #[cfg(test)]
 pub mod scratch;

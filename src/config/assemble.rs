@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use crate::admission;
 use crate::queue::Keys;
 use crate::record::KeyTemplate;
+use crate::source::http;
 
 use super::rules::{destinations, max_record};
 use super::sections::Sections;
+use super::sections::http::Http;
 use super::{Config, Encryption, Stream};
 
 /// Puts the Settings of all rooms together.
@@ -23,6 +25,7 @@ pub(super) fn assemble(sections: Sections) -> Config {
         .filter_map(|flow| Some((flow.name.value.clone(), flow.partition_key.clone()?)))
         .collect();
     let streams = streams(&sections);
+    let http = listeners(&sections);
     let mut tail: Vec<_> = sections.tails.into_iter().map(|tail| tail.settings).collect();
     for settings in &mut tail {
         let record = records.get(&settings.stream).copied().unwrap_or(u64::MAX);
@@ -53,7 +56,7 @@ pub(super) fn assemble(sections: Sections) -> Config {
             .into_iter()
             .map(|upstream| (upstream.name.value, upstream.settings))
             .collect(),
-        http: sections.http.into_iter().map(|http| http.settings).collect(),
+        http,
         tail,
         stdin: None,
         stdin_framing: sections.stdin,
@@ -62,6 +65,17 @@ pub(super) fn assemble(sections: Sections) -> Config {
         dead_letters: process.dead_letters,
         admin: process.admin,
     }
+}
+
+/// The listeners, each with its routes.
+fn listeners(sections: &Sections) -> Vec<http::Settings> {
+    let with_routes = |http: &Http| {
+        let mut settings = http.settings.clone();
+        let routes = sections.routes.iter().filter(|route| route.is_served_by(&settings.name));
+        settings.routes = routes.map(|route| route.settings.clone()).collect();
+        settings
+    };
+    sections.http.iter().map(with_routes).collect()
 }
 
 fn streams(sections: &Sections) -> BTreeMap<String, Stream> {

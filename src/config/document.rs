@@ -110,6 +110,16 @@ impl<'d> Section<'d> {
         Self { tables, ..Self::new(table, String::new(), 0..0, of) }
     }
 
+    /// Whether nothing was written, or everything was taken.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a setting is written and was not taken yet.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.entries.iter().any(|entry| entry.name == key.name)
+    }
+
     /// Takes a setting out.
     pub(super) fn take(&mut self, key: &Key) -> Option<Entry<'d>> {
         debug_assert!(self.known.iter().any(|known| known.name == key.name), "{}", key.name);

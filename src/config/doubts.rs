@@ -11,6 +11,7 @@ use super::key::MIB;
 use super::rules::destinations;
 use super::sections::Sections;
 use super::sections::destination::IN_FLIGHT_BYTES;
+use super::sections::route::Route;
 use super::sections::stream::MAX_RECORD;
 
 /// Folders that are emptied at the next start, or live in memory.
@@ -58,7 +59,9 @@ fn check_unused(sections: &Sections, faults: &mut Faults) {
     }
     for auth in &sections.auth {
         let name = &auth.name;
-        let is_used = sections.http.iter().any(|http| http.settings.auth.contains(&name.value));
+        let by_route = |route: &Route| route.auth.iter().any(|known| known.value == name.value);
+        let is_used = sections.http.iter().any(|http| http.settings.auth.contains(&name.value))
+            || sections.routes.iter().any(by_route);
         if !is_used {
             let message = format!("no listener asks auth `{}`", name.value);
             let fault = Fault::warning(name.place.clone(), message).label("not used");

@@ -1,5 +1,7 @@
 //! Rules across tables: all of them, always.
 
+mod routes;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -21,6 +23,7 @@ const QUEUE_RECORDS_MIN: u64 = 4;
 pub(super) fn check(sections: &Sections, faults: &mut Faults) {
     check_references(sections, faults);
     check_addresses(sections, faults);
+    routes::check(sections, faults);
     check_sizes(sections, faults);
     if sections.flows.is_empty() && !faults.has_errors() {
         let fault = Fault::new(0..0, "there is no stream, so nothing could be taken in");
@@ -51,6 +54,8 @@ pub(super) fn destinations<'s>(
 
 fn check_references(sections: &Sections, faults: &mut Faults) {
     let streams: Vec<&str> = sections.flows.iter().map(|flow| flow.name.value.as_str()).collect();
+    let listeners: Vec<&str> =
+        sections.http.iter().map(|http| http.settings.name.as_str()).collect();
     let auth: Vec<&str> = sections.auth.iter().map(|auth| auth.name.value.as_str()).collect();
     let plans: Vec<&str> = sections.plans.iter().map(|plan| plan.name.value.as_str()).collect();
     let destinations: Vec<&str> =
@@ -76,6 +81,14 @@ fn check_references(sections: &Sections, faults: &mut Faults) {
     for http in &sections.http {
         let from = format!("listener `{}` asks", http.settings.name);
         http.auth.iter().for_each(|name| refer(&from, "auth", name, &auth, faults));
+    }
+    for route in &sections.routes {
+        let from = format!("route `{}` leads to", route.name.value);
+        route.stream.iter().for_each(|name| refer(&from, "stream", name, &streams, faults));
+        let from = format!("route `{}` is for", route.name.value);
+        route.http.iter().for_each(|name| refer(&from, "http", name, &listeners, faults));
+        let from = format!("route `{}` asks", route.name.value);
+        route.auth.iter().for_each(|name| refer(&from, "auth", name, &auth, faults));
     }
     for one in &sections.auth {
         let from = format!("auth `{}` gives its callers the plan", one.name.value);
@@ -115,7 +128,7 @@ fn check_addresses(sections: &Sections, faults: &mut Faults) {
             let address = match &listen.value {
                 Listen::Tcp(address) if address.port() == 0 => continue,
                 Listen::Tcp(address) => address.to_string(),
-                Listen::Unix(path) => format!("unix:{}", path.display()),
+                other => other.to_string(),
             };
             let Some(other) = taken.insert(address.clone(), title.clone()) else { continue };
             let message = format!("{title} and {other} both listen on {address}");
@@ -128,7 +141,8 @@ fn check_addresses(sections: &Sections, faults: &mut Faults) {
 fn part(listen: &Listen) -> &'static str {
     match listen {
         Listen::Tcp(SocketAddr::V4(_) | SocketAddr::V6(_)) => "port",
-        Listen::Unix(_) => "path",
+        Listen::Unix(..) => "path",
+        Listen::Systemd(_) => "name",
     }
 }
 

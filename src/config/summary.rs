@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::base::units::{ByteSize, Span};
 use crate::sink::{AwsSettings, Compression};
-use crate::source::http::Listen;
 use crate::source::tail::StartAt;
 
 use super::{Config, Destination, Stream};
@@ -18,13 +17,14 @@ impl Config {
         let mut rows: Vec<(String, String)> =
             vec![("state".to_owned(), self.state_dir.display().to_string())];
         for http in &self.http {
-            let at: Vec<String> = http.listen.iter().map(listen).collect();
+            let at: Vec<String> = http.listen.iter().map(ToString::to_string).collect();
             let who = match http.auth.as_slice() {
                 [] => "open to everybody there".to_owned(),
                 auth => format!("for callers of {}", several(auth)),
             };
             let body = ByteSize(http.max_body_bytes);
-            let what = format!("{}, {who}, bodies up to {body}", several(&at));
+            let tls = if http.tls.is_some() { ", TLS" } else { "" };
+            let what = format!("{}{tls}, {who}, bodies up to {body}", several(&at));
             rows.push((format!("http {}", http.name), what));
         }
         for tail in &self.tail {
@@ -79,13 +79,6 @@ fn several(words: &[String]) -> String {
         all.push_str(&format!(" and {} more", words.len() - LIST_MAX));
     }
     all
-}
-
-fn listen(listen: &Listen) -> String {
-    match listen {
-        Listen::Tcp(address) => address.to_string(),
-        Listen::Unix(path) => format!("unix:{}", path.display()),
-    }
 }
 
 fn upstream(destination: &Destination) -> String {

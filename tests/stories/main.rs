@@ -27,6 +27,8 @@ mod idempotency;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod listeners;
+#[cfg(test)]
 mod peers_answer;
 #[cfg(test)]
 mod queue_tools;

@@ -4,6 +4,7 @@
 //! `{"http":{"NAME":["127.0.0.1:PORT","unix:/…"]},"admin":"127.0.0.1:PORT","pid":123}`.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -65,6 +66,27 @@ impl Agent {
         Self::launch(scratch, scratch.join("state"), command)
     }
 
+    /// Starts it with a listening socket that is handed over as systemd would.
+    #[track_caller]
+    pub fn start_handed(scratch: &Scratch, config: &str, name: &str, socket: OwnedFd) -> Self {
+        let file = configure(scratch, config);
+        let weir = command(scratch);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"exec 3<&0 </dev/null; LISTEN_PID=$$ exec "$0" "$@""#]);
+        shell.arg(weir.get_program()).args(["run", "--config"]).arg(file);
+        if let Some(folder) = weir.get_current_dir() {
+            shell.current_dir(folder);
+        }
+        for (name, value) in weir.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", name);
+        Self::launch_with(scratch, scratch.join("state"), shell, socket.into())
+    }
+
     /// `weir demo`, which needs no configuration, on addresses of the system's choice.
     #[track_caller]
     pub fn demo(scratch: &Scratch, folder: &str) -> Self {
@@ -82,10 +104,20 @@ impl Agent {
     }
 
     #[track_caller]
-    fn launch(scratch: &Scratch, state_dir: PathBuf, mut command: Command) -> Self {
+    fn launch(scratch: &Scratch, state_dir: PathBuf, command: Command) -> Self {
+        Self::launch_with(scratch, state_dir, command, Stdio::null())
+    }
+
+    #[track_caller]
+    fn launch_with(
+        scratch: &Scratch,
+        state_dir: PathBuf,
+        mut command: Command,
+        stdin: Stdio,
+    ) -> Self {
         let log = scratch.join("weir.log");
         let to_log = File::options().create(true).append(true).open(&log).unwrap();
-        command.stdin(Stdio::null()).stdout(to_log.try_clone().unwrap()).stderr(to_log);
+        command.stdin(stdin).stdout(to_log.try_clone().unwrap()).stderr(to_log);
         let child = command.spawn().unwrap();
         let mut agent = Self { child, log, state_dir, addresses: Value::Null };
         let file = agent.state_dir.join("addresses.json");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::tree::{File, Tree};
 
 /// The files that give refusals their slugs.
-const PROBLEMS: [&str; 2] = ["/problem.rs", "/refusal.rs"];
+const PROBLEMS: [&str; 3] = ["/problem.rs", "/refusal.rs", "/rejected.rs"];
 const ERRORS: &str = "docs/ERRORS.md";
 const METRICS: &str = "docs/METRICS.md";
 

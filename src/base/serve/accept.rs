@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::serve_one;
+use super::crowd::{Crowd, Place};
 use super::listener::{Listener, Stream};
-use super::{Answers, Limits, Peer};
+use super::tls::Tls;
+use super::{Answers, Limits, Peer, TurnedAway};
 use crate::base::seldom::Seldom;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::Tasks;
@@ -30,12 +32,14 @@ pub async fn serve<A: Answers>(
     stopping: Stopping,
 ) -> Result<(), String> {
     let seats = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+    let crowd = Crowd::new(limits.max_per_sender);
     let mut doors = Tasks::new();
     for listener in listeners {
         let door = Door {
             listener,
             limits: limits.clone(),
             seats: seats.clone(),
+            crowd: crowd.clone(),
             answers: answers.clone(),
             crowded: Seldom::new(SAY_EVERY),
             faults: Seldom::new(SAY_EVERY),
@@ -50,6 +54,7 @@ struct Door<A> {
     listener: Listener,
     limits: Limits,
     seats: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
     answers: Arc<A>,
     crowded: Seldom,
     faults: Seldom,
@@ -71,10 +76,14 @@ impl<A: Answers> Door<A> {
                 }
             };
             if let Some((seat, stream, peer)) = came {
-                let limits = self.limits.clone();
-                let connection = Connection { seat, answers: self.answers.clone() };
-                let stopping = stopping.clone();
-                connections.spawn("connection", connection.run(stream, peer, limits, stopping));
+                let connection = Connection {
+                    seat,
+                    tls: self.listener.tls(),
+                    answers: self.answers.clone(),
+                    limits: self.limits.clone(),
+                    stopping: stopping.clone(),
+                };
+                connections.spawn("connection", connection.run(stream, peer));
             }
         }
         let Self { listener, limits, .. } = self;
@@ -93,7 +102,7 @@ impl<A: Answers> Door<A> {
 
     /// Waits for a connection, then for room for it; `None` after a fault. In this order, because
     /// a listener that held a seat while nobody comes would keep it from the other listeners.
-    async fn next(&self) -> Option<(OwnedSemaphorePermit, Stream, Peer)> {
+    async fn next(&self) -> Option<(Seat, Stream, Peer)> {
         let (stream, peer) = match self.listener.accept().await {
             Ok(came) => came,
             Err(error) => {
@@ -105,15 +114,33 @@ impl<A: Answers> Door<A> {
                 return None;
             }
         };
+        let Some(place) = self.place(&peer) else {
+            self.answers.count_turned_away(TurnedAway::TooMany);
+            return None;
+        };
         if self.seats.available_permits() == 0
             && let Some(unsaid) = self.crowded.turn()
         {
             let (local, max) = (self.listener.address(), self.limits.max_connections);
             tracing::warn!(local, max, unsaid, "all connections are taken; new ones have to wait");
         }
-        let seat = self.seats.clone().acquire_owned().await.ok()?;
-        Some((seat, stream, peer))
+        let permit = self.seats.clone().acquire_owned().await.ok()?;
+        Some((Seat { _permit: permit, _place: place }, stream, peer))
     }
+
+    /// A place among the connections of this sender; `None` if it has too many.
+    fn place(&self, peer: &Peer) -> Option<Place> {
+        match peer.remote {
+            Some(remote) if !self.limits.many.contain(remote.ip()) => self.crowd.enter(remote.ip()),
+            _ => Some(Place::default()),
+        }
+    }
+}
+
+/// What a connection holds while it is open.
+struct Seat {
+    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// A failure here is a panic: our fault, but no reason to end the others.
@@ -124,28 +151,37 @@ fn report(ended: Result<String, crate::base::tasks::Failed>) {
 }
 
 struct Connection<A: Answers> {
-    seat: OwnedSemaphorePermit,
+    seat: Seat,
+    tls: Option<Arc<Tls>>,
     answers: Arc<A>,
+    limits: Limits,
+    stopping: Stopping,
 }
 
 impl<A: Answers> Connection<A> {
-    async fn run(
-        self,
-        stream: Stream,
-        peer: Peer,
-        limits: Limits,
-        stopping: Stopping,
-    ) -> Result<(), String> {
-        let _counted = Counted::new(self.answers.clone());
-        match stream {
-            Stream::Tcp(stream) => {
-                serve_one(stream, peer, &limits, self.answers, stopping).await;
+    async fn run(self, stream: Stream, mut peer: Peer) -> Result<(), String> {
+        let Self { seat, tls, answers, limits, stopping } = self;
+        let _counted = Counted::new(answers.clone());
+        match (stream, tls) {
+            (Stream::Tcp(stream), Some(tls)) => {
+                let shaken = tokio::time::timeout(limits.head_timeout, tls.accept(stream)).await;
+                let Ok(Ok((stream, secured))) = shaken else {
+                    answers.count_turned_away(TurnedAway::Handshake);
+                    let (remote, why) = (peer.remote, shaken.map(|end| end.err()));
+                    tracing::debug!(?remote, ?why, "a TLS handshake did not succeed");
+                    return Ok(());
+                };
+                peer.secured = Some(Arc::new(secured));
+                serve_one(stream, peer, &limits, answers, stopping).await;
             }
-            Stream::Unix(stream) => {
-                serve_one(stream, peer, &limits, self.answers, stopping).await;
+            (Stream::Tcp(stream), None) => {
+                serve_one(stream, peer, &limits, answers, stopping).await;
+            }
+            (Stream::Unix(stream), _) => {
+                serve_one(stream, peer, &limits, answers, stopping).await;
             }
         }
-        drop(self.seat);
+        drop(seat);
         Ok(())
     }
 }

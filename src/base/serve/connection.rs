@@ -27,6 +27,18 @@ const HEAD_BUFFER_MAX: usize = 64 << 10;
 const HTTP2_HEAD_MAX: u32 = 16 << 10;
 /// Most requests at once on one HTTP/2 connection.
 const HTTP2_STREAMS_MAX: u32 = 64;
+/// Most requests on one HTTP/2 connection that were taken back (`RST_STREAM`) before anybody looked
+/// at them, and that we had to take back ourselves, before the connection ends: a flood of them
+/// costs its sender nothing.
+const HTTP2_RESETS_MAX: usize = 20;
+const HTTP2_OUR_RESETS_MAX: usize = 256;
+/// What a sender may send ahead, in one request and in all of a connection.
+const HTTP2_STREAM_WINDOW: u32 = 256 << 10;
+const HTTP2_CONNECTION_WINDOW: u32 = 1 << 20;
+/// Largest frame, the least that the protocol allows.
+const HTTP2_FRAME_MAX: u32 = 16 << 10;
+/// Most bytes of answers that wait for a receiver, in one request.
+const HTTP2_ANSWER_MAX: usize = 64 << 10;
 /// Most bytes thrown away from a sender that was already answered.
 const LINGER_BYTES_MAX: usize = 4 << 20;
 
@@ -96,7 +108,16 @@ fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Half-closed senders (`nc -N`) still get their answer.
     builder.http1().half_close(true).max_buf_size(HEAD_BUFFER_MAX);
-    builder.http2().max_concurrent_streams(HTTP2_STREAMS_MAX).max_header_list_size(HTTP2_HEAD_MAX);
+    builder
+        .http2()
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(HTTP2_HEAD_MAX)
+        .max_pending_accept_reset_streams(HTTP2_RESETS_MAX)
+        .max_local_error_reset_streams(HTTP2_OUR_RESETS_MAX)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .max_frame_size(HTTP2_FRAME_MAX)
+        .max_send_buf_size(HTTP2_ANSWER_MAX);
     builder
 }
 

@@ -1,18 +1,29 @@
-//! Serving HTTP/1.1 and HTTP/2 (prior knowledge) on TCP and unix sockets, within bounds.
+//! Serving HTTP/1.1 and HTTP/2 (by prior knowledge, and by ALPN on TLS) on TCP sockets, unix sockets
+//! and those of a service manager, within bounds.
 //!
 //! A caller binds [`Listener`]s, then gives [`serve`] a function from request to answer. Bounded
-//! are: connections, the time for a head, the rest between requests, and the time to close.
+//! are: connections, also of one sender, the time for a handshake and for a head, the rest between
+//! requests, and the time to close.
 //! What the answers say is the caller's; [`Problem`] only writes RFC 9457 down.
 //! Start reading at `accept`.
 
 mod accept;
 mod connection;
-mod listener;
-mod problem;
+mod crowd;
 mod pulse;
+
+mod activated;
+mod listener;
+mod unix;
+
+mod material;
+mod tls;
+
+mod problem;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +32,14 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
+use super::nets::Nets;
+
 pub use accept::serve;
 pub use connection::serve_one;
 pub use listener::{Address, Listener, bind};
 pub use problem::{Problem, REQUEST_ID};
+pub use tls::{Tls, TlsFault, TlsPart, TlsSettings, inspect};
+pub use unix::{Access, MODE};
 
 /// The bounds on connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +47,11 @@ pub struct Limits {
     /// Most connections at once, over all listeners together. Beyond, new ones wait until one
     /// ends: one per listener accepted and not yet read, the others in the system's backlog.
     pub max_connections: usize,
-    /// Longest time from the first byte of a request's head to its last.
+    /// Most connections at once of one sender; one more is closed at once.
+    pub max_per_sender: usize,
+    /// Senders with any number of connections: proxies, which speak for many.
+    pub many: Nets,
+    /// Longest time for a TLS handshake, and from the first byte of a request's head to its last.
     pub head_timeout: Duration,
     /// Longest rest between two requests.
     pub idle_timeout: Duration,
@@ -40,13 +59,48 @@ pub struct Limits {
     pub close_within: Duration,
 }
 
-/// Who is at the other end.
+/// Who is at the other end, and over what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The address that was connected to, as [`Listener::address`] prints it.
     pub local: Arc<str>,
     /// The other end's address; `None` on a unix socket.
-    pub remote: Option<std::net::SocketAddr>,
+    pub remote: Option<SocketAddr>,
+    /// The process at the other end of a unix socket, as it was when it connected.
+    pub process: Option<Process>,
+    /// What was agreed on with TLS; `None` in clear text.
+    pub secured: Option<Arc<Secured>>,
+}
+
+/// The other end of a unix socket; the kernel vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Itself, where the kernel tells.
+    pub pid: Option<i32>,
+}
+
+/// A TLS session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secured {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The protocol that was chosen: `h2`.
+    pub alpn: Option<String>,
+    /// The name that the client asked for.
+    pub server_name: Option<String>,
+    /// The client's certificate and chain (DER), verified; empty if it showed none.
+    pub client_chain: Vec<Bytes>,
+}
+
+impl Peer {
+    /// Somebody who connected to this address.
+    pub fn of(local: impl Into<Arc<str>>) -> Self {
+        Self { local: local.into(), remote: None, process: None, secured: None }
+    }
 }
 
 /// A whole answer.
@@ -71,4 +125,18 @@ pub trait Answers: Send + Sync + 'static {
     fn count_connection(&self, change: i64) {
         let _ = change;
     }
+
+    /// Called when a connection was closed before its first request.
+    fn count_turned_away(&self, why: TurnedAway) {
+        let _ = why;
+    }
+}
+
+/// Why a connection was closed before its first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// Its sender has [`Limits::max_per_sender`] already.
+    TooMany,
+    /// No TLS, none that we speak, or no certificate that we trust.
+    Handshake,
 }

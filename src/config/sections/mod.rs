@@ -10,6 +10,7 @@ pub(super) mod http;
 mod iot;
 pub(super) mod process;
 mod role;
+pub(super) mod route;
 pub(super) mod stream;
 pub(super) mod tail;
 pub(super) mod uplink;
@@ -23,6 +24,7 @@ use self::destination::Upstream;
 use self::encryption::Sealing;
 use self::http::Http;
 use self::process::Process;
+use self::route::Route;
 use self::stream::Flow;
 use self::tail::Tailed;
 use super::document::{At, Section};
@@ -34,6 +36,7 @@ use crate::delivery::LinkSettings;
 pub(super) const TABLES: &[&Table] = &[
     &process::TOP,
     &http::TABLE,
+    &route::TABLE,
     &access::AUTH,
     &access::PLAN,
     &tail::TABLE,
@@ -52,6 +55,7 @@ pub(super) const TABLES: &[&Table] = &[
 /// The names that may stand in brackets.
 const NAMES: &[&str] = &[
     "http",
+    "route",
     "auth",
     "plan",
     "tail",
@@ -69,6 +73,7 @@ const NAMES: &[&str] = &[
 pub(super) struct Sections {
     pub(super) process: Process,
     pub(super) http: Vec<Http>,
+    pub(super) routes: Vec<Route>,
     pub(super) auth: Vec<Auth>,
     pub(super) plans: Vec<Plan>,
     pub(super) tails: Vec<Tailed>,
@@ -90,6 +95,8 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
 
     let http = root.take_named(&http::TABLE, &mut reading.faults);
     let http = http.iter().map(|table| http::read(table, reading)).collect();
+    let routes = root.take_named(&route::TABLE, &mut reading.faults);
+    let routes = routes.iter().map(|table| route::read(table, reading)).collect();
     let auth = root.take_named(&access::AUTH, &mut reading.faults);
     let auth = auth.iter().map(|table| access::read_auth(table, reading)).collect();
     let plans = root.take_named(&access::PLAN, &mut reading.faults);
@@ -115,6 +122,7 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
     Sections {
         process,
         http,
+        routes,
         auth,
         plans,
         tails,

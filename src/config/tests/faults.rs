@@ -130,7 +130,6 @@ error: unknown key `compression` in [http.lan]
   |
 3 | compression = "gzip"
   | ^^^^^^^^^^^ not a setting of an HTTP listener
-hint: what may stand here: `listen`, `auth`, `max_connections`, `max_body`, `max_unpacked`, `head_timeout`, `body_timeout` and `idle_timeout`
 
 error: unknown key `count` in [dead_letters]
  --> /etc/weir/weir.toml:5:1
@@ -171,7 +170,7 @@ error: unknown table [sink]
   |
 3 | [sink.b]
   |  ^^^^ no table has this name
-hint: what may stand here: `state_dir`, `grace`, `log`, `http`, `auth`, `plan`, `tail`, `stdin`, `stream`, `destination`, `encryption`, `uplink`, `dead_letters` and `admin`
+hint: what may stand here: `state_dir`, `grace`, `log`, `http`, `route`, `auth`, `plan`, `tail`, `stdin`, `stream`, `destination`, `encryption`, `uplink`, `dead_letters` and `admin`
 
 2 problems in /etc/weir/weir.toml; nothing was started"#,
     );

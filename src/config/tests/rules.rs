@@ -369,7 +369,6 @@ error: unknown key `foo` in [http.lan]
   |
 9 | foo = 1
   | ^^^ not a setting of an HTTP listener
-hint: what may stand here: `listen`, `auth`, `max_connections`, `max_body`, `max_unpacked`, `head_timeout`, `body_timeout` and `idle_timeout`
 
 5 problems in /etc/weir/weir.toml; nothing was started"#,
     );

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::admission::{AuthSettings, PlanSettings, StreamSettings};
+use crate::base::nets::Nets;
+use crate::base::serve::Access;
 use crate::base::units::{ByteRate, ByteSize, CountRate};
 use crate::config::{Config, Destination, Stream, demo};
 use crate::delivery::{LinkSettings, PaceSettings, Rank};
 use crate::sink::{AwsSettings, Compression, DirectorySettings, FirehoseSettings, KinesisSettings};
 use crate::source::framing;
-use crate::source::http::Listen;
+use crate::source::http::{Listen, Proxies};
 use crate::source::tail::StartAt;
 use crate::telemetry::{Format, Level};
 use crate::{admin, admission, dead_letter, delivery, queue, source};
@@ -40,6 +42,31 @@ fn feed(stream: &str, destination: &str) -> delivery::Settings {
         retry_first: Duration::from_millis(100),
         retry_max: Duration::from_secs(30),
         pace: PaceSettings::default(),
+    }
+}
+
+/// The listener of the smallest file.
+fn local() -> source::http::Settings {
+    source::http::Settings {
+        name: "local".into(),
+        listen: vec![Listen::Tcp("127.0.0.1:8080".parse().unwrap())],
+        tls: None,
+        auth: vec![],
+        allow: Nets::default(),
+        deny: Nets::default(),
+        proxies: Proxies::default(),
+        native: true,
+        gateway: true,
+        split_arrays: false,
+        routes: vec![],
+        max_connections: 1024,
+        max_per_sender: 512,
+        max_body_bytes: 16 * MIB,
+        max_unpacked_bytes: 64 * MIB,
+        head_timeout: Duration::from_secs(10),
+        body_timeout: Duration::from_secs(30),
+        min_body_rate: None,
+        idle_timeout: Duration::from_secs(75),
     }
 }
 
@@ -93,17 +120,7 @@ fn the_smallest_file_gets_every_default() {
                 compression: Compression::None,
             }),
         )]),
-        http: vec![source::http::Settings {
-            name: "local".into(),
-            listen: vec![Listen::Tcp("127.0.0.1:8080".parse().unwrap())],
-            auth: vec![],
-            max_connections: 1024,
-            max_body_bytes: 16 * MIB,
-            max_unpacked_bytes: 64 * MIB,
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(75),
-        }],
+        http: vec![local()],
         tail: vec![],
         uplink: LinkSettings::default(),
         dead_letters: dead_letter::Settings {
@@ -207,7 +224,7 @@ fn callers_and_plans_are_read() {
     assert_eq!(config.admission.plans, BTreeMap::from([("p".into(), plan)]));
     let lan = config.http.iter().find(|http| http.name == "lan").unwrap();
     assert_eq!(lan.auth, ["keys"]);
-    assert_eq!(lan.listen[1], Listen::Unix("/etc/weir/sock".into()));
+    assert_eq!(lan.listen[1], Listen::Unix("/etc/weir/sock".into(), Access::default()));
 }
 
 #[test]
@@ -295,11 +312,12 @@ admin         127.0.0.1:9808
 const HTTP_TO_KINESIS: &str = include_str!("../../../config/examples/http-to-kinesis.toml");
 const TAIL_TO_FIREHOSE: &str = include_str!("../../../config/examples/tail-to-firehose.toml");
 const METERED_LINK: &str = include_str!("../../../config/examples/metered-link.toml");
+const EDGE_GATEWAY: &str = include_str!("../../../config/examples/edge-gateway.toml");
 const MANY_SOURCES: &str = include_str!("../../../config/examples/many-sources.toml");
 
 #[test]
 fn the_examples_are_sound_and_beyond_doubt() {
-    for example in [HTTP_TO_KINESIS, TAIL_TO_FIREHOSE, MANY_SOURCES, METERED_LINK] {
+    for example in [HTTP_TO_KINESIS, TAIL_TO_FIREHOSE, EDGE_GATEWAY, MANY_SOURCES, METERED_LINK] {
         check_warnings(example, "");
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use crate::base::disk::{Disk, DiskFile, Listed, Open};
+use crate::base::papers::Papers;
 use crate::config::{Finding, Findings, Loaded, parse};
 
 /// Where every text of these tests lies.
@@ -35,6 +37,10 @@ pub(super) fn sound(text: &str) -> Loaded {
 pub(super) fn read(text: &str) -> Result<Loaded, Findings> {
     parse(text, Path::new(PATH), &environment, &Files::new())
 }
+
+/// Certificates of these tests, made once.
+static PAPERS: LazyLock<Papers> = LazyLock::new(Papers::fresh);
+static EXPIRED: LazyLock<Papers> = LazyLock::new(|| Papers::until(2020));
 
 /// What these tests have in the environment.
 pub(super) fn environment(name: &str) -> Option<String> {
@@ -70,6 +76,12 @@ impl Files {
             .with("/run/weir/session_token", b"hush")
             .with("/etc/weir/secret", b"hush\r\n")
             .with("/etc/weir/empty", b"\n")
+            .with("/etc/weir/tls.crt", PAPERS.cert.as_bytes())
+            .with("/run/credentials/weir/tls.key", PAPERS.key.as_bytes())
+            .with("/etc/weir/devices-ca.pem", PAPERS.ca.as_bytes())
+            .with("/etc/weir/other.key", Papers::fresh().key.as_bytes())
+            .with("/etc/weir/expired.crt", EXPIRED.cert.as_bytes())
+            .with("/etc/weir/expired.key", EXPIRED.key.as_bytes())
     }
 
     pub(super) fn with(mut self, path: &str, bytes: &[u8]) -> Self {

@@ -1,15 +1,18 @@
 //! Reading a body under its caps: size, time, and the memory of all bodies together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::Settings;
 use super::decode::RECORDS_MAX;
 use super::problem::Fault;
+use crate::base::units::ByteRate;
 
 /// The memory of all bodies of one listener, so that many large ones at once are told to come
 /// back instead of taking what the host does not have. Each byte is held about twice (as it came
@@ -78,22 +81,49 @@ impl Share {
     }
 }
 
+/// How long a body may take.
+struct Pace {
+    began: Instant,
+    timeout: Duration,
+    rate: Option<ByteRate>,
+}
+
+/// Until then no rate is asked of a body: lines need time to become fast, and small bodies are done.
+const RATE_FREE: Duration = Duration::from_secs(5);
+
+impl Pace {
+    fn new(settings: &Settings, began: Instant) -> Self {
+        Self { began, timeout: settings.body_timeout, rate: settings.min_body_rate }
+    }
+
+    /// Until when the next bytes must be there after so many, and what it is if they are not.
+    fn deadline(&self, bytes: u64) -> (Instant, Fault) {
+        let whole = (self.began + self.timeout, Fault::BodyTooSlow { limit: self.timeout });
+        let Some(rate) = self.rate else { return whole };
+        let parts = u128::from(bytes) * rate.per.as_nanos() / u128::from(rate.bytes.0.max(1));
+        let earned = Duration::from_nanos(u64::try_from(parts).unwrap_or(u64::MAX));
+        let due = self.began.checked_add(RATE_FREE.saturating_add(earned));
+        match due.filter(|due| *due < whole.0) {
+            Some(due) => (due, Fault::BodyTooSlowly { rate: rate.bytes.0, per: rate.per }),
+            None => whole,
+        }
+    }
+}
+
 /// Reads a body to its end.
 pub(super) async fn read(
-    body: Incoming,
+    mut body: Incoming,
     settings: &Settings,
     share: &mut Share,
 ) -> Result<Bytes, Fault> {
-    let whole = read_whole(body, settings.max_body_bytes, share);
-    let limit = settings.body_timeout;
-    tokio::time::timeout(limit, whole).await.unwrap_or(Err(Fault::BodyTooSlow { limit }))
-}
-
-async fn read_whole(mut body: Incoming, max: u64, share: &mut Share) -> Result<Bytes, Fault> {
+    let (max, pace) = (settings.max_body_bytes, Pace::new(settings, Instant::now()));
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut bytes = 0_u64;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let (deadline, fault) = pace.deadline(bytes);
+        let next = tokio::time::timeout_at(deadline, body.frame()).await;
+        let Some(frame) = next.map_err(|_| fault)? else { break };
         let Ok(chunk) = frame.map_err(|_| Fault::BodyCutShort)?.into_data() else { continue };
         bytes = bytes.saturating_add(chunk.len() as u64);
         if bytes > max {

@@ -3,15 +3,30 @@
 use bytes::Bytes;
 
 use super::problem::Fault;
+use super::{delivery, events, gateway, json};
 use crate::record::RawRecord;
 
-/// How many records a body holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a body holds its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// The whole body is one.
     One,
     /// One in each line (NDJSON, JSON lines).
     Lines,
+    /// The elements of a JSON array, or the one value that is none.
+    Elements,
+    /// The data of a CloudEvent whose attributes stood in the head.
+    Event(events::Attributes),
+    /// A whole CloudEvent, in JSON.
+    WholeEvent,
+    /// A JSON array of CloudEvents.
+    Events,
+    /// What Amazon Data Firehose sends to an HTTP endpoint.
+    Delivery,
+    /// `{"Data": …, "PartitionKey": …}`.
+    GatewayRecord,
+    /// `{"records": [{"data": …, "partition-key": …}]}`.
+    GatewayRecords,
 }
 
 /// Most records of one request: each costs memory beside its bytes.
@@ -24,60 +39,95 @@ pub(super) struct Split {
     pub(super) faults: Vec<(usize, String)>,
 }
 
-/// Splits a body; the records share its bytes. Empty lines are no records, `\r\n` ends a line as
-/// `\n` does, and the last line needs no end. Every record gets the key.
-pub(super) fn split(
-    shape: Shape,
-    body: &Bytes,
-    partition_key: Option<String>,
-) -> Result<Split, Fault> {
-    let mut split = Split::default();
-    let record = |payload| RawRecord {
-        payload,
-        partition_key: partition_key.clone(),
-        ..RawRecord::default()
-    };
-    match shape {
-        Shape::One if !body.is_empty() => split.records.push(record(body.clone())),
-        Shape::One => {}
-        Shape::Lines => {
-            // Checking it all at once is much faster than line by line, and nearly always enough.
-            let is_text = std::str::from_utf8(body).is_ok();
-            for (line, payload) in (1_usize..).zip(lines(body)) {
-                if payload.trim_ascii().is_empty() {
-                    continue;
-                }
-                if split.records.len() == RECORDS_MAX {
-                    return Err(Fault::TooManyRecords { limit: RECORDS_MAX });
-                }
-                if !is_text && let Err(error) = std::str::from_utf8(&payload) {
-                    let byte = error.valid_up_to() + 1;
-                    let reason = format!("line {line} is not UTF-8: its byte {byte} is no text");
-                    split.faults.push((split.records.len(), reason));
-                }
-                split.records.push(record(payload));
+impl Shape {
+    /// How many records a body may turn out to hold, where that is cheap to tell before it is split;
+    /// empty lines are counted, as they are seldom.
+    pub(super) fn count_at_most(&self, body: &[u8]) -> Option<usize> {
+        match self {
+            Self::Lines => {
+                let ends = body.iter().filter(|byte| **byte == b'\n').take(RECORDS_MAX);
+                Some((ends.count() + 1).min(RECORDS_MAX))
             }
+            Self::Elements | Self::Events | Self::Delivery | Self::GatewayRecords => None,
+            _ => Some(1),
         }
     }
-    if split.records.is_empty() { Err(Fault::EmptyBody) } else { Ok(split) }
+
+    /// Bytes of records that do not share those of the body, at most: twice as many, where what JSON
+    /// must not hold becomes base64.
+    pub(super) fn copied_bytes(&self, body: &[u8]) -> u64 {
+        let bytes = body.len() as u64;
+        match self {
+            Self::One | Self::Lines | Self::Elements | Self::WholeEvent | Self::Events => 0,
+            Self::Delivery | Self::GatewayRecord | Self::GatewayRecords => bytes,
+            Self::Event(attributes) => (bytes + attributes.bytes()) * 2,
+        }
+    }
+
+    /// Splits a body; the records share its bytes where they can. A record without a key of its own
+    /// gets this one.
+    pub(super) fn split(&self, body: &Bytes, key: Option<&str>) -> Result<Split, Fault> {
+        let records = match self {
+            Self::Lines => {
+                let mut split = lines(body)?;
+                split.records.iter_mut().for_each(|record| record.take_key(key));
+                return if split.records.is_empty() { Err(Fault::EmptyBody) } else { Ok(split) };
+            }
+            Self::Event(attributes) => vec![attributes.with_data(body)?],
+            _ if body.is_empty() => Vec::new(),
+            Self::One => vec![RawRecord { payload: body.clone(), ..RawRecord::default() }],
+            Self::Elements => json::elements(body)?,
+            Self::WholeEvent => vec![events::whole(body)?],
+            Self::Events => events::batch(body)?,
+            Self::Delivery => delivery::records(body)?,
+            Self::GatewayRecord => vec![gateway::record(body)?],
+            Self::GatewayRecords => gateway::records(body)?,
+        };
+        if records.is_empty() {
+            return Err(Fault::EmptyBody);
+        }
+        let mut split = Split { records, faults: Vec::new() };
+        split.records.iter_mut().for_each(|record| record.take_key(key));
+        Ok(split)
+    }
 }
 
-/// How many records a body may turn out to hold; empty lines are counted, as they are seldom.
-pub(super) fn count_at_most(shape: Shape, body: &[u8]) -> usize {
-    match shape {
-        Shape::One => 1,
-        Shape::Lines => {
-            let ends = body.iter().filter(|byte| **byte == b'\n').take(RECORDS_MAX);
-            (ends.count() + 1).min(RECORDS_MAX)
+/// What a record without a key gets.
+trait TakeKey {
+    fn take_key(&mut self, key: Option<&str>);
+}
+
+impl TakeKey for RawRecord {
+    fn take_key(&mut self, key: Option<&str>) {
+        if self.partition_key.is_none() {
+            self.partition_key = key.map(str::to_owned);
         }
     }
 }
 
-/// The lines without their ends.
-fn lines(body: &Bytes) -> impl Iterator<Item = Bytes> {
-    body.split(|byte| *byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        .map(|line| body.slice_ref(line))
+/// Empty lines are no records, `\r\n` ends a line as `\n` does, and the last line needs no end.
+fn lines(body: &Bytes) -> Result<Split, Fault> {
+    let mut split = Split::default();
+    // Checking it all at once is much faster than line by line, and nearly always enough.
+    let is_text = std::str::from_utf8(body).is_ok();
+    let lines = body.split(|byte| *byte == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    for (line, payload) in (1_usize..).zip(lines) {
+        if payload.trim_ascii().is_empty() {
+            continue;
+        }
+        if split.records.len() == RECORDS_MAX {
+            return Err(Fault::TooManyRecords { limit: RECORDS_MAX });
+        }
+        if !is_text && let Err(error) = std::str::from_utf8(payload) {
+            let byte = error.valid_up_to() + 1;
+            let reason = format!("line {line} is not UTF-8: its byte {byte} is no text");
+            split.faults.push((split.records.len(), reason));
+        }
+        let payload = body.slice_ref(payload);
+        split.records.push(RawRecord { payload, ..RawRecord::default() });
+    }
+    Ok(split)
 }
 
 #[cfg(test)]
@@ -86,7 +136,7 @@ mod tests {
 
     #[track_caller]
     fn check(shape: Shape, body: &[u8], expected: &[&[u8]]) {
-        let split = split(shape, &Bytes::copy_from_slice(body), Some("k".into())).unwrap();
+        let split = shape.split(&Bytes::copy_from_slice(body), Some("k")).unwrap();
         let payloads: Vec<&[u8]> = split.records.iter().map(|r| r.payload.as_ref()).collect();
         assert_eq!(payloads, expected);
         assert!(split.records.iter().all(|r| r.partition_key.as_deref() == Some("k")));
@@ -109,8 +159,21 @@ mod tests {
 
     #[test]
     fn a_body_without_records_is_refused() {
-        for (shape, body) in [(Shape::One, ""), (Shape::Lines, ""), (Shape::Lines, "\n \r\n")] {
-            assert_eq!(split(shape, &Bytes::from(body), None), Err(Fault::EmptyBody), "{body:?}");
+        let empty = [
+            (Shape::One, ""),
+            (Shape::Lines, ""),
+            (Shape::Lines, "\n \r\n"),
+            (Shape::Elements, ""),
+            (Shape::Elements, " [ ] "),
+            (Shape::WholeEvent, ""),
+            (Shape::Events, "[]"),
+            (Shape::Delivery, r#"{"requestId":"a","timestamp":1,"records":[]}"#),
+            (Shape::GatewayRecord, ""),
+            (Shape::GatewayRecords, r#"{"records":[]}"#),
+        ];
+        for (shape, body) in empty {
+            let split = shape.split(&Bytes::from(body), None);
+            assert_eq!(split, Err(Fault::EmptyBody), "{shape:?} {body:?}");
         }
     }
 
@@ -118,7 +181,7 @@ mod tests {
     fn lines_that_are_no_text_are_named_by_record_and_by_line() {
         let body = Bytes::from_static(b"a\n\nb\xffc\nd\n\xe2\x82");
 
-        let split = split(Shape::Lines, &body, None).unwrap();
+        let split = Shape::Lines.split(&body, None).unwrap();
 
         assert_eq!(split.records.len(), 4);
         assert_eq!(
@@ -132,11 +195,16 @@ mod tests {
 
     #[test]
     fn the_number_of_records_is_bounded() {
-        let most = Bytes::from("1\n".repeat(RECORDS_MAX));
-        let more = Bytes::from("1\n".repeat(RECORDS_MAX) + "\n1");
-
-        assert_eq!(split(Shape::Lines, &most, None).unwrap().records.len(), RECORDS_MAX);
         let limit = RECORDS_MAX;
-        assert_eq!(split(Shape::Lines, &more, None), Err(Fault::TooManyRecords { limit }));
+        let array = |count: usize| Bytes::from(format!("[{}1]", "1,".repeat(count - 1)));
+        let lines = |count: usize| Bytes::from("1\n".repeat(count));
+
+        for (shape, most, more) in [
+            (Shape::Lines, lines(limit), lines(limit + 1)),
+            (Shape::Elements, array(limit), array(limit + 1)),
+        ] {
+            assert_eq!(shape.split(&most, None).unwrap().records.len(), limit);
+            assert_eq!(shape.split(&more, None), Err(Fault::TooManyRecords { limit }));
+        }
     }
 }

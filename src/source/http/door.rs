@@ -11,15 +11,17 @@ use hyper::{Request, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body::Budget;
+use super::delivery;
 use super::head::check_head;
 use super::metrics::Numbers;
 use super::problem::Fault;
-use super::routes::{Route, route};
+use super::routes::{Arrival, NO_ROUTE, Route, Routes};
+use super::visitor::Visitor;
 use super::{Readiness, Settings};
 use crate::admission::{Admission, Refusal};
 use crate::base::clock::Clock;
 use crate::base::seldom::Seldom;
-use crate::base::serve::{Answer, Answers, LeftUnread, Peer, REQUEST_ID};
+use crate::base::serve::{Answer, Answers, LeftUnread, Peer, REQUEST_ID, Tls, TurnedAway};
 use crate::record::RecordId;
 use crate::telemetry::Metrics;
 
@@ -33,8 +35,10 @@ pub(super) struct Door {
     pub(super) admission: Arc<Admission>,
     pub(super) budget: Budget,
     readiness: Readiness,
+    routes: Routes,
     numbers: Numbers,
     turned_away: Seldom,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Door {
@@ -47,35 +51,84 @@ impl Door {
         Self {
             source: format!("http.{}", settings.name),
             budget: Budget::new(&settings),
+            routes: Routes::new(&settings),
             numbers: Numbers::new(metrics, &settings.name),
             settings,
             admission,
             readiness,
             turned_away: Seldom::new(SAY_EVERY),
+            tls: None,
         }
     }
 
-    async fn respond(self: &Arc<Self>, request: Request<Incoming>, id: &str) -> Answer {
+    /// Shows until when the certificate of this listener is valid.
+    pub(super) fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
+        self.show_certificate();
+        self
+    }
+
+    fn show_certificate(&self) {
+        if let Some(tls) = &self.tls {
+            self.numbers.certificate(tls.valid_until());
+        }
+    }
+
+    /// The answer, and the label of its route.
+    async fn respond(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        visitor: &Visitor,
+        id: &str,
+    ) -> (Answer, &'static str) {
         let mut is_read = request.body().is_end_stream();
-        let answer = match check_head(&request).and_then(|()| route(&request)) {
-            Ok(Route::Live) => Ok(text(StatusCode::OK, "live\n")),
-            Ok(Route::Ready) => Ok(self.ready()),
-            Ok(Route::Records { stream }) => {
-                self.post_records(&stream, request, &mut is_read).await
+        let may = self.check_address(visitor).and_then(|()| check_head(&request));
+        let (mut answer, label) = match may.and_then(|()| self.routes.find(&request)) {
+            Ok(Route::Live) => (text(StatusCode::OK, "live\n"), "livez"),
+            Ok(Route::Ready) => (self.ready(), "readyz"),
+            Ok(Route::Records(mut arrival)) => {
+                let label = arrival.manner.label();
+                if let Some(delivery) = delivery::request_id(request.headers()) {
+                    arrival.manner.become_delivery(delivery);
+                }
+                (self.receive(&arrival, request, &mut is_read, id).await, label)
             }
-            Err(fault) => Err(fault),
+            Err(fault) => (fault.problem().answer(id), NO_ROUTE),
         };
-        let mut answer = answer.unwrap_or_else(|fault| {
-            self.say(&fault, id);
-            fault.problem().answer(id)
-        });
         if !is_read {
             answer.extensions_mut().insert(LeftUnread);
         }
         if let Ok(id) = HeaderValue::from_str(id) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }
-        answer
+        (answer, label)
+    }
+
+    async fn receive(
+        self: &Arc<Self>,
+        arrival: &Arrival,
+        request: Request<Incoming>,
+        is_read: &mut bool,
+        id: &str,
+    ) -> Answer {
+        match self.take_in(arrival, request, is_read).await {
+            Ok(receipt) => arrival.manner.accepted(&receipt),
+            Err(fault) => {
+                self.say(&fault, id);
+                arrival.manner.refused(fault, id)
+            }
+        }
+    }
+
+    /// The first question of all.
+    fn check_address(&self, visitor: &Visitor) -> Result<(), Fault> {
+        let Settings { allow, deny, .. } = &self.settings;
+        let Some(client) = visitor.client else { return Ok(()) };
+        if (allow.is_empty() || allow.contain(client)) && !deny.contain(client) {
+            return Ok(());
+        }
+        self.numbers.refused_address();
+        Err(Fault::AddressNotAllowed)
     }
 
     fn ready(&self) -> Answer {
@@ -110,18 +163,26 @@ impl Answers for Door {
         let id = RecordId::new(Clock::real().unix_ms()).to_string();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
 
-        let answer = self.respond(request, &id).await;
+        let visitor = Visitor::new(peer, request.headers(), &self.settings.proxies);
+
+        let (answer, route) = self.respond(request, &visitor, &id).await;
 
         let (status, took) = (answer.status().as_u16(), began.elapsed());
-        self.numbers.request(Route::label(&path), status, took);
+        self.numbers.request(route, status, took);
         let listener = &self.settings.name;
-        let remote = peer.remote.map(tracing::field::display);
+        let remote = visitor.client.map(tracing::field::display);
         tracing::debug!(listener, remote, request = id, %method, path, status, ?took, "answered");
         answer
     }
 
     fn count_connection(&self, change: i64) {
         self.numbers.connection(change);
+        // Connections are what makes TLS look for a new certificate.
+        self.show_certificate();
+    }
+
+    fn count_turned_away(&self, why: TurnedAway) {
+        self.numbers.turned_away(why);
     }
 }
 

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use hyper::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
 };
 use hyper::{Request, Version};
 
 use super::decode::Shape;
+use super::delivery;
+use super::events::Attributes;
+use super::manner::Manner;
 use super::problem::Fault;
+use super::routes::Arrival;
 use super::unpack::Packing;
 use crate::admission::{check_idempotency_key, check_partition_key};
 use crate::record::Origin;
@@ -22,6 +26,8 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const PARTITION_KEY: HeaderName = HeaderName::from_static("weir-partition-key");
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Most headers.
+const HEADERS_MAX: usize = 100;
 
 /// How to read the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,16 +51,25 @@ pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), Fault> {
         name.as_str().len() + value.len()
     };
     let bytes: usize = request.headers().iter().map(header).sum();
-    if request.version() < Version::HTTP_2 && bytes > HEAD_BYTES_MAX {
-        return Err(Fault::HeadTooLarge { limit: HEAD_BYTES_MAX });
+    // RFC 9112: two readers must not take one request for those of two hosts.
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if request.version() == Version::HTTP_11 && hosts != 1 {
+        return Err(Fault::BadHost);
+    }
+    let is_bounded = request.version() >= Version::HTTP_2;
+    if request.headers().len() > HEADERS_MAX || !is_bounded && bytes > HEAD_BYTES_MAX {
+        return Err(Fault::HeadTooLarge { limit: HEAD_BYTES_MAX, count: HEADERS_MAX });
     }
     Ok(())
 }
 
 impl Head {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+    pub(super) fn of(headers: &HeaderMap, arrival: &Arrival) -> Result<Self, Fault> {
         Ok(Self {
-            shape: shape(headers),
+            shape: match &arrival.shape {
+                Some(shape) => shape.clone(),
+                None => shape(headers, arrival)?,
+            },
             packed: packing(headers)?,
             partition_key: partition_key(headers)?,
             once: idempotency_key(headers)?,
@@ -62,18 +77,25 @@ impl Head {
         })
     }
 
-    /// Keeps the headers of these names; of several with one name, the first.
-    pub(super) fn keep<'a>(&mut self, headers: &HeaderMap, names: impl Iterator<Item = &'a str>) {
+    /// Keeps the headers of these names, of several with one name the first, and the parameters of
+    /// the path.
+    pub(super) fn keep<'a>(
+        &mut self,
+        headers: &HeaderMap,
+        names: impl Iterator<Item = &'a str>,
+        params: &[(String, String)],
+    ) {
         let value = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
         let kept: Vec<_> = names.filter_map(|name| Some((name.to_owned(), value(name)?))).collect();
-        if !kept.is_empty() {
-            self.origin = Some(Arc::new(Origin { headers: kept, ..Origin::default() }));
+        if !kept.is_empty() || !params.is_empty() {
+            let route = params.to_vec();
+            self.origin = Some(Arc::new(Origin { headers: kept, route, ..Origin::default() }));
         }
     }
 
-    /// `x-api-key`, or the Bearer token.
+    /// `x-api-key`, the key of a delivery by Firehose, or the Bearer token.
     pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
-        if let Some(key) = headers.get(API_KEY) {
+        if let Some(key) = headers.get(API_KEY).or_else(|| headers.get(delivery::ACCESS_KEY)) {
             return key.to_str().ok();
         }
         let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
@@ -86,15 +108,24 @@ impl Head {
     }
 }
 
-fn shape(headers: &HeaderMap) -> Shape {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    let lines = ["application/x-ndjson", "application/jsonl", "application/jsonlines"];
-    if lines.iter().any(|name| essence.eq_ignore_ascii_case(name)) {
-        Shape::Lines
-    } else {
-        Shape::One
+fn shape(headers: &HeaderMap, arrival: &Arrival) -> Result<Shape, Fault> {
+    if matches!(arrival.manner, Manner::Delivery(_)) {
+        return Ok(Shape::Delivery);
     }
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    Ok(match essence.as_str() {
+        "application/cloudevents+json" => Shape::WholeEvent,
+        "application/cloudevents-batch+json" => Shape::Events,
+        other if other.starts_with("application/cloudevents") => return Err(Fault::UnknownType),
+        other if Attributes::are_in(headers) => {
+            let of_data = if other.is_empty() { "" } else { value };
+            Shape::Event(Attributes::of(headers, of_data)?)
+        }
+        "application/x-ndjson" | "application/jsonl" | "application/jsonlines" => Shape::Lines,
+        "application/json" if arrival.split_arrays => Shape::Elements,
+        _ => Shape::One,
+    })
 }
 
 fn packing(headers: &HeaderMap) -> Result<Option<Packing>, Fault> {

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::base::serve::TurnedAway;
 use crate::telemetry::Metrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,6 +30,12 @@ struct ByStatus {
     status: u16,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    listener: String,
+    reason: &'static str,
+}
+
 /// The numbers of all listeners together.
 #[derive(Clone, Debug)]
 struct Families {
@@ -36,6 +43,8 @@ struct Families {
     seconds: Family<ByRoute, Histogram, fn() -> Histogram>,
     body_bytes: Family<ByListener, Counter>,
     connections: Family<ByListener, Gauge>,
+    turned_away: Family<ByReason, Counter>,
+    certificate: Family<ByListener, Gauge>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +66,8 @@ impl Families {
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             body_bytes: Family::default(),
             connections: Family::default(),
+            turned_away: Family::default(),
+            certificate: Family::default(),
         };
         registry.register("http_requests", "Requests answered", families.requests.clone());
         registry.register(
@@ -70,6 +81,16 @@ impl Families {
             families.body_bytes.clone(),
         );
         registry.register("http_connections", "Open connections", families.connections.clone());
+        registry.register(
+            "http_turned_away",
+            "Connections and requests that were turned away before they were looked at",
+            families.turned_away.clone(),
+        );
+        registry.register(
+            "http_certificate_valid_until_seconds",
+            "End of the certificate in force, in seconds since 1970",
+            families.certificate.clone(),
+        );
         families
     }
 }
@@ -100,5 +121,26 @@ impl Numbers {
 
     pub(super) fn connection(&self, change: i64) {
         self.connections.inc_by(change);
+    }
+
+    pub(super) fn turned_away(&self, why: TurnedAway) {
+        self.count_turned_away(match why {
+            TurnedAway::TooMany => "too-many-connections",
+            TurnedAway::Handshake => "tls-handshake",
+        });
+    }
+
+    pub(super) fn refused_address(&self) {
+        self.count_turned_away("address");
+    }
+
+    fn count_turned_away(&self, reason: &'static str) {
+        let labels = ByReason { listener: self.listener.clone(), reason };
+        self.families.turned_away.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn certificate(&self, valid_until: i64) {
+        let labels = ByListener { listener: self.listener.clone() };
+        self.families.certificate.get_or_create(&labels).set(valid_until);
     }
 }

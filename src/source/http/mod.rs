@@ -1,34 +1,47 @@
-//! The HTTP front door: listeners on TCP and unix sockets, weir's own API.
+//! The HTTP front door: listeners, who comes in at all, weir's own API and others.
 //!
 //! Start reading at `endpoint`.
 
 mod door;
 mod routes;
+mod visitor;
 
 mod endpoint;
 
 mod body;
-mod decode;
 mod head;
 mod unpack;
 
+mod decode;
+mod delivery;
+mod events;
+mod gateway;
+mod json;
+
+mod manner;
 mod problem;
+mod rejected;
 
 mod metrics;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::door::Door;
 use crate::admission::Admission;
-use crate::base::serve::{self, Address, Limits, Listener};
+use crate::base::disk::SharedDisk;
+use crate::base::nets::Nets;
+use crate::base::serve::{self, Limits, Listener, Tls, TlsSettings};
 use crate::base::shutdown::Stopping;
+use crate::base::units::ByteRate;
 use crate::telemetry::Metrics;
+
+pub use crate::base::serve::Address as Listen;
+pub use routes::{ANY, BadRoute, RouteSettings, Thanks, check_routes, is_hidden};
+pub use visitor::{Forwarded, Proxies};
 
 /// One `[http.NAME]` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +50,28 @@ pub struct Settings {
     pub name: String,
     /// Where to listen.
     pub listen: Vec<Listen>,
+    /// TLS on its TCP sockets.
+    pub tls: Option<TlsSettings>,
     /// Auth blocks, tried in order; empty for an open door.
     pub auth: Vec<String>,
+    /// Who may come in at all; empty for everybody.
+    pub allow: Nets,
+    /// Who may not, even so.
+    pub deny: Nets,
+    /// Who speaks for others.
+    pub proxies: Proxies,
+    /// Whether weir's own API is served.
+    pub native: bool,
+    /// Whether the API of API Gateway in front of Kinesis is served.
+    pub gateway: bool,
+    /// Whether the elements of a JSON array are records, in weir's own API.
+    pub split_arrays: bool,
+    /// What else is served.
+    pub routes: Vec<RouteSettings>,
     /// Most connections at once, over all addresses of this block.
     pub max_connections: usize,
+    /// Most connections at once of one sender.
+    pub max_per_sender: usize,
     /// Most bytes of a body as it comes in.
     pub max_body_bytes: u64,
     /// Most bytes of a body once unpacked.
@@ -49,17 +80,10 @@ pub struct Settings {
     pub head_timeout: Duration,
     /// Longest time for a body.
     pub body_timeout: Duration,
+    /// Least rate of a body.
+    pub min_body_rate: Option<ByteRate>,
     /// Longest rest between two requests on one connection.
     pub idle_timeout: Duration,
-}
-
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// `127.0.0.1:8080`.
-    Tcp(SocketAddr),
-    /// `unix:/run/weir/ingest.sock`.
-    Unix(PathBuf),
 }
 
 /// Says why the agent is not ready; nothing when it is.
@@ -72,6 +96,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 pub struct Bound {
     settings: Settings,
     listeners: Vec<Listener>,
+    tls: Option<Arc<Tls>>,
     readiness: Option<Readiness>,
 }
 
@@ -85,16 +110,34 @@ impl std::fmt::Debug for Bound {
 ///
 /// # Errors
 /// What the system says, in words: which address and why.
-pub async fn bind(settings: Settings) -> io::Result<Bound> {
+pub async fn bind(disk: SharedDisk, settings: Settings) -> io::Result<Bound> {
+    let tls = match settings.tls.clone() {
+        Some(tls) => Some(Tls::open(disk, &settings.name, tls).map_err(|fault| {
+            let words = format!("TLS of [http.{}]: {fault}", settings.name);
+            io::Error::new(io::ErrorKind::InvalidInput, words)
+        })?),
+        None => None,
+    };
     let mut listeners = Vec::with_capacity(settings.listen.len());
     for listen in &settings.listen {
-        let address = match listen {
-            Listen::Tcp(address) => Address::Tcp(*address),
-            Listen::Unix(path) => Address::Unix(path.clone()),
-        };
-        listeners.push(serve::bind(&address).await?);
+        for listener in serve::bind(listen).await? {
+            check_open_door(&settings, listen, &listener)?;
+            listeners.push(listener.with_tls(tls.clone()));
+        }
     }
-    Ok(Bound { settings, listeners, readiness: None })
+    Ok(Bound { settings, listeners, tls, readiness: None })
+}
+
+/// What is written in the configuration was checked there; a socket that was handed over shows its
+/// address only now.
+fn check_open_door(settings: &Settings, listen: &Listen, listener: &Listener) -> io::Result<()> {
+    let open = listener.tcp_address().filter(|at| !at.ip().is_loopback());
+    let Some(address) = open.filter(|_| settings.auth.is_empty()) else { return Ok(()) };
+    let name = &settings.name;
+    let words = format!(
+        "[http.{name}] would be open to the network: `{listen}` is {address}, and there is no `auth`; name who may come in, or let systemd listen on loopback"
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, words))
 }
 
 impl Bound {
@@ -120,9 +163,11 @@ impl Bound {
         metrics: Metrics,
         stopping: Stopping,
     ) -> Result<(), String> {
-        let Self { settings, listeners, readiness } = self;
+        let Self { settings, listeners, tls, readiness } = self;
         let limits = Limits {
             max_connections: settings.max_connections,
+            max_per_sender: settings.max_per_sender,
+            many: settings.proxies.nets.clone(),
             head_timeout: settings.head_timeout,
             idle_timeout: settings.idle_timeout,
             close_within: CLOSE_WITHIN,
@@ -131,7 +176,7 @@ impl Bound {
             let admission = admission.clone();
             Arc::new(move || admission.unready())
         });
-        let door = Door::new(settings, admission, readiness, &metrics);
+        let door = Door::new(settings, admission, readiness, &metrics).with_tls(tls);
         serve::serve(listeners, limits, Arc::new(door), stopping).await
     }
 }

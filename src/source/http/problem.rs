@@ -9,7 +9,8 @@ use hyper::StatusCode;
 use hyper::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 
-use crate::admission::{Refusal, Rejection};
+use super::rejected::{LISTED_MAX, Rejected};
+use crate::admission::Refusal;
 use crate::base::serve::Problem;
 use crate::base::units::{ByteSize, Span};
 
@@ -18,17 +19,24 @@ use crate::base::units::{ByteSize, Span};
 pub(super) enum Fault {
     Refused(Refusal),
     Rejected(Rejected),
+    AddressNotAllowed,
     UnknownPath,
-    WrongMethod { allow: &'static str },
+    WrongMethod { allow: String },
+    BadPath,
+    BadHost,
+    UnknownType,
     UriTooLong { limit: usize },
-    HeadTooLarge { limit: usize },
+    HeadTooLarge { limit: usize, count: usize },
     BadPartitionKey(String),
     BadIdempotencyKey(String),
     UnknownEncoding,
     BodyTooLarge { limit: u64 },
     BodyTooSlow { limit: Duration },
+    BodyTooSlowly { rate: u64, per: Duration },
     BodyCutShort,
     EmptyBody,
+    BadJson(String),
+    BadEvents(Vec<(usize, String)>),
     BadCompression,
     UnpackedTooLarge { limit: u64 },
     UnpacksTooMuch { ratio: u64 },
@@ -42,93 +50,9 @@ impl From<Refusal> for Fault {
     }
 }
 
-/// The records of a request that are not as they should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rejected {
-    count: usize,
-    faults: Vec<RecordFault>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct RecordFault {
-    index: usize,
-    pointer: Option<String>,
-    reason: String,
-    too_large: bool,
-}
-
-/// Most rejected records that one answer lists.
-const LISTED_MAX: usize = 100;
 /// When to try again where nothing better is known.
 const RETRY_SOON: Duration = Duration::from_secs(1);
 const RETRY_WHEN_STOPPING: Duration = Duration::from_secs(5);
-
-impl Rejected {
-    /// Of `count` records: the faults of their text, and those that admission found.
-    pub(super) fn new(
-        count: usize,
-        text: Vec<(usize, String)>,
-        rejections: Vec<Rejection>,
-    ) -> Self {
-        let text = text.into_iter().map(|(index, reason)| RecordFault {
-            index,
-            pointer: None,
-            reason,
-            too_large: false,
-        });
-        let found = rejections.into_iter().map(|rejection| RecordFault {
-            index: rejection.index,
-            pointer: rejection.pointer,
-            reason: rejection.reason,
-            too_large: rejection.too_large,
-        });
-        let mut faults: Vec<RecordFault> = text.chain(found).collect();
-        faults.sort_by_key(|fault| fault.index);
-        Self { count, faults }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.faults.is_empty()
-    }
-
-    fn problem(&self) -> Problem {
-        let mut indices: Vec<usize> = self.faults.iter().map(|fault| fault.index).collect();
-        indices.dedup();
-        let (wrong, count) = (indices.len(), self.count);
-        let only_size = self.faults.iter().all(|fault| fault.too_large);
-        let what = if only_size { "larger than this stream takes" } else { "not acceptable" };
-        let detail = if count == 1 {
-            format!("The record is {what}. It was not stored; correct it and send it again.")
-        } else {
-            let are = if wrong == 1 { "is" } else { "are" };
-            format!(
-                "{wrong} of {count} records {are} {what}. None was stored; correct them and send all {count} again."
-            )
-        };
-        let listed = self.faults.iter().take(LISTED_MAX).map(RecordFault::json).collect();
-        let problem = if only_size {
-            let status = StatusCode::PAYLOAD_TOO_LARGE;
-            Problem::new(status, "record-too-large", "A record is too large", detail)
-        } else {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            Problem::new(status, "records-rejected", "Some records were rejected", detail)
-        };
-        problem
-            .with_member("rejected", Value::Array(listed))
-            .with_member("rejected_count", wrong.into())
-    }
-}
-
-impl RecordFault {
-    fn json(&self) -> Value {
-        match &self.pointer {
-            Some(pointer) => {
-                json!({ "index": self.index, "pointer": pointer, "reason": self.reason })
-            }
-            None => json!({ "index": self.index, "reason": self.reason }),
-        }
-    }
-}
 
 impl Fault {
     /// What the client is told.
@@ -136,8 +60,12 @@ impl Fault {
         match self {
             Self::Refused(refusal) => refused(&refusal),
             Self::Rejected(rejected) => rejected.problem(),
-            Self::UnknownPath
+            Self::AddressNotAllowed
+            | Self::UnknownPath
             | Self::WrongMethod { .. }
+            | Self::BadPath
+            | Self::BadHost
+            | Self::UnknownType
             | Self::UriTooLong { .. }
             | Self::HeadTooLarge { .. }
             | Self::BadPartitionKey(_)
@@ -149,24 +77,25 @@ impl Fault {
 
     fn of_head(self) -> Problem {
         match self {
-            Self::WrongMethod { allow } => Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "wrong-method",
-                "Another method is needed here",
-                format!("This path takes {allow}. Nothing was stored."),
-            )
-            .with_header(ALLOW, HeaderValue::from_static(allow)),
+            Self::UnknownType => Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unknown-type",
+                "The content type is not known",
+                "CloudEvents are taken in JSON, alone or in batches, or with their attributes as headers. Nothing was stored.",
+            ),
             Self::UriTooLong { limit } => Problem::new(
                 StatusCode::URI_TOO_LONG,
                 "uri-too-long",
                 "The URI is too long",
                 format!("Path and query may have at most {limit} bytes. Nothing was stored."),
             ),
-            Self::HeadTooLarge { limit } => Problem::new(
+            Self::HeadTooLarge { limit, count } => Problem::new(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "head-too-large",
                 "The headers are too large",
-                format!("All headers together may have at most {limit} bytes. Nothing was stored."),
+                format!(
+                    "There may be at most {count} headers, with {limit} bytes together. Nothing was stored."
+                ),
             ),
             Self::BadPartitionKey(why) => Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -187,6 +116,39 @@ impl Fault {
                 "A body may be packed once, with gzip, zstd or deflate. Nothing was stored; send it packed so, or plain.",
             )
             .with_header(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, deflate, identity")),
+            _ => self.of_place(),
+        }
+    }
+
+    /// Where somebody knocked, and from where.
+    fn of_place(self) -> Problem {
+        match self {
+            Self::WrongMethod { allow } => {
+                let header = HeaderValue::from_str(&allow).ok();
+                let detail = format!("This path takes {allow}. Nothing was stored.");
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                let title = "Another method is needed here";
+                let problem = Problem::new(status, "wrong-method", title, detail);
+                header.into_iter().fold(problem, |problem, allow| problem.with_header(ALLOW, allow))
+            }
+            Self::BadPath => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad-path",
+                "The path cannot be read",
+                "A parameter in the path is not UTF-8 once it is unescaped. Nothing was stored.",
+            ),
+            Self::BadHost => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad-host",
+                "The host is not named once",
+                "A request of HTTP/1.1 has exactly one `Host`. Nothing was stored.",
+            ),
+            Self::AddressNotAllowed => Problem::new(
+                StatusCode::FORBIDDEN,
+                "address-not-allowed",
+                "The address may not come in",
+                "Senders with this address are not let in here. Nothing was stored.",
+            ),
             _ => Problem::new(
                 StatusCode::NOT_FOUND,
                 "unknown-path",
@@ -200,8 +162,6 @@ impl Fault {
         let too_large = |slug, title, detail: String| {
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, slug, title, detail)
         };
-        let bad =
-            |slug, title, detail: &str| Problem::new(StatusCode::BAD_REQUEST, slug, title, detail);
         match self {
             Self::BodyTooLarge { limit } => too_large(
                 "body-too-large",
@@ -242,6 +202,32 @@ impl Fault {
                     Span(limit)
                 ),
             ),
+            Self::BodyTooSlowly { rate, per } => Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body-too-slow",
+                "The body came too slowly",
+                format!(
+                    "A body must come with {} in {} at least. Nothing was stored; send it again, in smaller parts on a slow line.",
+                    ByteSize(rate),
+                    Span(per)
+                ),
+            ),
+            _ => self.of_content(),
+        }
+    }
+
+    fn of_content(self) -> Problem {
+        let bad =
+            |slug, title, detail: &str| Problem::new(StatusCode::BAD_REQUEST, slug, title, detail);
+        match self {
+            Self::BadJson(why) => bad(
+                "bad-json",
+                "The body is not the JSON that is wanted here",
+                &format!(
+                    "The body is not the JSON that is wanted here: {why}. Nothing was stored."
+                ),
+            ),
+            Self::BadEvents(wrong) => bad_events(&wrong),
             Self::BodyCutShort => bad(
                 "body-cut-short",
                 "The body did not arrive whole",
@@ -268,6 +254,21 @@ impl Fault {
             ),
         }
     }
+}
+
+fn bad_events(wrong: &[(usize, String)]) -> Problem {
+    let listed = wrong.iter().take(LISTED_MAX);
+    let listed =
+        listed.map(|(index, reason)| json!({ "index": index, "reason": reason })).collect();
+    let first = wrong.first().map(|(_, reason)| reason.as_str()).unwrap_or_default();
+    let detail = match wrong.len() {
+        1 => format!("The event is not as CloudEvents 1.0 wants it: {first}. Nothing was stored."),
+        count => format!("{count} events are not as CloudEvents 1.0 wants them. None was stored."),
+    };
+    let title = "This is no CloudEvent";
+    Problem::new(StatusCode::BAD_REQUEST, "bad-event", title, detail)
+        .with_member("rejected", Value::Array(listed))
+        .with_member("rejected_count", wrong.len().into())
 }
 
 fn refused(refusal: &Refusal) -> Problem {
@@ -345,6 +346,7 @@ fn later(problem: Problem, after: Duration) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Rejection;
 
     #[test]
     fn waits_are_rounded_up_to_whole_seconds_and_never_zero() {
@@ -414,17 +416,25 @@ mod tests {
             Refusal::Stopping.into(),
             Fault::Rejected(Rejected::new(1, Vec::new(), vec![rejection(false)])),
             Fault::Rejected(Rejected::new(2, Vec::new(), vec![rejection(true)])),
+            Fault::AddressNotAllowed,
             Fault::UnknownPath,
-            Fault::WrongMethod { allow: "POST" },
+            Fault::WrongMethod { allow: "POST".into() },
+            Fault::BadPath,
+            Fault::BadHost,
+            Fault::UnknownType,
             Fault::UriTooLong { limit: 1 },
-            Fault::HeadTooLarge { limit: 1 },
+            Fault::HeadTooLarge { limit: 1, count: 1 },
             Fault::BadPartitionKey("it is empty".into()),
             Fault::BadIdempotencyKey("the key has 0 bytes".into()),
             Fault::UnknownEncoding,
             Fault::BodyTooLarge { limit: 1 },
             Fault::BodyTooSlow { limit: wait },
+            Fault::BodyTooSlowly { rate: 1, per: wait },
             Fault::BodyCutShort,
             Fault::EmptyBody,
+            Fault::BadJson("it is empty".into()),
+            Fault::BadEvents(vec![(0, "the attribute `id` is missing".into())]),
+            Fault::BadEvents(vec![(0, "a".into()), (1, "b".into())]),
             Fault::BadCompression,
             Fault::UnpackedTooLarge { limit: 1 },
             Fault::UnpacksTooMuch { ratio: 1 },

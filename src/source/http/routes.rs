@@ -1,54 +1,355 @@
-//! Method and path to endpoint. Further doors (routes of the configuration, other protocols) are
-//! further variants.
+//! Method and path to what is there: health, weir's own API, that of API Gateway, and the routes of
+//! the configuration. Fixed paths come first; then a segment that is written out beats `{name}`,
+//! which beats `{*rest}`; then a method that is named beats `ANY`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hyper::{Method, Request};
+use matchit::Router;
+use percent_encoding::percent_decode_str;
 
+use super::Settings;
+use super::decode::Shape;
+use super::manner::Manner;
 use super::problem::Fault;
 
+/// One `[route.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSettings {
+    /// `NAME`.
+    pub name: String,
+    /// `POST`; `ANY` for all of them.
+    pub methods: Vec<String>,
+    /// `/ingest/{device}/events`.
+    pub path: String,
+    /// Where its records go.
+    pub stream: String,
+    /// Auth blocks of its own; those of the listener without.
+    pub auth: Option<Vec<String>>,
+    /// Whether the elements of a JSON array are records.
+    pub split_arrays: bool,
+    /// How a success is answered.
+    pub thanks: Thanks,
+}
+
+/// How a success is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thanks {
+    /// 200, 201, 202 or 204.
+    pub status: u16,
+    /// Instead of count and ids.
+    pub body: Option<String>,
+}
+
+/// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// `GET /livez`.
     Live,
     /// `GET /readyz`.
     Ready,
-    /// `POST /v1/streams/{stream}`.
-    Records { stream: String },
+    /// Records for a stream.
+    Records(Box<Arrival>),
+}
+
+/// Where records go, who may hand them in, and how they are read and answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Arrival {
+    pub(super) stream: String,
+    /// Instead of the auth blocks of the listener.
+    pub(super) auth: Option<Arc<[String]>>,
+    /// What the path says of the body; otherwise its head does.
+    pub(super) shape: Option<Shape>,
+    pub(super) split_arrays: bool,
+    pub(super) manner: Manner,
+    /// Values of the path's parameters, by name.
+    pub(super) params: Vec<(String, String)>,
 }
 
 const STREAMS: &str = "/v1/streams/";
+const GATEWAY: &str = "/streams/";
+/// Stands for all methods.
+pub const ANY: &str = "ANY";
 
-pub(super) fn route<B>(request: &Request<B>) -> Result<Route, Fault> {
-    let method = request.method();
-    let probe = |route| match *method {
-        Method::GET | Method::HEAD => Ok(route),
-        _ => Err(Fault::WrongMethod { allow: "GET, HEAD" }),
-    };
-    match request.uri().path() {
-        "/livez" => probe(Route::Live),
-        "/readyz" => probe(Route::Ready),
-        path => {
-            let stream = path.strip_prefix(STREAMS).filter(|name| is_one_segment(name));
-            let stream = stream.ok_or(Fault::UnknownPath)?.to_owned();
-            if method != Method::POST {
-                return Err(Fault::WrongMethod { allow: "POST" });
-            }
-            Ok(Route::Records { stream })
+/// The routes of one listener.
+#[derive(Debug)]
+pub(super) struct Routes {
+    native: bool,
+    gateway: bool,
+    split_arrays: bool,
+    routes: Vec<(RouteSettings, Option<Arc<[String]>>)>,
+    by_method: BTreeMap<String, Router<usize>>,
+}
+
+/// Why a path can't be routed; the place of the other route if it is about two of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRoute {
+    /// Stands behind the path: `names a parameter twice`.
+    pub why: String,
+    /// The name of the route that has it already.
+    pub taken_by: Option<String>,
+}
+
+/// Checks a route against those before it on the same listener.
+///
+/// # Errors
+/// [`BadRoute`], the first fault of the last one.
+pub fn check_routes(routes: &[RouteSettings]) -> Result<(), BadRoute> {
+    by_method(routes).map(drop)
+}
+
+fn by_method(routes: &[RouteSettings]) -> Result<BTreeMap<String, Router<usize>>, BadRoute> {
+    let mut all: BTreeMap<String, Router<usize>> = BTreeMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        check_path(&route.path).map_err(|why| BadRoute { why, taken_by: None })?;
+        for method in &route.methods {
+            let router = all.entry(method.clone()).or_default();
+            router
+                .insert(route.path.clone(), index)
+                .map_err(|error| bad(&error, routes, method))?;
         }
+    }
+    Ok(all)
+}
+
+fn bad(error: &matchit::InsertError, routes: &[RouteSettings], method: &str) -> BadRoute {
+    match error {
+        matchit::InsertError::Conflict { with } => {
+            let other = routes
+                .iter()
+                .find(|route| route.path == *with && route.methods.iter().any(|m| m == method));
+            let why = format!("takes the same requests as {method} {with}");
+            BadRoute { why, taken_by: other.map(|route| route.name.clone()) }
+        }
+        _ => BadRoute {
+            why: "should have parameters like `{device}`, each a whole segment, and at most one \
+                  `{*rest}` at its end"
+                .to_owned(),
+            taken_by: None,
+        },
     }
 }
 
-fn is_one_segment(name: &str) -> bool {
-    !name.is_empty() && !name.contains('/')
+fn check_path(path: &str) -> Result<(), String> {
+    let Some(rest) = path.strip_prefix('/') else { return Err("should begin with `/`".to_owned()) };
+    let plain = |c: char| c.is_ascii_graphic() && !"?#%\"\\".contains(c);
+    if !path.chars().all(plain) {
+        return Err("should have only plain characters, as a path has on the line".to_owned());
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for segment in rest.split('/') {
+        let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let Some(name) = inner.map(|name| name.trim_start_matches('*')) else { continue };
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || !name.chars().all(plain) {
+            return Err(format!(
+                "has the parameter `{segment}`, whose name should be letters, digits and `_`"
+            ));
+        }
+        if names.contains(&name) {
+            return Err(format!("has the parameter `{name}` twice"));
+        }
+        names.push(name);
+    }
+    if ["/livez", "/readyz"].contains(&path) {
+        return Err("is that of the health checks".to_owned());
+    }
+    Ok(())
 }
 
-impl Route {
-    /// A bounded label for metrics.
-    pub(super) fn label(path: &str) -> &'static str {
+/// Whether the fixed paths of a listener hide a route.
+pub fn is_hidden(path: &str, native: bool, gateway: bool) -> bool {
+    native && path.starts_with(STREAMS) || gateway && path.starts_with(GATEWAY)
+}
+
+impl Routes {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let routes = settings
+            .routes
+            .iter()
+            .map(|route| (route.clone(), route.auth.clone().map(Arc::<[String]>::from)));
+        Self {
+            native: settings.native,
+            gateway: settings.gateway,
+            split_arrays: settings.split_arrays,
+            // The configuration was checked; what a caller hands in unchecked is not served.
+            by_method: by_method(&settings.routes).unwrap_or_default(),
+            routes: routes.collect(),
+        }
+    }
+
+    /// The route of a request.
+    pub(super) fn find<B>(&self, request: &Request<B>) -> Result<Route, Fault> {
+        let (method, path) = (request.method(), request.uri().path());
+        let probe = |route| match *method {
+            Method::GET | Method::HEAD => Ok(route),
+            _ => Err(Fault::WrongMethod { allow: "GET, HEAD".into() }),
+        };
         match path {
-            "/livez" => "livez",
-            "/readyz" => "readyz",
-            _ if path.starts_with(STREAMS) => "streams",
-            _ => "other",
+            "/livez" => return probe(Route::Live),
+            "/readyz" => return probe(Route::Ready),
+            _ => {}
+        }
+        if let Some(arrival) = self.fixed(path) {
+            let allow = if arrival.shape.is_some() { Method::PUT } else { Method::POST };
+            if *method != allow {
+                return Err(Fault::WrongMethod { allow: allow.to_string() });
+            }
+            return Ok(Route::Records(Box::new(arrival)));
+        }
+        self.configured(method, path).map(|arrival| Route::Records(Box::new(arrival)))
+    }
+
+    fn fixed(&self, path: &str) -> Option<Arrival> {
+        let one_segment = |name: &str| !name.is_empty() && !name.contains('/');
+        if let Some(stream) = path.strip_prefix(STREAMS).filter(|name| one_segment(name)) {
+            let stream = stream.to_owned();
+            let split_arrays = self.split_arrays;
+            return self.native.then(|| Arrival { stream, split_arrays, ..Arrival::default() });
+        }
+        let (stream, last) = path.strip_prefix(GATEWAY)?.split_once('/')?;
+        let (shape, manner) = match last {
+            "record" => (Shape::GatewayRecord, Manner::GatewayRecord),
+            "records" => (Shape::GatewayRecords, Manner::GatewayRecords),
+            _ => return None,
+        };
+        let (stream, shape) = (stream.to_owned(), Some(shape));
+        let is_served = self.gateway && !stream.is_empty();
+        is_served.then(|| Arrival { stream, shape, manner, ..Arrival::default() })
+    }
+
+    fn configured(&self, method: &Method, path: &str) -> Result<Arrival, Fault> {
+        let named = [method.as_str(), ANY].into_iter().filter_map(|name| self.by_method.get(name));
+        let Some(found) = named.filter_map(|router| router.at(path).ok()).next() else {
+            let others = self.by_method.iter().filter(|(_, router)| router.at(path).is_ok());
+            let allow: Vec<&str> = others.map(|(method, _)| method.as_str()).collect();
+            return Err(match allow.as_slice() {
+                [] => Fault::UnknownPath,
+                allow => Fault::WrongMethod { allow: allow.join(", ") },
+            });
+        };
+        let (route, auth) = self.routes.get(*found.value).ok_or(Fault::UnknownPath)?;
+        let param = |(name, value): (&str, &str)| {
+            let value = percent_decode_str(value).decode_utf8().ok()?;
+            Some((name.to_owned(), value.into_owned()))
+        };
+        let params: Option<Vec<_>> = found.params.iter().map(param).collect();
+        Ok(Arrival {
+            stream: route.stream.clone(),
+            auth: auth.clone(),
+            shape: None,
+            split_arrays: route.split_arrays,
+            manner: Manner::Route(route.thanks.clone()),
+            params: params.ok_or(Fault::BadPath)?,
+        })
+    }
+}
+
+/// The label of a request that was refused before its route was known, or has none.
+pub(super) const NO_ROUTE: &str = "other";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(name: &str, methods: &[&str], path: &str) -> RouteSettings {
+        RouteSettings {
+            name: name.into(),
+            methods: methods.iter().map(|&method| method.to_owned()).collect(),
+            path: path.into(),
+            stream: name.into(),
+            auth: None,
+            split_arrays: false,
+            thanks: Thanks { status: 202, body: None },
+        }
+    }
+
+    fn routes(all: &[RouteSettings]) -> Routes {
+        Routes {
+            native: true,
+            gateway: true,
+            split_arrays: false,
+            routes: all.iter().map(|route| (route.clone(), None)).collect(),
+            by_method: by_method(all).unwrap(),
+        }
+    }
+
+    /// `stream name=value …` of what takes a request, or its fault.
+    fn found(routes: &Routes, method: &str, path: &str) -> Result<String, Fault> {
+        let request = Request::builder().method(method).uri(path).body(()).unwrap();
+        match routes.find(&request)? {
+            Route::Records(arrival) => {
+                let params = arrival.params.iter().map(|(name, value)| format!(" {name}={value}"));
+                Ok(arrival.stream + &params.collect::<String>())
+            }
+            other => Ok(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn the_nearest_route_takes_a_request_and_its_parameters_are_named() {
+        let all = routes(&[
+            route("events", &["POST", "PUT"], "/ingest/{device}/events"),
+            route("mine", &["POST"], "/ingest/mine/events"),
+            route("rest", &["ANY"], "/ingest/{*rest}"),
+            route("get", &["GET"], "/pixel"),
+        ]);
+        for (method, path, expected) in [
+            ("POST", "/ingest/d-1/events", "events device=d-1"),
+            ("PUT", "/ingest/mine/events", "events device=mine"),
+            ("POST", "/ingest/mine/events", "mine"),
+            ("GET", "/ingest/d-1/events", "rest rest=d-1/events"),
+            ("POST", "/ingest/a/b/c", "rest rest=a/b/c"),
+            ("POST", "/ingest/caf%C3%A9%2F1/events", "events device=café/1"),
+            ("GET", "/pixel?x=1", "get"),
+            ("POST", "/v1/streams/access", "access"),
+            ("PUT", "/streams/access/records", "access"),
+            ("GET", "/livez", "Live"),
+        ] {
+            assert_eq!(found(&all, method, path), Ok(expected.to_owned()), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_no_route_takes_is_told_apart() {
+        let all =
+            routes(&[route("a", &["POST", "PUT"], "/a/{b}"), route("get", &["GET"], "/a/{b}")]);
+        let allow = |text: &str| Err(Fault::WrongMethod { allow: text.into() });
+        assert_eq!(found(&all, "DELETE", "/a/1"), allow("GET, POST, PUT"));
+        assert_eq!(found(&all, "GET", "/v1/streams/a"), allow("POST"));
+        assert_eq!(found(&all, "POST", "/streams/a/record"), allow("PUT"));
+        for path in
+            ["/a", "/a/", "/a/1/2", "/", "/v1/streams/", "/v1/streams/a/b", "/streams//record"]
+        {
+            assert_eq!(found(&all, "POST", path), Err(Fault::UnknownPath), "{path}");
+        }
+        assert_eq!(found(&all, "POST", "/a/%ff"), Err(Fault::BadPath));
+    }
+
+    #[test]
+    fn routes_that_take_the_same_requests_are_found() {
+        let taken = |one: RouteSettings, other: RouteSettings| {
+            check_routes(&[one, other]).unwrap_err().taken_by
+        };
+        let post = |name, path| route(name, &["POST"], path);
+        assert_eq!(taken(post("one", "/a/{b}"), post("two", "/a/{c}")).as_deref(), Some("one"));
+        assert_eq!(
+            taken(post("one", "/a"), route("two", &["GET", "POST"], "/a")).as_deref(),
+            Some("one")
+        );
+
+        let side_by_side =
+            [post("one", "/a/{b}"), route("two", &["GET"], "/a/{c}"), post("three", "/a/b")];
+        assert_eq!(check_routes(&side_by_side), Ok(()));
+    }
+
+    #[test]
+    fn paths_that_are_none_are_told() {
+        for path in
+            ["a", "/a?b", "/a b", "/{a}/{a}", "/{}", "/{*a}/b", "/{a", "/x{a", "/livez", "/%41"]
+        {
+            assert!(check_routes(&[route("a", &["POST"], path)]).is_err(), "{path}");
         }
     }
 }

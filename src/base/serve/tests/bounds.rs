@@ -11,7 +11,7 @@ use super::*;
 async fn talk(said: &str) -> (String, u64) {
     let (mut ours, theirs) = tokio::io::duplex(1 << 16);
     let (_stop, stopping) = shutdown::channel();
-    let peer = Peer { local: "pipe".into(), remote: None };
+    let peer = Peer::of("pipe");
     let (limits, start) = (limits(), Instant::now());
     ours.write_all(said.as_bytes()).await.unwrap();
 
@@ -41,7 +41,7 @@ async fn a_quiet_connection_is_closed_after_its_rest() {
 async fn a_second_head_that_does_not_end_is_cut_off_too() {
     let (mut ours, theirs) = tokio::io::duplex(1 << 16);
     let (_stop, stopping) = shutdown::channel();
-    let peer = Peer { local: "pipe".into(), remote: None };
+    let peer = Peer::of("pipe");
     let start = Instant::now();
     let sender = async {
         ours.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
@@ -72,7 +72,7 @@ async fn pipelined_requests_are_answered_in_order() {
 async fn a_request_under_way_is_finished_when_stopping_is_asked() {
     let (mut ours, theirs) = tokio::io::duplex(1 << 16);
     let (stop, stopping) = shutdown::channel();
-    let peer = Peer { local: "pipe".into(), remote: None };
+    let peer = Peer::of("pipe");
     ours.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let asker = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -106,6 +106,44 @@ async fn one_connection_more_waits_until_another_ends() {
 
     first.write_all(ask).await.unwrap();
     assert!(read_all(&mut first).await.ends_with("0"));
+    assert!(read_all(&mut second).await.ends_with("0"));
+}
+
+#[tokio::test]
+async fn one_sender_cannot_take_all_places() {
+    let listener = tcp().await;
+    let address = listener.tcp_address().unwrap();
+    let (_stop, echo, _served) =
+        start(vec![listener], Limits { max_connections: 8, max_per_sender: 2, ..limits() });
+    let ask = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let (mut first, _second) =
+        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+
+    let mut third = TcpStream::connect(address).await.unwrap();
+    assert_eq!(read_all(&mut third).await, "");
+    assert_eq!(echo.turned_away.lock().unwrap().as_slice(), [TurnedAway::TooMany]);
+
+    first.write_all(ask).await.unwrap();
+    assert!(read_all(&mut first).await.ends_with("0"));
+    while echo.open.load(Ordering::Relaxed) > 1 {
+        tokio::task::yield_now().await;
+    }
+    let mut fourth = TcpStream::connect(address).await.unwrap();
+    fourth.write_all(ask).await.unwrap();
+    assert!(read_all(&mut fourth).await.ends_with("0"));
+}
+
+#[tokio::test]
+async fn a_proxy_may_have_any_number_of_connections() {
+    let listener = tcp().await;
+    let address = listener.tcp_address().unwrap();
+    let many = Nets(vec!["127.0.0.0/8".parse().unwrap()]);
+    let (_stop, _, _served) = start(vec![listener], Limits { max_per_sender: 1, many, ..limits() });
+
+    let _first = TcpStream::connect(address).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+
     assert!(read_all(&mut second).await.ends_with("0"));
 }
 

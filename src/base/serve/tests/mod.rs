@@ -2,13 +2,14 @@
 
 mod bounds;
 mod listeners;
+mod tls;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::base::shutdown::{self, Stop};
@@ -17,10 +18,16 @@ use crate::base::shutdown::{self, Stop};
 #[derive(Default)]
 struct Echo {
     open: AtomicI64,
+    /// Of the last request.
+    secured: Mutex<Option<Arc<Secured>>>,
+    process: Mutex<Option<Process>>,
+    turned_away: Mutex<Vec<TurnedAway>>,
 }
 
 impl Answers for Echo {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, _peer: Peer) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
+        *self.secured.lock().unwrap() = peer.secured;
+        *self.process.lock().unwrap() = peer.process;
         if request.uri().path() == "/refuse" {
             let mut answer = Response::new(Full::new(Bytes::from_static(b"refused")));
             answer.extensions_mut().insert(LeftUnread);
@@ -37,11 +44,17 @@ impl Answers for Echo {
     fn count_connection(&self, change: i64) {
         self.open.fetch_add(change, Ordering::Relaxed);
     }
+
+    fn count_turned_away(&self, why: TurnedAway) {
+        self.turned_away.lock().unwrap().push(why);
+    }
 }
 
 fn limits() -> Limits {
     Limits {
         max_connections: 8,
+        max_per_sender: 8,
+        many: Nets::default(),
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(120),
         close_within: Duration::from_secs(90),
@@ -69,5 +82,9 @@ fn start(
 }
 
 async fn tcp() -> Listener {
-    bind(&Address::Tcp("127.0.0.1:0".parse().unwrap())).await.unwrap()
+    bound(&Address::Tcp("127.0.0.1:0".parse().unwrap())).await
+}
+
+async fn bound(address: &Address) -> Listener {
+    bind(address).await.unwrap().remove(0)
 }

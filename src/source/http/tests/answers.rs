@@ -52,7 +52,7 @@ async fn a_door_that_is_not_ready_says_so_without_saying_why() {
     let empty = admission::Settings::default();
     let (clock, queues) = (Clock::real(), BTreeMap::new());
     let admission = Admission::open(disk, clock, empty, queues, &metrics).unwrap();
-    let bound = bind(Wanted::default().settings(&scratch)).await.unwrap();
+    let bound = bind(Arc::new(RealDisk), Wanted::default().settings(&scratch)).await.unwrap();
     let target = format!("http://{}", bound.addresses()[0]);
     let bound = bound.with_readiness(Arc::new(|| vec!["secret trouble".into()]));
     let (_stop, stopping) = shutdown::channel();

@@ -1,12 +1,17 @@
 //! The front door over real sockets: what comes in, what is refused and how, and what is stored.
 
+mod addresses;
 mod answers;
+mod attacks;
+mod forms;
 mod limits;
 mod once;
 mod packed;
+mod paths;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use hyper::Method;
 use hyper::header::HeaderName;
@@ -20,6 +25,7 @@ use crate::base::clock::Clock;
 use crate::base::disk::{RealDisk, SharedDisk};
 use crate::base::http_call::{Call, Reply, call};
 use crate::base::scratch::Scratch;
+use crate::base::serve::Access;
 use crate::base::shutdown::{self, Stop};
 use crate::base::units::CountRate;
 use crate::queue;
@@ -37,6 +43,15 @@ struct Wanted {
     max_unpacked_bytes: u64,
     max_record_bytes: u64,
     partition_key: Option<KeyTemplate>,
+    tls: Option<TlsSettings>,
+    allow: Nets,
+    deny: Nets,
+    proxies: Proxies,
+    native: bool,
+    split_arrays: bool,
+    routes: Vec<RouteSettings>,
+    max_per_sender: usize,
+    min_body_rate: Option<ByteRate>,
 }
 
 impl Default for Wanted {
@@ -48,6 +63,15 @@ impl Default for Wanted {
             max_unpacked_bytes: 256 << 10,
             max_record_bytes: 32 << 10,
             partition_key: None,
+            tls: None,
+            allow: Nets::default(),
+            deny: Nets::default(),
+            proxies: Proxies::default(),
+            native: true,
+            split_arrays: false,
+            routes: Vec::new(),
+            max_per_sender: 64,
+            min_body_rate: None,
         }
     }
 }
@@ -60,6 +84,7 @@ struct Open {
     keys_file: PathBuf,
     disk: SharedDisk,
     queue: queue::Writer,
+    reader: queue::Reader,
     metrics: Metrics,
     stop: Stop,
     served: tokio::task::JoinHandle<Result<(), String>>,
@@ -71,7 +96,7 @@ impl Wanted {
         let scratch = Scratch::new();
         let (disk, metrics): (SharedDisk, _) = (Arc::new(RealDisk), Metrics::default());
         let clock = Clock::starting_at(NOW);
-        let queue = open_queue(&scratch, &disk, &metrics);
+        let (queue, reader) = open_queue(&scratch, &disk, &metrics);
         let keys_file = scratch.join("keys.toml");
         let add = |new| keys::add(disk.as_ref(), &clock, &keys_file, new).unwrap();
         let secrets = self.keys.iter().map(|new| add(new).reveal().to_owned()).collect();
@@ -87,7 +112,7 @@ impl Wanted {
         };
         let queues = BTreeMap::from([("access".to_owned(), queue.clone())]);
         let admission = Admission::open(disk.clone(), clock, settings, queues, &metrics).unwrap();
-        let bound = bind(self.settings(&scratch)).await.unwrap();
+        let bound = bind(disk.clone(), self.settings(&scratch)).await.unwrap();
         let addresses = bound.addresses();
         let (stop, stopping) = shutdown::channel();
         #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
@@ -98,6 +123,7 @@ impl Wanted {
             keys_file,
             disk,
             queue,
+            reader,
             metrics,
             stop,
             served,
@@ -109,19 +135,33 @@ impl Wanted {
         let tcp = Listen::Tcp("127.0.0.1:0".parse().unwrap());
         Settings {
             name: "lan".into(),
-            listen: vec![tcp, Listen::Unix(scratch.join("in.sock"))],
+            listen: vec![tcp, Listen::Unix(scratch.join("in.sock"), Access::default())],
+            tls: self.tls.clone(),
             auth: if self.keys.is_empty() { Vec::new() } else { vec!["keys".into()] },
+            allow: self.allow.clone(),
+            deny: self.deny.clone(),
+            proxies: self.proxies.clone(),
+            native: self.native,
+            gateway: true,
+            split_arrays: self.split_arrays,
+            routes: self.routes.clone(),
             max_connections: 64,
+            max_per_sender: self.max_per_sender,
             max_body_bytes: self.max_body_bytes,
             max_unpacked_bytes: self.max_unpacked_bytes,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            min_body_rate: self.min_body_rate,
             idle_timeout: Duration::from_secs(60),
         }
     }
 }
 
-fn open_queue(scratch: &Scratch, disk: &SharedDisk, metrics: &Metrics) -> queue::Writer {
+fn open_queue(
+    scratch: &Scratch,
+    disk: &SharedDisk,
+    metrics: &Metrics,
+) -> (queue::Writer, queue::Reader) {
     let settings = queue::Settings {
         folder: scratch.join("queue"),
         stream: "access".into(),
@@ -132,7 +172,8 @@ fn open_queue(scratch: &Scratch, disk: &SharedDisk, metrics: &Metrics) -> queue:
         compresses: false,
         keys: queue::Keys::default(),
     };
-    queue::open(disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
+    let mut opened = queue::open(disk.clone(), settings, &["sink".into()], metrics).unwrap();
+    (opened.writer, opened.readers.remove(0))
 }
 
 fn key(name: &str) -> keys::NewKey {

@@ -185,3 +185,24 @@ async fn a_slow_body_is_answered_and_a_slow_head_is_cut_off() {
     assert_eq!(began.elapsed().as_secs(), 10);
     assert_eq!(open.stored(), 0);
 }
+
+#[tokio::test]
+async fn a_body_must_keep_its_rate_after_its_first_seconds() {
+    let min_body_rate = Some("100 B/s".parse().unwrap());
+    let open = Wanted { min_body_rate, ..Wanted::default() }.open().await;
+    let ask = |bytes: usize| {
+        let sent = "x".repeat(bytes);
+        format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: 5000\r\n\r\n{sent}")
+    };
+    tokio::time::pause();
+
+    // Each byte that came buys its share of a second.
+    for (bytes, seconds) in [(0, 5), (1, 5), (100, 6), (1000, 15), (4000, 30)] {
+        let began = tokio::time::Instant::now();
+        let heard = open.raw(ask(bytes).as_bytes()).await;
+        assert!(heard.starts_with("HTTP/1.1 408 "), "{heard}");
+        assert!(heard.contains("urn:weir:problem:body-too-slow"), "{heard}");
+        assert_eq!(began.elapsed().as_secs(), seconds, "{bytes} bytes");
+    }
+    assert_eq!(open.stored(), 0);
+}
