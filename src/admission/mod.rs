@@ -189,6 +189,11 @@ impl Admission {
         self.streams.get(stream).map(|stream| stream.marks(prefix)).unwrap_or_default()
     }
 
+    /// The place of the newest record in the queue of a stream; 0 while there is none.
+    pub fn last_place(&self, stream: &str) -> u64 {
+        self.streams.get(stream).map_or(0, |stream| stream.last_place())
+    }
+
     /// Why records of some stream would be refused now, one sentence per stream; empty when all
     /// is well. For readiness.
     pub fn unready(&self) -> Vec<String> {

@@ -51,6 +51,8 @@ pub struct Receipt {
     pub last: Option<RecordId>,
     /// It is that of an earlier hand-in with the same key; this one was not stored.
     pub is_repeated: bool,
+    /// Place of the last in the queue of its stream; of the one before them, when there was none.
+    pub place: u64,
     _durable: (),
 }
 
@@ -58,7 +60,8 @@ pub struct Receipt {
 impl Receipt {
     /// A receipt that proves nothing, for tests of what follows one.
     pub(crate) fn pretended(accepted: u32) -> Self {
-        Self { accepted, first: None, last: None, is_repeated: false, _durable: () }
+        let (first, last) = (None, None);
+        Self { accepted, first, last, is_repeated: false, place: 0, _durable: () }
     }
 }
 
@@ -79,6 +82,10 @@ pub(super) fn streams(
 impl Stream {
     pub(super) fn marks(&self, prefix: &str) -> Vec<(String, Bytes)> {
         self.queue.marks(prefix)
+    }
+
+    pub(super) fn last_place(&self) -> u64 {
+        self.queue.overview().committed
     }
 
     pub(super) fn unready(&self) -> Option<String> {
@@ -139,16 +146,18 @@ impl Admitted {
         let own = self.group.key.as_ref().and_then(|key| Note::decode(&key.note));
         let durable = self.stream.queue.append(self.group).await.map_err(refusal)?;
         let accepted = durable.count();
+        let place = (durable.first().0 + u64::from(accepted)).saturating_sub(1);
         let Some(earlier) = durable.note_of_earlier() else {
             let (first, last) = (self.first, self.last);
-            return Ok(Receipt { accepted, first, last, is_repeated: false, _durable: () });
+            let is_repeated = false;
+            return Ok(Receipt { accepted, first, last, is_repeated, place, _durable: () });
         };
         let earlier =
             Note::decode(earlier).filter(|earlier| own.is_some_and(|own| own.body == earlier.body));
         let first = earlier.ok_or(Refusal::KeyReused)?.first;
         // Ids of one hand-in are in a row.
         let last = Some(first.plus(accepted.saturating_sub(1)));
-        Ok(Receipt { accepted, first: Some(first), last, is_repeated: true, _durable: () })
+        Ok(Receipt { accepted, first: Some(first), last, is_repeated: true, place, _durable: () })
     }
 }
 

@@ -87,10 +87,15 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     let mut tails = Vec::new();
     let mut tail_watches = BTreeMap::new();
     for settings in &config.tail {
-        let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
         let settings = tail::Settings { is_once: config.is_once, ..settings.clone() };
-        let tail = Tail::new(settings.clone(), disk, clock, admission.clone(), &ground.metrics);
-        tail_watches.insert(settings.name.clone(), tail.watch());
+        let below = tail::Ground {
+            disk: ground.disk.clone(),
+            clock: ground.clock.clone(),
+            admission: admission.clone(),
+            registry: state.tail(),
+        };
+        let tail = Tail::new(settings.clone(), below, &ground.metrics);
+        tail_watches.insert(settings.name.clone(), (settings.stream.clone(), tail.watch()));
         tails.push((settings.name.clone(), tail));
     }
     let stdin = config.stdin.as_ref().map(|settings| {

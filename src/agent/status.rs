@@ -22,7 +22,8 @@ pub(super) struct Picture {
     pub(super) queues: BTreeMap<String, Writer>,
     /// By stream and destination.
     pub(super) workers: BTreeMap<(String, String), Watch>,
-    pub(super) tails: BTreeMap<String, TailWatch>,
+    /// By block; each with its stream.
+    pub(super) tails: BTreeMap<String, (String, TailWatch)>,
     pub(super) state: State,
     pub(super) stopping: AtomicBool,
 }
@@ -58,8 +59,14 @@ impl Picture {
         let unready = self.unready();
         let streams: BTreeMap<_, _> =
             self.queues.iter().map(|(name, queue)| (name, self.stream(name, queue))).collect();
-        let tails: BTreeMap<_, Value> =
-            self.tails.iter().map(|(name, files)| (name, draw_files(&files()))).collect();
+        let tails: BTreeMap<_, Value> = self
+            .tails
+            .iter()
+            .map(|(name, (stream, files))| {
+                let settled = self.queues.get(stream).map_or(0, |queue| queue.overview().settled);
+                (name, draw_files(&files(), settled))
+            })
+            .collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "ready": unready.is_empty(),
@@ -143,14 +150,18 @@ fn draw_state(state: &state::Overview) -> Value {
     })
 }
 
-fn draw_files(files: &[FileStatus]) -> Value {
+fn draw_files(files: &[FileStatus], settled: u64) -> Value {
     files
         .iter()
         .map(|file| {
             json!({
                 "path": file.path.to_string_lossy(),
                 "bytes": file.bytes,
+                "read": file.read,
                 "queued": file.queued,
+                "delivered": file.delivered(settled),
+                "is_delivered": file.is_delivered(settled),
+                "gone_unix_ms": file.gone_unix_ms,
             })
         })
         .collect()

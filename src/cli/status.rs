@@ -54,8 +54,9 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
     parts.push(lay_out(&HEAD, &rows));
     parts.extend(forgetful(status, now_unix_ms));
     parts.extend((!holds.is_empty()).then(|| holds.join("\n")));
-    let files = tails(status);
-    parts.extend((!files.is_empty()).then(|| lay_out(&["TAIL", "FILE", "SIZE", "QUEUED"], &files)));
+    let files = tails(status, now_unix_ms);
+    const FILES: [&str; 7] = ["TAIL", "FILE", "SIZE", "READ", "QUEUED", "DELIVERED", "STATE"];
+    parts.extend((!files.is_empty()).then(|| lay_out(&FILES, &files)));
     parts.join("\n\n")
 }
 
@@ -140,18 +141,31 @@ fn aged_out(stream: &str, destination: &str, ledger: &Value) -> Option<String> {
     })
 }
 
-fn tails(status: &Value) -> Vec<Vec<String>> {
+fn tails(status: &Value, now_unix_ms: u64) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for (tail, files) in table(status, "tails") {
         for file in files.as_array().into_iter().flatten() {
             // A file may be named by anybody who may write there: no name moves the cursor.
             let path = file.get("path").and_then(Value::as_str).unwrap_or("?");
             let path = path.replace(char::is_control, "?");
-            let [size, queued] = ["bytes", "queued"].map(|key| count(number(file, key)));
-            rows.push(vec![tail.to_owned(), path, size, queued]);
+            let numbers =
+                ["bytes", "read", "queued", "delivered"].map(|key| count(number(file, key)));
+            let state = file_state(file, now_unix_ms);
+            let row = [tail.to_owned(), path].into_iter().chain(numbers).chain([state]);
+            rows.push(row.collect());
         }
     }
     rows
+}
+
+/// `to do`, or `done` once every destination is done with all of it and it may be deleted.
+fn file_state(file: &Value, now_unix_ms: u64) -> String {
+    let is_done = file.get("is_delivered").and_then(Value::as_bool).unwrap_or(false);
+    let state = if is_done { "done" } else { "to do" };
+    match file.get("gone_unix_ms").and_then(Value::as_u64) {
+        Some(at) => format!("{state}, gone {}", age(now_unix_ms.saturating_sub(at) / 1000)),
+        None => state.into(),
+    }
 }
 
 fn table<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
@@ -180,8 +194,10 @@ mod tests {
                     "hold": {"class": "auth", "code": "ExpiredToken", "message": "it expired",
                         "meaning": "does not know weir", "since_unix_ms": 90_000, "next_try_unix_ms": 130_000}}}}},
             "tails": {"nginx": [
-                {"path": "/var/log/nginx/access.log", "bytes": 2_000, "queued": 1_500},
-                {"path": "/var/log/nginx/\u{1b}[2J\n.log", "bytes": 7, "queued": 7}]},
+                {"path": "/var/log/nginx/access.log", "bytes": 2_000, "read": 1_700, "queued": 1_500,
+                    "delivered": 900, "is_delivered": false, "gone_unix_ms": null},
+                {"path": "/var/log/nginx/\u{1b}[2J\n.log", "bytes": 7, "read": 7, "queued": 7,
+                    "delivered": 7, "is_delivered": true, "gone_unix_ms": 60_000}]},
             "state": {"keys": 2, "bytes": 180, "disk_bytes": 0, "health": "in memory",
                 "why": "no space left on device", "since_unix_ms": 40_000},
         });
@@ -202,9 +218,9 @@ mod tests {
              \x20 kinesis does not know weir\n\
              \x20 it says: ExpiredToken: it expired\n\
              \n\
-             TAIL   FILE                        SIZE  QUEUED\n\
-             nginx  /var/log/nginx/access.log  2 000   1 500\n\
-             nginx  /var/log/nginx/?[2J?.log       7       7"
+             TAIL   FILE                        SIZE   READ  QUEUED  DELIVERED  STATE\n\
+             nginx  /var/log/nginx/access.log  2 000  1 700   1 500        900  to do\n\
+             nginx  /var/log/nginx/?[2J?.log       7      7       7          7  done, gone 40 s"
         );
     }
 }

@@ -26,6 +26,8 @@ pub struct Ledger {
 pub struct Overview {
     /// Payloads ever made durable here.
     pub committed: u64,
+    /// Every destination is done with all payloads up to here.
+    pub settled: u64,
     /// Bytes the segments take on disk.
     pub used_bytes: u64,
     /// The bound on them.

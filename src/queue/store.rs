@@ -314,9 +314,11 @@ impl Shown for Store {
             .iter()
             .map(|books| (books.destination.clone(), books.ledger(&self.log)))
             .collect();
+        let settled = self.books.iter().map(|books| books.open().cursor.watermark()).min();
         let log = self.log();
         Overview {
             committed: log.end(),
+            settled: settled.unwrap_or_else(|| log.end()),
             used_bytes: log.segment_bytes() + self.spares.bytes(),
             max_bytes: self.limits.max_bytes,
             is_dropping: self.is_dropping(),

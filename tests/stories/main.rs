@@ -37,6 +37,8 @@ mod refusals;
 #[cfg(test)]
 mod sealed;
 #[cfg(test)]
+mod state_store;
+#[cfg(test)]
 mod stop;
 #[cfg(test)]
 mod whole_path;

@@ -56,7 +56,8 @@ impl LogFile {
         wait_for("the tail to have read every line", || {
             let status = agent.status();
             let files = status["tails"][tail].as_array().unwrap();
-            let queued: u64 = files.iter().filter_map(|file| file["queued"].as_u64()).sum();
+            let here = files.iter().filter(|file| file["gone_unix_ms"].is_null());
+            let queued: u64 = here.filter_map(|file| file["queued"].as_u64()).sum();
             (queued >= bytes).then_some(())
         });
     }

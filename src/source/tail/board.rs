@@ -1,56 +1,175 @@
-//! What `weir status` shows of the followed files; kept up to date in passing.
+//! What `weir status` shows of the followed files; kept up to date in passing, and written to the
+//! registry about a second later.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::FileStatus;
 use super::file::Followed;
 use super::metrics::BlockNumbers;
+use super::registry::Registry;
+use super::sent::Sent;
 use crate::base::disk::foreign::ForeignId;
+
+/// Changes are collected for this long before they are written to the registry.
+const SAVE_AFTER: Duration = Duration::from_secs(1);
 
 /// Shared between the follower, who writes, and anybody who asks.
 #[derive(Clone, Debug)]
 pub(super) struct Board {
-    rows: Arc<Mutex<BTreeMap<ForeignId, FileStatus>>>,
+    shared: Arc<Shared>,
     numbers: BlockNumbers,
 }
 
+#[derive(Debug)]
+struct Shared {
+    rows: Mutex<Rows>,
+    changed: Notify,
+    /// Missing only in tests of the follower alone.
+    registry: Option<Registry>,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    here: BTreeMap<ForeignId, Row>,
+    /// By the name their mark had.
+    gone: BTreeMap<String, FileStatus>,
+}
+
+#[derive(Debug)]
+struct Row {
+    mark: String,
+    status: FileStatus,
+    is_changed: bool,
+}
+
 impl Board {
-    pub(super) fn new(numbers: BlockNumbers) -> Self {
-        Self { rows: Arc::default(), numbers }
+    /// With the files the registry knows to be gone.
+    pub(super) fn new(
+        numbers: BlockNumbers,
+        registry: Option<Registry>,
+        gone: BTreeMap<String, FileStatus>,
+    ) -> Self {
+        let rows = Rows { gone, ..Rows::default() };
+        let shared = Shared { rows: Mutex::new(rows), changed: Notify::new(), registry };
+        Self { shared: Arc::new(shared), numbers }
     }
 
     /// Writes down where a file stands.
     pub(super) fn show(&self, file: &Followed) {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let queued = file.progress.position;
-        let row = rows.entry(file.id).or_insert_with(|| {
-            self.numbers.files.inc();
-            FileStatus { path: file.path.clone(), bytes: 0, queued: 0 }
-        });
-        let before = lag(row);
-        (row.bytes, row.queued) = (file.bytes, queued);
-        if row.path != file.path {
-            row.path.clone_from(&file.path);
+        let mut rows = self.rows();
+        let position = file.progress.position;
+        let row = rows.here.entry(file.id).or_insert_with(|| self.first_sight(file));
+        let before = lag(&row.status);
+        let status = &mut row.status;
+        if position < status.queued {
+            // It was begun anew; what was delivered before was other content.
+            status.sent = Sent::default();
         }
-        self.numbers.lag_bytes.inc_by(lag(row) - before);
+        row.is_changed |= (status.bytes, status.queued) != (file.bytes, position);
+        (status.bytes, status.queued) = (file.bytes, position);
+        // What is read and not queued is known only while it is on its way.
+        status.read = status.read.clamp(position, file.bytes.max(position));
+        if status.path != file.path {
+            status.path.clone_from(&file.path);
+            row.is_changed = true;
+        }
+        self.numbers.lag_bytes.inc_by(lag(&row.status) - before);
+        if row.is_changed {
+            self.shared.changed.notify_one();
+        }
     }
 
-    /// Strikes a file out.
+    /// Its lines up to here are read, and on their way into the queue.
+    pub(super) fn show_read(&self, id: ForeignId, position: u64) {
+        if let Some(row) = self.rows().here.get_mut(&id) {
+            row.status.read = position;
+        }
+    }
+
+    /// Its lines up to its position lie in the queue, the last of them at `place` or before.
+    pub(super) fn show_queued(&self, file: &Followed, place: u64) {
+        if let Some(row) = self.rows().here.get_mut(&file.id) {
+            row.status.sent.note(place, file.progress.position);
+            row.is_changed = true;
+        }
+        self.show(file);
+    }
+
+    fn first_sight(&self, file: &Followed) -> Row {
+        self.numbers.files.inc();
+        let position = file.progress.position;
+        let sent = self.shared.registry.as_ref().map(|known| known.sent(&file.mark, position));
+        let status = FileStatus {
+            path: file.path.clone(),
+            bytes: 0,
+            read: position,
+            queued: 0,
+            gone_unix_ms: None,
+            sent: sent.unwrap_or_default(),
+        };
+        Row { mark: file.mark.clone(), status, is_changed: true }
+    }
+
+    /// It is the same file under another number.
+    pub(super) fn renumber(&self, before: ForeignId, id: ForeignId) {
+        let mut rows = self.rows();
+        if let Some(row) = rows.here.remove(&before) {
+            rows.here.insert(id, row);
+        }
+    }
+
+    /// Strikes out a file that is gone; the registry keeps it for a while.
     pub(super) fn strike(&self, id: ForeignId) {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(row) = rows.remove(&id) {
-            self.numbers.files.dec();
-            self.numbers.lag_bytes.dec_by(lag(&row));
+        let mut rows = self.rows();
+        let Some(mut row) = rows.here.remove(&id) else { return };
+        self.numbers.files.dec();
+        self.numbers.lag_bytes.dec_by(lag(&row.status));
+        if let Some(registry) = &self.shared.registry {
+            row.status.gone_unix_ms = Some(registry.now());
+            registry.write(&row.mark, &row.status);
+            rows.gone.insert(row.mark, row.status);
+            registry.age_out(&mut rows.gone);
         }
     }
 
-    /// All files, sorted by path.
+    /// All files, those that are gone among them, sorted by path.
     pub(super) fn read(&self) -> Vec<FileStatus> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = rows.values().cloned().collect();
-        all.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut rows = self.rows();
+        if let Some(registry) = &self.shared.registry {
+            registry.age_out(&mut rows.gone);
+        }
+        let here = rows.here.values().map(|row| &row.status);
+        let mut all: Vec<_> = here.chain(rows.gone.values()).cloned().collect();
+        all.sort_by(|a, b| (&a.path, a.gone_unix_ms).cmp(&(&b.path, b.gone_unix_ms)));
         all
+    }
+
+    /// Writes what changes to the registry, for ever.
+    pub(super) async fn keep(&self) {
+        loop {
+            self.shared.changed.notified().await;
+            sleep(SAVE_AFTER).await;
+            self.save();
+        }
+    }
+
+    /// Writes what changed to the registry. The store is in memory: nothing waits here.
+    pub(super) fn save(&self) {
+        let Some(registry) = &self.shared.registry else { return };
+        let mut rows = self.rows();
+        for row in rows.here.values_mut().filter(|row| row.is_changed) {
+            row.is_changed = false;
+            registry.write(&row.mark, &row.status);
+        }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.shared.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -74,7 +74,7 @@ impl Files {
             && let Some(mut file) = self.all.remove(&before)
         {
             self.turn.forget(before);
-            self.board.strike(before);
+            self.board.renumber(before, id);
             file.id = id;
             file.revision += 1;
             self.all.insert(id, file);

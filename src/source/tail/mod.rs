@@ -26,12 +26,16 @@ mod turn;
 mod envelope;
 mod mark;
 
+mod registry;
+mod sent;
+
 mod board;
 mod metrics;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +47,7 @@ use crate::base::shutdown::Stopping;
 use crate::base::tasks::blocking;
 use crate::dead_letter;
 use crate::source::framing;
+use crate::state::Area;
 use crate::telemetry::Metrics;
 
 pub use envelope::Settings as EnvelopeSettings;
@@ -52,6 +57,8 @@ use board::Board;
 use find::Globs;
 use follower::Follower;
 use metrics::BlockNumbers;
+use registry::Registry;
+use sent::Sent;
 use watch::Watch;
 
 /// One `[tail.NAME]` block.
@@ -97,8 +104,39 @@ pub struct FileStatus {
     pub path: PathBuf,
     /// Its size in bytes.
     pub bytes: u64,
+    /// How far it is read.
+    pub read: u64,
     /// How far its lines are durable in the queue.
     pub queued: u64,
+    /// When it went, in milliseconds since 1970, if it is gone.
+    pub gone_unix_ms: Option<u64>,
+    sent: Sent,
+}
+
+impl FileStatus {
+    /// How far every destination is done with its lines, when every destination is done with all
+    /// records of the stream up to the place `settled`. Never more than is true.
+    pub fn delivered(&self, settled: u64) -> u64 {
+        self.sent.delivered(settled).min(self.queued)
+    }
+
+    /// Whether every destination is done with all of it, an unfinished last line included.
+    pub fn is_delivered(&self, settled: u64) -> bool {
+        self.delivered(settled) >= self.bytes
+    }
+}
+
+/// What a block stands on.
+#[derive(Clone)]
+pub struct Ground {
+    /// For dead letters.
+    pub disk: SharedDisk,
+    /// The time.
+    pub clock: Clock,
+    /// Where the lines go; the marks of its queue say where reading goes on.
+    pub admission: Arc<Admission>,
+    /// Where what is known of the files is kept for `weir status`.
+    pub registry: Area,
 }
 
 /// Checks a glob of [`Settings::include`] or [`Settings::exclude`].
@@ -120,14 +158,15 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Prepares to follow; the marks of the queue say where. The disk is for dead letters.
-    pub fn new(
-        settings: Settings,
-        disk: SharedDisk,
-        clock: Clock,
-        admission: Arc<Admission>,
-        metrics: &Metrics,
-    ) -> Self {
+    /// Prepares to follow; the marks of the queue say where.
+    pub fn new(settings: Settings, ground: Ground, metrics: &Metrics) -> Self {
+        let Ground { disk, clock, admission, registry } = ground;
+        let prefix = mark::prefix(&settings.name);
+        let marks = admission.marks(&settings.stream, &prefix);
+        let marks: BTreeSet<String> = marks.into_iter().map(|(name, _)| name).collect();
+        let committed = admission.last_place(&settings.stream);
+        let registry = Registry::new(registry, clock.clone(), committed);
+        let gone = registry.gone(&prefix, &marks);
         let numbers = BlockNumbers::register(metrics, &settings.name);
         let door = FrontDoor {
             admission,
@@ -137,7 +176,7 @@ impl Tail {
             source: format!("tail.{}", settings.name),
             shelf: Arc::default(),
         };
-        let board = Board::new(numbers.clone());
+        let board = Board::new(numbers.clone(), Some(registry), gone);
         Self { settings, clock, door, board, numbers }
     }
 
@@ -153,10 +192,16 @@ impl Tail {
     /// In words, when it cannot go on: a glob that is none, a stream that does not take its lines.
     pub async fn run(self, stopping: Stopping) -> Result<(), String> {
         let (name, rescan_every) = (self.settings.name.clone(), self.settings.rescan_every);
+        let board = self.board.clone();
         let follower =
             Follower::new(self.settings, self.door, self.clock, self.board, self.numbers)?;
         let globs = follower.globs();
         let watch = blocking(move || Watch::new(&name, globs)).await;
-        run::run(follower, watch, rescan_every, stopping).await
+        let ended = tokio::select! {
+            ended = run::run(follower, watch, rescan_every, stopping) => ended,
+            () = board.keep() => Ok(()),
+        };
+        board.save();
+        ended
     }
 }

@@ -87,7 +87,7 @@ impl Files {
     }
 
     /// Moves the positions: their lines are durable.
-    pub(super) fn commit(&mut self, batch: Batch, _proof: &Receipt) {
+    pub(super) fn commit(&mut self, batch: Batch, receipt: &Receipt) {
         self.numbers.lines.inc_by(batch.records.len() as u64);
         if batch.is_birth {
             self.birth = Birth::Done;
@@ -106,7 +106,7 @@ impl Files {
             if step.has_more {
                 self.turn.wake(step.id);
             }
-            self.board.show(file);
+            self.board.show_queued(file, receipt.place);
         }
         self.round_bytes = self.round_bytes.saturating_mul(2).min(ROUND_BYTES);
     }
@@ -228,6 +228,7 @@ impl Files {
             let origin = origin.clone();
             batch.records.push(RawRecord { payload, origin, ..RawRecord::default() });
         }
+        self.board.show_read(id, taken.next.position);
         batch.marks.insert(file.mark.clone(), Some(mark::encode(id, &taken.next, &file.home)));
         batch.steps.push(Step {
             id,

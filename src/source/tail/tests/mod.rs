@@ -5,6 +5,7 @@ mod framing;
 mod model;
 mod reading;
 mod refusals;
+mod registry;
 mod restarts;
 mod rotation;
 
@@ -166,7 +167,9 @@ impl StandIn {
         if death.is_some() {
             return Err(Refusal::Stopping);
         }
-        Ok(Receipt::pretended(u32::try_from(accepted).unwrap()))
+        let mut receipt = Receipt::pretended(u32::try_from(accepted).unwrap());
+        receipt.place = store.lines.len() as u64;
+        Ok(receipt)
     }
 }
 
@@ -235,13 +238,13 @@ impl Room {
             },
         };
         let numbers = BlockNumbers::register(&Metrics::default(), "t");
-        let board = Board::new(numbers.clone());
+        let board = Board::new(numbers.clone(), None, BTreeMap::new());
         Self { scratch, door: StandIn::default(), settings, board, numbers, follower: None }
     }
 
     pub(super) fn start(&mut self) {
         self.numbers = BlockNumbers::register(&Metrics::default(), "t");
-        self.board = Board::new(self.numbers.clone());
+        self.board = Board::new(self.numbers.clone(), None, BTreeMap::new());
         let (settings, door) = (self.settings.clone(), self.door.clone());
         let (board, numbers) = (self.board.clone(), self.numbers.clone());
         let follower = Follower::new(settings, door, Clock::starting_at(1), board, numbers);
