@@ -131,6 +131,7 @@ fn open_queue(scratch: &Scratch, disk: &SharedDisk, metrics: &Metrics) -> queue:
         policy: queue::Policy { keys_kept: Duration::from_mins(10), ..queue::Policy::default() },
         compresses: false,
         keys: queue::Keys::default(),
+        sync: queue::SyncLevel::Always,
     };
     queue::open(disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
 }
