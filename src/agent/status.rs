@@ -104,6 +104,8 @@ impl Picture {
             "used_bytes": overview.used_bytes,
             "max_bytes": overview.max_bytes,
             "dropping": overview.is_dropping,
+            "sync": overview.sync.to_string(),
+            "unsynced": overview.unsynced,
             "destinations": destinations,
         })
     }

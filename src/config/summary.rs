@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::base::units::{ByteSize, Span};
+use crate::queue::SyncLevel;
 use crate::sink::{AwsSettings, Compression};
 use crate::source::tail::StartAt;
 
@@ -60,7 +61,11 @@ impl Config {
             (None, Some(kms)) => format!(", sealed with keys of KMS ({})", kms.key),
             (None, None) => String::new(),
         };
-        format!("keeps up to {queue}, records up to {record}{packed}{sealed}")
+        let level = match stream.queue.sync {
+            SyncLevel::Always => String::new(),
+            weaker => format!(", sync = {weaker}"),
+        };
+        format!("keeps up to {queue}, records up to {record}{packed}{sealed}{level}")
     }
 }
 

@@ -109,15 +109,20 @@ impl Books {
         open.cursor.counts().dropped - before
     }
 
-    /// Saves the cursor if it changed since the last save.
-    pub(super) fn save(&self, disk: &dyn Disk) -> io::Result<()> {
+    /// Saves the cursor if it changed since the last save, and says nothing of positions behind
+    /// `durable`, which a power cut can take; `false` if it must be saved again later.
+    pub(super) fn save(&self, disk: &dyn Disk, durable: u64) -> io::Result<bool> {
         // Taken first, so that an older copy is never written over a newer one.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let copy = {
             let mut open = self.open();
-            if !std::mem::take(&mut open.is_changed) {
-                return Ok(());
+            if !open.is_changed {
+                return Ok(true);
             }
+            if open.cursor.highest() > durable {
+                return Ok(false);
+            }
+            open.is_changed = false;
             open.cursor.clone()
         };
         let saved = file.save(disk, &copy);
@@ -125,7 +130,7 @@ impl Books {
             Ok(()) => self.saved.store(copy.watermark(), Ordering::Release),
             Err(_) => self.open().is_changed = true,
         }
-        saved
+        saved.map(|()| true)
     }
 
     pub(super) fn ledger(&self, log: &Mutex<Log>) -> Ledger {

@@ -1,5 +1,7 @@
 //! The machine that writes: groups become one frame, one write, one sync, and then proofs.
 
+use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,20 +15,25 @@ use super::log::{Frame, Place};
 use super::marks::Growth;
 use super::once::Kept;
 use super::roll::{Active, Newest, Rolls};
+use super::settings::SyncLevel;
 use super::store::Store;
 use crate::base::seldom::Seldom;
 
 /// What a group becomes.
 pub(super) type Answer = Result<Durable, AppendError>;
 
-/// The committer. Whatever it answers with a [`Durable`] is synced; what it refuses has no
-/// position, and what a crash may leave of it lies where a later frame has the right of way.
+/// The committer. Whatever it answers with a [`Durable`] is synced, or at a weaker level written and
+/// kept in memory until it is; what it refuses has no position, and what a crash may leave of it lies where a later frame has the right of way.
 pub(super) struct Committer {
     store: Arc<Store>,
     /// Where the next frame goes, if it fits.
     active: Option<Active>,
     rolls: Rolls,
     builder: Builder,
+    /// Answered at the level of an interval and not synced, oldest first: after a failure they are
+    /// written anew.
+    owed: Vec<Builder>,
+    owed_bytes: usize,
     told: Seldom,
 }
 
@@ -64,7 +71,7 @@ impl Committer {
         let rolls = Rolls::new(Arc::clone(&store), unsure);
         let told = Seldom::new(TELL_AGAIN_AFTER);
         let builder = Builder::new(store.settings.form());
-        Self { store, active, rolls, builder, told }
+        Self { store, active, rolls, builder, owed: Vec::new(), owed_bytes: 0, told }
     }
 
     /// Commits groups together: all that are not refused for their marks become durable, or none.
@@ -103,20 +110,53 @@ impl Committer {
         self.rolls.tidy(self.active.as_ref());
     }
 
+    /// Whether a sync is due some time after.
+    pub(super) fn is_synced(&self) -> bool {
+        self.owed.is_empty() && self.active.as_ref().is_none_or(Active::is_synced)
+    }
+
+    /// Puts on stable storage what was answered before: the interval is over, or the queue closes.
+    ///
+    /// # Errors
+    /// As a refusal; what it is about stays in memory and is tried again with the next group.
+    pub(super) fn sync(&mut self) -> Result<(), AppendError> {
+        if self.is_synced() {
+            return Ok(());
+        }
+        let synced = self.sync_active();
+        match synced {
+            Ok(()) if self.owed.is_empty() => Ok(()),
+            // Where nothing is kept, nothing can be written anew.
+            Err(error) if self.owed.is_empty() => Err(self.rolls.in_words(&error)),
+            _ => self.write_marker(),
+        }
+    }
+
     /// Begins a new segment if there is none, to find out whether the disk works again.
     pub(super) fn mend(&mut self) {
         let trouble = self.store.trouble();
         if !matches!(trouble, Some(AppendError::Disk(_) | AppendError::DiskFull { .. })) {
             return;
         }
+        // Said when it began; it is tried again.
+        drop(self.write_marker());
+    }
+
+    /// Writes a frame of nothing, and with it what is owed.
+    fn write_marker(&mut self) -> Result<(), AppendError> {
         self.builder.begin(self.store.log().end() + 1, self.store.clock.unix_ms(), 0);
         self.builder.finish();
         match self.put() {
             Ok(place) => {
                 self.store.log().extend(place, 0);
+                self.note_synced();
                 self.store.stored();
+                Ok(())
             }
-            Err(error) => self.store.refused(&error, 0),
+            Err(error) => {
+                self.store.refused(&error, 0);
+                Err(error)
+            }
         }
     }
 
@@ -183,7 +223,7 @@ impl Committer {
         composed
     }
 
-    /// Writes and syncs the built frame; lets old segments go for it if that is the policy.
+    /// Stores the built frame as the level asks; lets old segments go for it if that is the policy.
     fn put(&mut self) -> Result<Place, AppendError> {
         loop {
             match self.put_once() {
@@ -199,23 +239,98 @@ impl Committer {
         let bytes = self.builder.header().total_bytes() + frame::HEADER_BYTES as u64;
         let mut last = None;
         for _ in 0..FILES_TRIED {
-            let written = match self.active.as_mut().filter(|active| active.has_room(bytes)) {
-                Some(active) => active.append(&self.store, &mut self.builder).inspect_err(|why| {
-                    if let Some(unsaid) = self.told.turn() {
-                        warn!(problem = "disk-failed", stream = %self.store.settings.stream, %why,
-                            unsaid, "a write or sync failed; that file is not written again");
-                    }
-                }),
-                None => self.rolls.roll(&mut self.active, &mut self.builder)?,
-            };
+            let has_room = self.active.as_ref().is_some_and(|active| active.has_room(bytes));
+            let written = if has_room { self.append() } else { self.begin()? };
             match written {
                 Ok(place) => return Ok(place),
                 Err(error) => last = Some(error),
             }
             self.active = None;
         }
-        let error = last.unwrap_or_else(|| std::io::Error::other("no file was tried"));
+        let error = last.unwrap_or_else(|| io::Error::other("no file was tried"));
         Err(self.rolls.in_words(&error))
+    }
+
+    /// One write into the active segment, and the sync that the level asks for.
+    fn append(&mut self) -> io::Result<Place> {
+        let Some(active) = &mut self.active else { return Err(io::ErrorKind::NotFound.into()) };
+        let level = self.store.limits.sync;
+        let written = active.append(&mut self.builder).and_then(|place| {
+            let bytes = self.owed_bytes + frame::in_memory(place.bytes);
+            let owes_too_much = bytes > self.store.limits.unsynced_bytes;
+            match level {
+                SyncLevel::Every(_) if !owes_too_much => {}
+                SyncLevel::Always | SyncLevel::Every(_) => active.sync(&self.store)?,
+                SyncLevel::System => {}
+            }
+            Ok(place)
+        });
+        let is_synced = active.is_synced();
+        match &written {
+            Ok(_) if is_synced => self.forgive(),
+            Ok(place) if level != SyncLevel::System => {
+                self.owed_bytes += frame::in_memory(place.bytes);
+                let next = Builder::new(self.store.settings.form());
+                self.owed.push(mem::replace(&mut self.builder, next));
+            }
+            Ok(_) => {}
+            Err(why) => self.tell(why),
+        }
+        written
+    }
+
+    /// Begins a new segment with what is owed and the built frame, all in one sync.
+    fn begin(&mut self) -> Result<io::Result<Place>, AppendError> {
+        if !self.owed.is_empty() {
+            // If it fails, what is owed goes along.
+            drop(self.sync_active());
+        }
+        let mut frames = mem::take(&mut self.owed);
+        let form = self.store.settings.form();
+        frames.push(mem::replace(&mut self.builder, Builder::new(form)));
+        let begun = self.rolls.roll(&mut self.active, &mut frames);
+        self.builder = frames.pop().unwrap_or_else(|| Builder::new(form));
+        self.owed = frames;
+        if matches!(begun, Ok(Ok(_))) {
+            self.forgive();
+        }
+        begun
+    }
+
+    /// Syncs the active segment, if there is one; after a failure it is not written again.
+    fn sync_active(&mut self) -> io::Result<()> {
+        let Some(active) = &mut self.active else { return Ok(()) };
+        let synced = active.sync(&self.store);
+        match &synced {
+            Ok(()) => {
+                self.forgive();
+                self.note_synced();
+            }
+            Err(why) => {
+                self.tell(why);
+                self.active = None;
+            }
+        }
+        synced
+    }
+
+    /// Everything owed is on stable storage.
+    fn forgive(&mut self) {
+        self.owed.clear();
+        self.owed_bytes = 0;
+    }
+
+    fn note_synced(&self) {
+        let mut log = self.store.log();
+        let end = log.end();
+        log.set_synced(end);
+    }
+
+    fn tell(&mut self, why: &io::Error) {
+        if let Some(unsaid) = self.told.turn() {
+            warn!(problem = "disk-failed", stream = %self.store.settings.stream, %why, unsaid,
+                "a write or sync failed; that file is not written again");
+        }
     }
 
     fn publish(&self, frame: Frame, marks: Vec<Mark>, keys: Vec<Kept>) {
@@ -236,6 +351,10 @@ impl Committer {
             let furthest = self.store.given_to_one();
             let mut log = self.store.log();
             log.extend(frame.place, count);
+            if self.is_synced() {
+                let end = log.end();
+                log.set_synced(end);
+            }
             log.forget_read(unread);
             // Without readers nobody will come for it.
             if let Some(given) = furthest.filter(|_| count > 0) {

@@ -37,7 +37,9 @@ pub struct Group {
     pub key: Option<OnceKey>,
 }
 
-/// Proof that a group is on stable storage. Only the committer makes one, after a sync.
+/// Proof that a group is stored as the `sync` of its stream asks: on stable storage at `always`, the
+/// default; at a weaker level written, where a crash of the process cannot take it and a power cut
+/// can. Only the committer makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Durable {
     first: Position,
@@ -93,7 +95,8 @@ impl Durable {
 }
 
 impl Durable {
-    /// Only the committer calls this, after a sync; and a group of nothing needs none.
+    /// Only the committer calls this, after the sync, or after the write at a weaker level; and a
+    /// group of nothing needs neither.
     pub(super) fn new(first: u64, count: u32) -> Self {
         Self { first: Position(first), count, earlier: None }
     }

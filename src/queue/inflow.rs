@@ -6,12 +6,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::error;
 
 use super::committer::{Answer, Committer};
 use super::error::AppendError;
 use super::group::Group;
+use super::settings::SyncLevel;
 use super::store::{Store, lock};
 use crate::base::tasks;
 
@@ -35,6 +36,9 @@ struct Waiting {
     /// The run lingers until so many groups wait.
     wanted: Option<usize>,
     wants_mending: bool,
+    wants_sync: bool,
+    /// A timer runs that will ask for it.
+    sync_is_due: bool,
     mended: Option<Instant>,
 }
 
@@ -48,6 +52,7 @@ struct HandedIn {
 enum Work {
     Commit(Vec<HandedIn>),
     Mend,
+    Sync,
     Nothing,
 }
 
@@ -120,6 +125,32 @@ impl Inflow {
         }
     }
 
+    /// Sees to it that what was written is synced when the interval is over, also if nothing more
+    /// comes.
+    fn sync_later(self: &Arc<Self>) {
+        let SyncLevel::Every(interval) = self.store.limits.sync else { return };
+        if std::mem::replace(&mut lock(&self.waiting).sync_is_due, true) {
+            return;
+        }
+        let inflow = Arc::downgrade(self);
+        let started = tasks::detached(async move {
+            sleep(interval).await;
+            let Some(inflow) = inflow.upgrade() else { return };
+            let run = {
+                let mut waiting = lock(&inflow.waiting);
+                (waiting.sync_is_due, waiting.wants_sync) = (false, true);
+                inflow.start(&mut waiting)
+            };
+            drop(inflow);
+            if let Some(run) = run {
+                tasks::blocking(move || run.go()).await;
+            }
+        });
+        if !started {
+            lock(&self.waiting).sync_is_due = false;
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         lock(&self.waiting).is_closed
     }
@@ -133,16 +164,19 @@ impl Inflow {
 
     /// Commits what waits, and saves the cursors. Blocks.
     pub(super) fn finish(&self) -> Result<(), String> {
-        {
+        let synced = {
             let mut committer = lock(&self.committer);
             let mut batch = lock(&self.waiting).take(&self.store.limits);
             while !batch.is_empty() {
                 self.commit(&mut committer, batch);
                 batch = lock(&self.waiting).take(&self.store.limits);
             }
-        }
+            committer.sync()
+        };
         self.store.close();
-        self.store.save()
+        let saved = self.store.save();
+        synced.map_err(|why| format!("what was written last is not on stable storage: {why}"))?;
+        saved
     }
 
     /// What to do next. Lingers until about as many groups wait as the last frame took: without it
@@ -158,6 +192,9 @@ impl Inflow {
                 });
             waiting = lingered.unwrap_or_else(PoisonError::into_inner).0;
             waiting.wanted = None;
+        }
+        if std::mem::take(&mut waiting.wants_sync) {
+            return Work::Sync;
         }
         if std::mem::take(&mut waiting.wants_mending) && waiting.groups.is_empty() {
             return Work::Mend;
@@ -230,6 +267,15 @@ impl Run {
                     last = batch.len();
                     inflow.commit(&mut committer, batch);
                     committer.tidy();
+                    if !committer.is_synced() {
+                        inflow.sync_later();
+                    }
+                }
+                Work::Sync => {
+                    // Told to whoever asks for the health; the next group tries again.
+                    if committer.sync().is_err() {
+                        inflow.sync_later();
+                    }
                 }
                 Work::Mend => committer.mend(),
                 Work::Nothing => {

@@ -1,5 +1,7 @@
 //! The numbers of a queue and of each destination.
 
+use super::settings::SyncLevel;
+
 /// The books of one destination: `accepted = delivered + dead + dropped + damaged + waiting`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
@@ -34,6 +36,10 @@ pub struct Overview {
     pub max_bytes: u64,
     /// Records are dropped by policy, and no destination has caught up since.
     pub is_dropping: bool,
+    /// When what comes in is synced.
+    pub sync: SyncLevel,
+    /// Payloads that a power cut would take now; 0 at [`SyncLevel::Always`].
+    pub unsynced: u64,
     /// One row per destination.
     pub ledgers: Vec<(String, Ledger)>,
 }

@@ -94,19 +94,31 @@ pub(super) struct Span {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     segments: VecDeque<Segment>,
-    /// The last durable position; 0 in a new queue.
+    /// The last position; 0 in a new queue.
     end: u64,
+    /// The last position that a sync has covered.
+    synced: u64,
     ring: VecDeque<Arc<Frame>>,
     ring_bytes: usize,
 }
 
 impl Log {
     pub(super) fn new(segments: impl IntoIterator<Item = Segment>, end: u64) -> Self {
-        Self { segments: segments.into_iter().collect(), end, ..Self::default() }
+        let segments = segments.into_iter().collect();
+        Self { segments, end, synced: end, ..Self::default() }
     }
 
     pub(super) fn end(&self) -> u64 {
         self.end
+    }
+
+    pub(super) fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    /// Everything up to `end` is on stable storage.
+    pub(super) fn set_synced(&mut self, end: u64) {
+        self.synced = end;
     }
 
     /// What the segments take on disk.

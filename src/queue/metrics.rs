@@ -209,12 +209,15 @@ impl Collector for Standing {
         };
         let shown: Vec<_> = queues.iter().map(|one| (one.stream(), one.overview())).collect();
         let bytes = Some(&Unit::Bytes);
-        let of_queue: [(&str, &str, PickOfQueue); 2] = [
-            ("queue_used", "Bytes the segments take on disk", |queue| queue.used_bytes),
-            ("queue_max", "The bound on the bytes of segments", |queue| queue.max_bytes),
+        let of_queue: [(&str, &str, Option<&Unit>, PickOfQueue); 3] = [
+            ("queue_used", "Bytes the segments take on disk", bytes, |queue| queue.used_bytes),
+            ("queue_max", "The bound on the bytes of segments", bytes, |queue| queue.max_bytes),
+            ("queue_unsynced_records", "Payloads answered, not synced", None, |queue| {
+                queue.unsynced
+            }),
         ];
-        for (name, help, pick) in of_queue {
-            let mut metric = encoder.encode_descriptor(name, help, bytes, MetricType::Gauge)?;
+        for (name, help, unit, pick) in of_queue {
+            let mut metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             for (stream, overview) in &shown {
                 let of = OfStream { stream: (*stream).to_owned() };
                 gauge(pick(overview)).encode(metric.encode_family(&of)?)?;

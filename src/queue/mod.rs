@@ -75,7 +75,7 @@ pub use lapse::Lapse;
 pub use ledger::{Ledger, Overview};
 pub use reader::Reader;
 pub use seal::{KEY_BYTES, Key, KeyId, Keys};
-pub use settings::{Lapsed, Policy, Settings, WhenFull};
+pub use settings::{Lapsed, Policy, Settings, SyncLevel, WhenFull};
 pub use writer::Writer;
 
 /// An open queue.

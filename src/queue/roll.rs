@@ -25,8 +25,10 @@ pub(super) struct Active {
     segment: Segment,
     /// Seals its frames, if they are sealed.
     cipher: Option<Cipher>,
-    /// The next frame goes here; everything before is durable.
+    /// The next frame goes here.
     offset: u64,
+    /// Everything before is on stable storage.
+    synced: u64,
 }
 
 /// What becomes of the newest segment that was found at opening.
@@ -38,6 +40,14 @@ pub(super) enum Newest {
     Unsure(Segment),
     /// There is none, or it takes no more.
     Ended,
+}
+
+/// What a segment begins with, and what seals it.
+struct Content<'a> {
+    header: &'a segment::Header,
+    /// The header as it lies on disk, and the table of marks.
+    start: &'a [u8],
+    cipher: Option<&'a Cipher>,
 }
 
 /// Makes segments.
@@ -63,24 +73,37 @@ const BLOCK_BYTES: u64 = 4096;
 impl Active {
     /// The newest segment, found whole at opening.
     pub(super) fn new(file: Box<dyn DiskFile>, segment: Segment, cipher: Option<Cipher>) -> Self {
-        Self { file, segment, cipher, offset: segment.used }
+        Self { file, segment, cipher, offset: segment.used, synced: segment.used }
     }
 
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         self.offset + bytes <= self.segment.bytes
     }
 
-    /// One write, one sync. After an error nothing behind `offset` may be trusted.
-    pub(super) fn append(&mut self, store: &Store, builder: &mut Builder) -> io::Result<Place> {
+    /// One write. After an error nothing behind the last sync may be trusted.
+    pub(super) fn append(&mut self, builder: &mut Builder) -> io::Result<Place> {
         let salt = self.segment.salt.unwrap_or_default();
         let frame = builder.sealed_for(salt, self.cipher.as_ref(), self.offset);
         self.file.write_all_at(frame, self.offset)?;
-        let started = Instant::now();
-        self.file.sync()?;
-        store.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
         let (offset, bytes) = (self.offset, builder.header().total_bytes());
         self.offset += bytes;
         Ok(Place { segment: self.segment.first, salt, offset, bytes })
+    }
+
+    /// Syncs what was written since the last time. After an error none of it may be trusted.
+    pub(super) fn sync(&mut self, store: &Store) -> io::Result<()> {
+        if self.is_synced() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.file.sync()?;
+        store.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+        self.synced = self.offset;
+        Ok(())
+    }
+
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced == self.offset
     }
 
     /// Says on disk that nothing follows. Nobody depends on it but those who look at one file.
@@ -100,12 +123,12 @@ impl Rolls {
         Self { store, unsure, ended: Vec::new(), free: None, spare_refused: None }
     }
 
-    /// Begins a new segment with the built frame. The outer refusal is about room and final; the
-    /// inner error is about one file, and another may do.
+    /// Begins a new segment with built frames; the place is the last one's. The outer refusal is
+    /// about room and final; the inner error is about one file, and another may do.
     pub(super) fn roll(
         &mut self,
         active: &mut Option<Active>,
-        builder: &mut Builder,
+        frames: &mut [Builder],
     ) -> Result<io::Result<Place>, AppendError> {
         if let Some(segment) = &self.unsure {
             let folder = &self.store.settings.folder;
@@ -115,33 +138,35 @@ impl Rolls {
             }
             self.unsure = None;
         }
+        let (first, unix_ms) =
+            frames.first().map_or((1, 0), |frame| (frame.header().first, frame.header().unix_ms));
         let settings = &self.store.settings;
         let header = segment::Header {
-            first: builder.header().first,
+            first,
             salt: new_salt(),
-            unix_ms: builder.header().unix_ms,
+            unix_ms,
             is_packed: settings.compresses,
             keyed: settings.keys.current().map(Keyed::new),
         };
         let cipher = settings.keys.cipher(Some(header.salt), header.keyed);
         let start = self.start_of(&header, cipher.as_ref());
-        let frame_bytes = builder.header().total_bytes() + frame::HEADER_BYTES as u64;
-        let needed = (start.len() as u64 + frame_bytes).next_multiple_of(BLOCK_BYTES);
+        let frame_bytes: u64 = frames.iter().map(|frame| frame.header().total_bytes()).sum();
+        let used = start.len() as u64 + frame_bytes;
+        let needed = (used + frame::HEADER_BYTES as u64).next_multiple_of(BLOCK_BYTES);
         let spare = match self.take_spare(needed)? {
             Ok(spare) => spare,
             Err(error) => return Ok(Err(error)),
         };
-        let (offset, bytes) = (start.len() as u64, builder.header().total_bytes());
-        let frame = builder.sealed_for(header.salt, cipher.as_ref(), offset);
-        if let Err(error) = self.fill_and_name(&spare, header.first, &start, frame) {
+        let content = Content { header: &header, start: &start, cipher: cipher.as_ref() };
+        if let Err(error) = self.fill_and_name(&spare, &content, frames) {
             return Ok(Err(error));
         }
-        let whole = Segment::of(header.first, Some(header), spare.bytes);
-        let segment = Segment { used: offset + bytes, ..whole };
+        let segment = Segment { used, ..Segment::of(first, Some(header), spare.bytes) };
         self.store.log().add(segment);
         let before = active.replace(Active::new(spare.file, segment, cipher));
         self.ended.extend(before.map(|before| (before, header.first)));
-        Ok(Ok(Place { segment: header.first, salt: header.salt, offset, bytes }))
+        let bytes = frames.last().map_or(0, |frame| frame.header().total_bytes());
+        Ok(Ok(Place { segment: first, salt: header.salt, offset: used - bytes, bytes }))
     }
 
     /// Refuses when the disk is fuller than the operator wants it.
@@ -284,17 +309,27 @@ impl Rolls {
     fn fill_and_name(
         &self,
         spare: &Spare,
-        first: u64,
-        start: &[u8],
-        frame: &[u8],
+        content: &Content<'_>,
+        frames: &mut [Builder],
     ) -> io::Result<()> {
+        let Content { header, start, cipher } = *content;
         let (disk, folder) = (self.store.disk.as_ref(), &self.store.settings.folder);
+        let path = self.store.path_of(header.first);
+        let mut offset = start.len() as u64;
+        let mut frames = frames.iter_mut();
         let written = spare
             .file
             .write_all_at(start, 0)
-            .and_then(|()| spare.file.write_all_at(frame, start.len() as u64))
+            .and_then(|()| {
+                frames.try_for_each(|frame| {
+                    let bytes = frame.sealed_for(header.salt, cipher, offset);
+                    spare.file.write_all_at(bytes, offset)?;
+                    offset += frame.header().total_bytes();
+                    Ok(())
+                })
+            })
             .and_then(|()| spare.file.sync())
-            .and_then(|()| disk.rename(&folder.join(&spare.name), &self.store.path_of(first)));
+            .and_then(|()| disk.rename(&folder.join(&spare.name), &path));
         if written.is_err() {
             self.store.spares.remove(&spare.name);
         }

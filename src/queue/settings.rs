@@ -1,5 +1,6 @@
 //! How a queue is kept, and the bounds that follow from it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::frame::{self, Form};
 use super::once::{self, KEY_COUNT_MAX};
 use super::seal::Keys;
 use super::segment;
+use crate::base::units::Span;
 
 /// How one queue is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Settings {
     pub keys: Keys,
     /// What is let go, and what becomes of it.
     pub policy: Policy,
+    /// When what comes in is synced.
+    pub sync: SyncLevel,
 }
 
 /// What the operator lets go; by default nothing.
@@ -69,6 +73,30 @@ impl Settings {
     }
 }
 
+/// When what comes in is synced, and so what an answer promises. No level loses anything when the
+/// process alone dies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncLevel {
+    /// Before the answer: a power cut takes nothing that was answered.
+    #[default]
+    Always,
+    /// After the answer, at most this much later: a power cut takes what is younger.
+    Every(Duration),
+    /// When a segment is full and when the queue closes; else when the system sees fit. A power cut
+    /// takes what the system has not written yet.
+    System,
+}
+
+impl fmt::Display for SyncLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => f.write_str("always"),
+            Self::Every(interval) => Span(*interval).fmt(f),
+            Self::System => f.write_str("os"),
+        }
+    }
+}
+
 /// Every bound of an open queue, in one place.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
@@ -102,6 +130,10 @@ pub(super) struct Limits {
     pub(super) quarantine_bytes: u64,
     /// The longest a frame waits for more groups.
     pub(super) linger: Duration,
+    pub(super) sync: SyncLevel,
+    /// Bytes of frames that may be answered and not synced: they are kept in memory, to be written
+    /// anew if the sync fails.
+    pub(super) unsynced_bytes: usize,
 }
 
 const KIB: u64 = 1 << 10;
@@ -131,7 +163,16 @@ impl Limits {
         // Sixteen segments make the share that a slow destination holds for one record small.
         let segment_bytes = (max_bytes / 16 / MIB * MIB).clamp(MIB, 64 * MIB);
         let min_free_disk = settings.min_free_disk.max(HEADROOM_BYTES);
-        Self::with_segments(max_bytes, segment_bytes, min_free_disk)
+        Self::with_segments(max_bytes, segment_bytes, min_free_disk).with_sync(settings.sync)
+    }
+
+    pub(super) fn with_sync(mut self, sync: SyncLevel) -> Self {
+        if sync != SyncLevel::Always {
+            // A write alone is over before others could join it.
+            self.linger = Duration::ZERO;
+        }
+        self.sync = sync;
+        self
     }
 
     /// The bounds that follow from the size of the queue and of its segments.
@@ -162,6 +203,8 @@ impl Limits {
             ring_bytes: frame::in_memory((max_bytes / 16).min(4 * MIB)),
             quarantine_bytes: (max_bytes / 4).max(MIB),
             linger: Duration::from_millis(1),
+            sync: SyncLevel::Always,
+            unsynced_bytes: frame::in_memory((segment_bytes / 4).min(4 * MIB)),
         }
     }
 }
@@ -181,6 +224,7 @@ mod tests {
             policy: Policy::default(),
             compresses: false,
             keys: Keys::default(),
+            sync: SyncLevel::Always,
         };
         let limits = Limits::of(&settings);
         assert_eq!(limits.segment_bytes, segment_bytes);

@@ -18,7 +18,7 @@ use super::marks::MarkTable;
 use super::metrics::{Shown, StreamMetrics};
 use super::quarantine::Quarantine;
 use super::segment;
-use super::settings::{Limits, Settings};
+use super::settings::{Limits, Settings, SyncLevel};
 use super::spares::Spares;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
@@ -184,10 +184,14 @@ impl Store {
 
     fn save_now(self: Arc<Self>) {
         self.save_is_due.store(false, Ordering::Release);
-        if let Err(why) = self.save() {
-            warn!(problem = "queue-cursor-unsaved", stream = %self.settings.stream, %why,
-                "cursors could not be saved; what they settle would be delivered again after a crash");
-            self.save_later(self.settings.cursor_save_after + SAVE_AGAIN_AFTER);
+        match self.save_what_is_durable() {
+            Ok(true) => {}
+            Ok(false) => self.save_later(self.settings.cursor_save_after),
+            Err(why) => {
+                warn!(problem = "queue-cursor-unsaved", stream = %self.settings.stream, %why,
+                    "cursors could not be saved; what they settle would be delivered again after a crash");
+                self.save_later(self.settings.cursor_save_after + SAVE_AGAIN_AFTER);
+            }
         }
     }
 
@@ -222,15 +226,30 @@ impl Store {
     /// # Errors
     /// In words, what could not be saved; the others were.
     pub(super) fn save(&self) -> Result<(), String> {
+        self.save_what_is_durable().map(drop)
+    }
+
+    /// The same; `false` if a cursor knows positions that are not synced yet, and waits for them.
+    fn save_what_is_durable(&self) -> Result<bool, String> {
         let mut faults = Vec::new();
+        let mut is_all = true;
+        // Where the system syncs when it sees fit, nobody knows what is. Positions that a cursor
+        // knows are never given to others, so one that is ahead of the log is told from it.
+        let durable = match self.limits.sync {
+            SyncLevel::System => u64::MAX,
+            SyncLevel::Always | SyncLevel::Every(_) => self.log().synced(),
+        };
         for books in &self.books {
-            if let Err(error) = books.save(self.disk.as_ref()) {
-                let destination = &books.destination;
-                faults.push(format!("the cursor of `{destination}` cannot be saved: {error}"));
+            match books.save(self.disk.as_ref(), durable) {
+                Ok(is_saved) => is_all &= is_saved,
+                Err(error) => {
+                    let destination = &books.destination;
+                    faults.push(format!("the cursor of `{destination}` cannot be saved: {error}"));
+                }
             }
         }
         self.remove_settled();
-        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+        if faults.is_empty() { Ok(is_all) } else { Err(faults.join("; ")) }
     }
 
     /// Removes the segments that every saved cursor is past. Without destinations nothing goes:
@@ -322,6 +341,8 @@ impl Shown for Store {
             used_bytes: log.segment_bytes() + self.spares.bytes(),
             max_bytes: self.limits.max_bytes,
             is_dropping: self.is_dropping(),
+            sync: self.limits.sync,
+            unsynced: log.end() - log.synced(),
             ledgers,
         }
     }

@@ -78,6 +78,7 @@ impl Door {
             },
             compresses: false,
             keys: queue::Keys::default(),
+            sync: queue::SyncLevel::Always,
         };
         queue::open(self.disk.clone(), settings, &["sink".into()], metrics).unwrap().writer
     }

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::base::units::Span;
 use crate::delivery::Rank;
-use crate::queue::{self, Lapsed, Policy, WhenFull};
+use crate::queue::{self, Lapsed, Policy, SyncLevel, WhenFull};
 use crate::record::KeyTemplate;
 
 use super::super::document::{At, Named, Section, hint};
-use super::super::finding::Fault;
+use super::super::finding::{Fault, clip};
 use super::super::key::{DAY, Default, Key, Kind, MIB, MINUTE, SECOND, TIB, Table};
 use super::super::setting::Setting;
 use super::super::value::Reading;
@@ -48,6 +49,7 @@ const QUEUE_ROWS: Key = Key::new("queue", Kind::Rows(QUEUE_KEYS), Default::Rows)
     .says("How much is kept on disk while destinations are slow or away.");
 const QUEUE_KEYS: &[Key] = &[
     MAX_BYTES,
+    SYNC,
     MIN_FREE_DISK,
     WHEN_FULL,
     MAX_AGE,
@@ -60,6 +62,13 @@ const QUEUE_KEYS: &[Key] = &[
 pub(in crate::config) const MAX_BYTES: Key = Key::size("max_bytes", 1 << 30)
     .within(4 * MIB, 16 * TIB)
     .says("Most bytes on disk; a full queue answers 503 and leaves files unread.");
+const SYNC: Key = Key::text("sync", Default::Text("always")).says(
+    "When records are synced to disk: `\"always\"`, before they are answered; after that at most this \
+     much later, `\"10 ms\"` to `\"1 min\"`; or `\"os\"`, when the system sees fit. A power cut takes \
+     nothing that was answered, what is younger than that, or what the system had not written yet; \
+     the death of the process alone takes nothing.",
+);
+const SYNC_EVERY: Key = Key::time("sync", 0).within(10, MINUTE);
 const MIN_FREE_DISK: Key = Key::size("min_free_disk", 512 * MIB)
     .within(0, 16 * TIB)
     .says("Bytes that must stay free on the file system; below it the queue counts as full.");
@@ -132,6 +141,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
         compresses: rows.choice(reading, &COMPRESSION).value == "zstd",
         // The rules find the table that `encryption` names.
         keys: queue::Keys::default(),
+        sync: sync_level(&mut rows, reading),
     };
     let encryption = rows.optional_text(reading, &ENCRYPTION);
     rows.finish(&mut reading.faults);
@@ -178,4 +188,31 @@ fn partition_key(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Option
     let fault = Fault::new(at, "`partition_key` is no template").label(bad.words);
     reading.faults.push(fault.hint(hint(&PARTITION_KEY)));
     None
+}
+
+fn sync_level(rows: &mut Section<'_>, reading: &mut Reading<'_>) -> SyncLevel {
+    let written = rows.text(reading, &SYNC);
+    match (written.value.as_str(), written.written()) {
+        ("os", _) => SyncLevel::System,
+        ("always", _) | (_, None) => SyncLevel::Always,
+        (text, Some((_, place))) => match sync_interval(text) {
+            Ok(interval) => SyncLevel::Every(interval),
+            Err(why) => {
+                let message = format!("`sync` is \"{}\", but {why}", clip(text));
+                let fault = Fault::new(place.clone(), message).label("no such level");
+                reading.faults.push(fault.hint("write sync = \"always\", the default"));
+                SyncLevel::Always
+            }
+        },
+    }
+}
+
+fn sync_interval(text: &str) -> Result<Duration, String> {
+    let words = "it should be \"always\", \"os\", or a time like \"100 ms\"";
+    let Span(interval) = text.parse().map_err(|_| words.to_owned())?;
+    let bounds = Duration::from_millis(SYNC_EVERY.least)..=Duration::from_millis(SYNC_EVERY.most);
+    if bounds.contains(&interval) {
+        return Ok(interval);
+    }
+    Err(format!("an interval is {}", SYNC_EVERY.range()))
 }

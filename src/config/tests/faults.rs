@@ -185,7 +185,7 @@ queue = { max_byte = "1 GiB" }
 destinations = ["b"]
 [stream.b]
 destinations = ["b"]
-queue.sync = "always"
+queue.pace = "always"
 "#,
         r#"
 error: unknown key `max_byte` in [stream.a.queue]
@@ -209,12 +209,12 @@ error: stream `b` leads to `b`, but there is no [destination.b]
   |                 ^^^ no [destination.b]
 hint: there is no [destination.NAME] in this file
 
-error: unknown key `sync` in [stream.b.queue]
+error: unknown key `pace` in [stream.b.queue]
  --> /etc/weir/weir.toml:6:7
   |
-6 | queue.sync = "always"
+6 | queue.pace = "always"
   |       ^^^^ not a setting of queue
-hint: what may stand here: `max_bytes`, `min_free_disk`, `when_full`, `max_age`, `lapsed`, `idempotency`, `cursor_save`, `compression` and `encryption`
+hint: what may stand here: `max_bytes`, `sync`, `min_free_disk`, `when_full`, `max_age`, `lapsed`, `idempotency`, `cursor_save`, `compression` and `encryption`
 
 4 problems in /etc/weir/weir.toml; nothing was started"#,
     );

@@ -17,7 +17,7 @@ use crate::source::tail::StartAt;
 use crate::telemetry::{Format, Level};
 use crate::{admin, admission, dead_letter, delivery, queue, source};
 
-use super::support::{check_warnings, sound};
+use super::support::{check_warnings, read, sound};
 
 const MIB: u64 = 1 << 20;
 
@@ -106,6 +106,7 @@ fn the_smallest_file_gets_every_default() {
                     },
                     compresses: false,
                     keys: queue::Keys::default(),
+                    sync: queue::SyncLevel::Always,
                 },
                 delivery: vec![feed("a", "d")],
             },
@@ -343,4 +344,25 @@ dead letters            up to 512 MiB and 90 d in /var/lib/weir/dead
 admin                   127.0.0.1:9808
 "
     );
+}
+
+#[test]
+fn the_level_of_sync_is_a_word_or_an_interval() {
+    let level = |written: &str| {
+        let text = format!(
+            "[http.local]\nlisten = \"127.0.0.1:8080\"\n[stream.a]\ndestinations = \"d\"\n\
+             queue.sync = \"{written}\"\n[destination.d]\ntype = \"directory\"\npath = \"out\"\n"
+        );
+        let loaded = read(&text).map_err(|findings| findings.to_string());
+        loaded.map(|loaded| loaded.config.streams["a"].queue.sync)
+    };
+    let every = |ms| Ok(queue::SyncLevel::Every(Duration::from_millis(ms)));
+    assert_eq!(level("always"), Ok(queue::SyncLevel::Always));
+    assert_eq!(level("os"), Ok(queue::SyncLevel::System));
+    assert_eq!(level("10 ms"), every(10));
+    assert_eq!(level("1 min"), every(60_000));
+    for wrong in ["9 ms", "61 s", "0 s", "never", "100"] {
+        let findings = level(wrong).unwrap_err();
+        assert!(findings.contains("`sync` is"), "{findings}");
+    }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::rig::{ALL, FOLDER, Rig, group, mark, small};
 use crate::base::disk::FaultyDisk;
 use crate::queue::feed::Turn;
-use crate::queue::{AppendError, Budget, Group, Mark, Policy, Queue, Settings, open};
+use crate::queue::{AppendError, Budget, Group, Mark, Policy, Queue, Settings, SyncLevel, open};
 use crate::telemetry::Metrics;
 
 fn queue(max_bytes: u64) -> Queue {
@@ -24,6 +24,7 @@ fn queue_on(disk: &FaultyDisk, max_bytes: u64) -> Queue {
         policy: Policy::default(),
         compresses: false,
         keys: crate::queue::Keys::default(),
+        sync: SyncLevel::Always,
     };
     open(disk.shared(), settings, &["a".into()], &Metrics::default()).unwrap()
 }

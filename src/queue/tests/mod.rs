@@ -3,6 +3,7 @@
 mod faults;
 mod formats;
 mod lapses;
+mod levels;
 mod limits;
 mod live;
 mod model;

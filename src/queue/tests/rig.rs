@@ -19,6 +19,7 @@ use crate::queue::settings::Limits;
 use crate::queue::store::Store;
 use crate::queue::{
     AppendError, Budget, Group, Keys, Ledger, Mark, OpenError, Policy, Settings, Settled, Stored,
+    SyncLevel,
 };
 use crate::telemetry::Metrics;
 
@@ -220,6 +221,7 @@ pub(crate) fn settings() -> Settings {
         policy: Policy::default(),
         compresses: false,
         keys: Keys::default(),
+        sync: SyncLevel::Always,
     }
 }
 

@@ -171,6 +171,7 @@ fn open_queue(
         policy: queue::Policy { keys_kept: Duration::from_mins(10), ..queue::Policy::default() },
         compresses: false,
         keys: queue::Keys::default(),
+        sync: queue::SyncLevel::Always,
     };
     let mut opened = queue::open(disk.clone(), settings, &["sink".into()], metrics).unwrap();
     (opened.writer, opened.readers.remove(0))
