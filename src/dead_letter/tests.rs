@@ -231,6 +231,38 @@ fn after_a_failure_a_new_file_is_begun_and_no_empty_one_stays() {
 }
 
 #[test]
+fn on_a_disk_without_a_free_byte_letters_wait_and_each_lies_there_once_when_there_is_room() {
+    let disk = FaultyDisk::new();
+    let settings = Settings { folder: "/letters".into(), ..Scratch::new().settings() };
+    let mut shelf = Shelf::open(disk.shared(), &settings, "access", "archive").unwrap();
+    shelf.put(&[a_letter("before", NOW)]).unwrap();
+    let used = |disk: &FaultyDisk| {
+        disk.files().iter().map(|file| disk.content(file).unwrap().len() as u64).sum::<u64>()
+    };
+    let late = [a_letter("one", NOW + 1), a_letter("two", NOW + 1)];
+    let needed: u64 = late.iter().map(|one| letter::encode(one).len() as u64).sum();
+    // Without a byte, with room for one of the two, and with one byte too few.
+    for free in [0, needed / 2 + 1, needed - 1] {
+        disk.set_capacity(Some(used(&disk) + free));
+        for _ in 0..3 {
+            let error = shelf.put(&late).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        }
+        assert_eq!(disk.files().len(), 1, "tries leave no files behind");
+    }
+
+    disk.set_capacity(Some(used(&disk) + needed));
+    shelf.put(&late).unwrap();
+
+    disk.crash(0);
+    let lying = shelves(&disk, &settings.folder).unwrap();
+    let files = lying.into_iter().flat_map(|shelf| shelf.files);
+    let all = files.flat_map(|file| letters(&disk, &file.path).unwrap());
+    let codes: Vec<String> = all.map(|one| one.unwrap().unwrap().code).collect();
+    assert_eq!(codes, ["before", "one", "two"]);
+}
+
+#[test]
 fn letters_that_are_written_count_as_put_though_no_room_can_be_made_for_more() {
     let disk = FaultyDisk::new();
     let settings = Settings { max_bytes: 8, ..Scratch::new().settings() };

@@ -93,6 +93,11 @@ impl FaultyDisk {
         image.power_ends_at = Some(image.calls + calls);
     }
 
+    /// From now on syncs of files succeed and save nothing, as with a drive that ignores flushes.
+    pub fn lie_about_syncs(&self) {
+        self.image().lies = true;
+    }
+
     /// Bounds the bytes of all files together; `None` lifts the bound.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.image().capacity = bytes;
@@ -218,6 +223,40 @@ mod tests {
             assert!(one.sync().is_err(), "files opened before the crash are dead");
         }
         assert!(torn > 20, "{torn} of 100 seeds tear");
+    }
+
+    #[test]
+    fn a_crash_may_keep_a_later_write_of_a_file_and_lose_an_earlier_one() {
+        let (mut orders, zero, one_and_two) = ([0; 4], [0; 512], ([1; 512], [2; 512]));
+        for seed in 0..100 {
+            let disk = FaultyDisk::new();
+            let one = file(&disk);
+            one.write_all_at(&[0; 1024], 0).unwrap();
+            one.sync().unwrap();
+            disk.sync_folder(Path::new("/d")).unwrap();
+            one.write_all_at(&one_and_two.0, 0).unwrap();
+            one.write_all_at(&one_and_two.1, 512).unwrap();
+            disk.crash(seed);
+
+            let found = content(&disk).unwrap();
+            orders[usize::from(found[..512] != zero) + 2 * usize::from(found[512..] != zero)] += 1;
+        }
+        assert!(orders.iter().all(|count| *count > 5), "{orders:?}");
+    }
+
+    #[test]
+    fn a_disk_that_lies_about_syncs_loses_what_it_said_was_safe() {
+        let lost = (0..40).filter(|seed| {
+            let disk = FaultyDisk::new();
+            let one = file(&disk);
+            disk.sync_folder(Path::new("/d")).unwrap();
+            disk.lie_about_syncs();
+            one.write_all_at(b"lost", 0).unwrap();
+            one.sync().unwrap();
+            disk.crash(*seed);
+            content(&disk).unwrap().is_empty()
+        });
+        assert!(lost.count() > 5);
     }
 
     #[test]

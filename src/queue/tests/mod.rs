@@ -1,7 +1,9 @@
 //! The queue's own insider tests, by the question they answer.
 
 mod faults;
+mod flips;
 mod formats;
+mod known_errors;
 mod lapses;
 mod levels;
 mod limits;

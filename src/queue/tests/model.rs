@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use bytes::Bytes;
 
-use super::rig::{Rig, over_seeds, settings};
+use super::rig::{Rig, over_seeds, seeds, settings};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::backlog::Found;
 use crate::queue::feed::Turn;
@@ -326,6 +326,15 @@ impl Sim {
         }
     }
 
+    /// With the disk healed everything can be delivered, and more taken.
+    fn finish(&mut self) {
+        self.heal();
+        self.rig().drain();
+        self.rig().put(b"the queue heals by itself").unwrap();
+        self.rig().drain();
+        assert_eq!(self.rig().ledger(0).waiting + self.rig().ledger(1).waiting, 0);
+    }
+
     fn compare_books(&mut self) {
         let end = self.model.log.len() as u64;
         let rig = self.rig.as_ref().unwrap();
@@ -359,37 +368,92 @@ fn apply(table: &mut BTreeMap<String, Bytes>, marks: &[Mark]) {
     }
 }
 
-fn simulate(seed: u64, steps: usize) -> Vec<String> {
-    let mut sim = Sim::new(seed);
-    let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        for _ in 0..steps {
-            sim.act();
-            if sim.is_over {
-                return;
-            }
-            sim.note_dropped();
-            sim.compare_books();
+/// A run: its seed, which of its steps are taken, and whether its disk lies about syncs. Each step
+/// has a chance of its own, so that leaving one out changes no other.
+#[derive(Clone)]
+struct Run {
+    seed: u64,
+    steps: Vec<u64>,
+    lies: bool,
+}
+
+impl Run {
+    fn new(seed: u64, steps: u64) -> Self {
+        Self { seed, steps: (0..steps).collect(), lies: false }
+    }
+
+    /// What happened, and the panic it ended in.
+    fn play(&self) -> (Vec<String>, std::thread::Result<()>) {
+        let mut sim = Sim::new(self.seed);
+        if self.lies {
+            sim.rig().disk.lie_about_syncs();
         }
-        sim.heal();
-        sim.rig().drain();
-        sim.rig().put(b"the queue heals by itself").unwrap();
-        sim.rig().drain();
-        assert_eq!(sim.rig().ledger(0).waiting + sim.rig().ledger(1).waiting, 0);
-    }));
-    if let Err(panic) = run {
-        let from = sim.history.len().saturating_sub(25);
-        eprintln!("the last steps:\n  {}", sim.history[from..].join("\n  "));
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for step in &self.steps {
+                sim.chance = fastrand::Rng::with_seed(self.seed << 16 | step);
+                sim.act();
+                if sim.is_over {
+                    return;
+                }
+                sim.note_dropped();
+                sim.compare_books();
+            }
+            sim.finish();
+        }));
+        (sim.history, ended)
+    }
+
+    /// The same failure with as few steps as leaving some out can reach.
+    fn shrunk(mut self) -> Self {
+        let mut size = self.steps.len() / 2;
+        while size > 0 {
+            let mut at = 0;
+            while at < self.steps.len() {
+                let mut fewer = self.clone();
+                fewer.steps.drain(at..(at + size).min(self.steps.len()));
+                if fewer.play().1.is_err() {
+                    self = fewer;
+                } else {
+                    at += size;
+                }
+            }
+            size /= 2;
+        }
+        self
+    }
+
+    /// Plays it; a failure is reduced to few steps, which are printed.
+    fn check(self) -> Vec<String> {
+        let (history, ended) = self.play();
+        let Err(panic) = ended else { return history };
+        let shrunk = self.shrunk();
+        let history = shrunk.play().0;
+        eprintln!("steps {:?} suffice:\n  {}", shrunk.steps, history.join("\n  "));
         std::panic::resume_unwind(panic);
     }
-    sim.history
 }
 
 #[test]
 fn the_queue_and_its_model_agree_whatever_happens() {
-    over_seeds(250, |seed| drop(simulate(seed, 120)));
+    over_seeds(seeds(250), |seed| drop(Run::new(seed, 120).check()));
 }
 
 #[test]
 fn one_seed_run_twice_takes_the_same_steps() {
-    over_seeds(5, |seed| assert_eq!(simulate(seed, 200), simulate(seed, 200)));
+    over_seeds(5, |seed| assert_eq!(Run::new(seed, 200).check(), Run::new(seed, 200).check()));
+}
+
+#[test]
+fn a_disk_that_lies_about_syncs_is_found_out_and_the_failure_reduced_to_a_few_steps() {
+    let lying = |seed| Run { lies: true, ..Run::new(seed, 120) };
+    let failed: Vec<Run> = (0..20).map(lying).filter(|lying| lying.play().1.is_err()).collect();
+    assert!(failed.len() > 10, "{} of 20 runs noticed", failed.len());
+
+    let shrunk = failed[0].clone().shrunk();
+
+    let history = shrunk.play().0;
+    assert!(shrunk.steps.len() <= 6, "{history:?}");
+    assert!(history.iter().any(|step| step.contains("crash Some")), "{history:?}");
+    let honest = Run { lies: false, ..shrunk };
+    assert!(honest.play().1.is_ok(), "the disk alone was to blame");
 }

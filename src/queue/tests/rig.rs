@@ -245,6 +245,11 @@ pub(crate) fn is_disk_trouble(answer: &Answer) -> bool {
     matches!(answer, Err(AppendError::Disk(_) | AppendError::DiskFull { .. }))
 }
 
+/// So many seeds are tried by tests that can try any number: `WEIR_TEST_SEEDS=` says how many.
+pub(crate) fn seeds(usually: u64) -> u64 {
+    std::env::var("WEIR_TEST_SEEDS").map_or(usually, |count| count.parse().unwrap())
+}
+
 /// Runs a test over seeds; `SEED=` chooses one. A failure says which.
 pub(crate) fn over_seeds(count: u64, check: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let chosen = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());

@@ -23,6 +23,8 @@ pub(super) struct Image {
     pub(super) counts: BTreeMap<Call, u64>,
     pub(super) calls: u64,
     pub(super) power_ends_at: Option<u64>,
+    /// Syncs succeed and save nothing.
+    pub(super) lies: bool,
     /// Grows with each crash; files opened before it are dead.
     pub(super) age: u64,
 }
