@@ -123,33 +123,7 @@ impl DeliveryMetrics {
             Unit::Bytes,
             all.owed_bytes.clone(),
         );
-        registry.register(
-            "in_flight_max",
-            "Most requests under way at once, as the destination bears them now",
-            all.in_flight_max.clone(),
-        );
-        registry.register_with_unit(
-            "wire",
-            "Bodies of requests as they went over the link",
-            Unit::Bytes,
-            all.wire_bytes.clone(),
-        );
-        registry.register(
-            "paced",
-            "1 while records wait for a window, a budget, others or a slow way to catch up, else 0",
-            all.paced.clone(),
-        );
-        registry.register(
-            "holding",
-            "1 while the destination takes nothing for a fault of this class, else 0",
-            all.holding.clone(),
-        );
-        registry.register_with_unit(
-            "held",
-            "Time in which the destination took nothing, by class",
-            Unit::Seconds,
-            all.held.clone(),
-        );
+        all.register_waits(registry);
         registry.register_with_unit(
             "request",
             "From sending a request to its answer or its loss",
@@ -157,6 +131,37 @@ impl DeliveryMetrics {
             all.durations.clone(),
         );
         all
+    }
+
+    /// What tells how fast it goes, and why not faster.
+    fn register_waits(&self, registry: &mut Registry) {
+        registry.register(
+            "in_flight_max",
+            "Most requests under way at once, as the destination bears them now",
+            self.in_flight_max.clone(),
+        );
+        registry.register_with_unit(
+            "wire",
+            "Bodies of requests as they went over the link",
+            Unit::Bytes,
+            self.wire_bytes.clone(),
+        );
+        registry.register(
+            "paced",
+            "1 while records wait for a window, a budget, others or a slow way to catch up, else 0",
+            self.paced.clone(),
+        );
+        registry.register(
+            "holding",
+            "1 while the destination takes nothing for a fault of this class, else 0",
+            self.holding.clone(),
+        );
+        registry.register_with_unit(
+            "held",
+            "Time in which the destination took nothing, by class",
+            Unit::Seconds,
+            self.held.clone(),
+        );
     }
 }
 

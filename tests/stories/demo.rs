@@ -31,8 +31,9 @@ fn a_record_of_the_demo_lands_in_a_file_below_its_folder() {
 fn objects(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        let is_hidden = path.file_name().unwrap().as_encoded_bytes().starts_with(b".");
+        let path = entry.expect("the folder can be listed").path();
+        let name = path.file_name().expect("what is listed has a name");
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
         match path.is_dir() {
             _ if is_hidden => {}
             true => found.extend(objects(&path)),
