@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::clocks::Clocks;
 use super::state_dir::{Addresses, StateDir, StateDirError};
-use super::status::Picture;
+use super::status::{Picture, TailWatch};
 use super::{StartError, queue_keys};
 use crate::admin;
 use crate::admission::Admission;
@@ -84,20 +84,7 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     }
     let admission = open_admission(config, &queues, ground)?;
 
-    let mut tails = Vec::new();
-    let mut tail_watches = BTreeMap::new();
-    for settings in &config.tail {
-        let settings = tail::Settings { is_once: config.is_once, ..settings.clone() };
-        let below = tail::Ground {
-            disk: ground.disk.clone(),
-            clock: ground.clock.clone(),
-            admission: admission.clone(),
-            registry: state.tail(),
-        };
-        let tail = Tail::new(settings.clone(), below, &ground.metrics);
-        tail_watches.insert(settings.name.clone(), (settings.stream.clone(), tail.watch()));
-        tails.push((settings.name.clone(), tail));
-    }
+    let (tails, tail_watches) = tails(config, ground, &admission, &state);
     let stdin = config.stdin.as_ref().map(|settings| {
         let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
         Stdin::new(settings, disk, clock, admission.clone(), &ground.metrics)
@@ -134,6 +121,26 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         admin,
         addresses,
     })
+}
+
+/// The tails by name, and what is shown of each: its stream, its files.
+type Tails = (Vec<(String, Tail)>, BTreeMap<String, (String, TailWatch)>);
+
+fn tails(config: &Config, ground: &Ground, admission: &Arc<Admission>, state: &State) -> Tails {
+    let (mut tails, mut watches) = (Vec::new(), BTreeMap::new());
+    for settings in &config.tail {
+        let settings = tail::Settings { is_once: config.is_once, ..settings.clone() };
+        let below = tail::Ground {
+            disk: ground.disk.clone(),
+            clock: ground.clock.clone(),
+            admission: admission.clone(),
+            registry: state.tail(),
+        };
+        let tail = Tail::new(settings.clone(), below, &ground.metrics);
+        watches.insert(settings.name.clone(), (settings.stream.clone(), tail.watch()));
+        tails.push((settings.name, tail));
+    }
+    (tails, watches)
 }
 
 /// Takes the state directory; what lies there and is not configured any more is named, not touched.

@@ -12,6 +12,9 @@ use super::retry::Trouble;
 use super::watch::Hold;
 use crate::base::units::Span;
 
+/// Longest time between two counts of the time spent in a hold.
+pub(super) const HOLD_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// A fault that passes is told only if it is met as often in a row: a single lost request is no
 /// news, and the metrics count it.
 const TELL_AFTER_TRIES: u32 = 3;

@@ -23,6 +23,9 @@ pub(super) enum Class {
 
 use Class::{Auth, Clock, Config, Poison, Throttled, Transient};
 
+/// The class of letters of records that are themselves at fault.
+pub(super) const POISON: &str = "poison";
+
 impl Class {
     pub(super) const ALL: [Self; 6] = [Throttled, Transient, Auth, Clock, Config, Poison];
 
@@ -34,7 +37,7 @@ impl Class {
             Auth => "auth",
             Clock => "clock",
             Config => "config",
-            Poison => "poison",
+            Poison => POISON,
         }
     }
 

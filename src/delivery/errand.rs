@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use super::bundle::Bundle;
 use super::shelving::Shelved;
+use crate::queue::{Again, AppendError};
 use crate::sink::Outcome;
 
 /// The end of a job.
 pub(super) enum Ended {
     Answered(Answered),
     Shelved(Shelved),
+    ReadAgain(Result<Again, AppendError>),
 }
 
 /// A request that was answered, or lost.

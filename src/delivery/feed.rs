@@ -1,6 +1,6 @@
 //! What a worker needs of its queue.
 
-use crate::queue::{AppendError, Budget, Lapse, Lapsed, Position, Reader, Settled, Stored};
+use crate::queue::{Again, AppendError, Budget, Lapse, Lapsed, Position, Reader, Settled, Stored};
 
 /// One destination's way out of a queue.
 pub(super) trait Feed: Send {
@@ -10,6 +10,14 @@ pub(super) trait Feed: Send {
         &mut self,
         budget: Budget,
     ) -> impl Future<Output = Result<Vec<Stored>, AppendError>> + Send;
+
+    /// Payloads that were given before and are not settled, once more; the oldest first, up to so
+    /// many bytes and at least one.
+    fn again(
+        &self,
+        wanted: Vec<Position>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Again, AppendError>> + Send + 'static;
 
     /// Says what became of payloads that were given.
     fn settle(&self, positions: &[Position], how: Settled);
@@ -27,6 +35,14 @@ pub(super) trait Feed: Send {
 impl Feed for Reader {
     async fn next(&mut self, budget: Budget) -> Result<Vec<Stored>, AppendError> {
         Self::next(self, budget).await
+    }
+
+    fn again(
+        &self,
+        wanted: Vec<Position>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Again, AppendError>> + Send + 'static {
+        Self::again(self, wanted, bytes_max)
     }
 
     fn settle(&self, positions: &[Position], how: Settled) {

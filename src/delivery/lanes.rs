@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bundle::{Bundle, Open};
+use super::owed::Owed;
 use super::pace::Pace;
 use super::parcel::Parcel;
 use crate::queue::Position;
@@ -61,6 +62,24 @@ impl Lanes {
     /// No request has more bytes than this, if its records allow it.
     pub(super) fn within(&mut self, request_bytes: usize) {
         self.limits.request_bytes = self.limits.request_bytes.min(request_bytes);
+    }
+
+    /// Whether more than so many bytes are owed to the shard of this hash, while another one that
+    /// could take some has nothing.
+    pub(super) fn is_crowded(
+        &mut self,
+        hash: u128,
+        owed: &Owed,
+        (bytes_max, now): (usize, Instant),
+    ) -> bool {
+        self.owed_to(hash, owed) > bytes_max && self.lanes.iter_mut().any(|lane| lane.is_idle(now))
+    }
+
+    /// How many bytes are owed to the shard of this hash; 0 while it is not known.
+    pub(super) fn owed_to(&self, hash: u128, owed: &Owed) -> usize {
+        let shards = self.shards.as_ref().map(|map| map.shards());
+        let shard = shards.and_then(|shards| shards.get(self.place_of(hash)));
+        shard.map_or(0, |shard| owed.of(shard.range))
     }
 
     /// From now on these are the shards, and this is how records share an entry. What waits is
@@ -291,6 +310,11 @@ impl Lane {
         self.ready_bytes -= weight;
         self.pace.spend(weight, now);
         Some(bundle)
+    }
+
+    /// Whether it could send, but has nothing.
+    fn is_idle(&mut self, now: Instant) -> bool {
+        self.ready.is_empty() && self.open.is_none() && self.pace.opens_at(now).is_none()
     }
 
     fn due(&self) -> Option<Instant> {

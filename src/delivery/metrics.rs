@@ -56,6 +56,7 @@ struct DeliveryMetrics {
     entry_bytes: Family<Route, Counter>,
     strayed: Family<Route, Counter>,
     slowed_shards: Family<Route, Gauge>,
+    parked: Family<Route, Gauge>,
     dead: Family<RouteAndClass, Counter>,
     faults: Family<RouteAndClass, Counter>,
     in_flight: Family<Route, Gauge>,
@@ -78,6 +79,7 @@ impl DeliveryMetrics {
             entry_bytes: Family::default(),
             strayed: Family::default(),
             slowed_shards: Family::default(),
+            parked: Family::default(),
             dead: Family::default(),
             faults: Family::default(),
             in_flight: Family::default(),
@@ -113,6 +115,11 @@ impl DeliveryMetrics {
             "slowed_shards",
             "Shards that are sent less now than they should take, because they throttled",
             all.slowed_shards.clone(),
+        );
+        registry.register(
+            "parked_records",
+            "Records that were read and wait on disk again, because their shard has enough",
+            all.parked.clone(),
         );
         registry.register("dead_letters", "Records given up, by class", all.dead.clone());
         registry.register("faults", "Entries that met a fault, by class", all.faults.clone());
@@ -171,14 +178,15 @@ pub(super) struct WorkerMetrics {
     pub(super) records: Counter,
     requests: Counter,
     pub(super) strayed: Counter,
-    pub(super) slowed_shards: Gauge,
+    slowed_shards: Gauge,
+    parked: Gauge,
     retried: Counter,
     entries: Counter,
     entry_bytes: Counter,
-    pub(super) in_flight: Gauge,
-    pub(super) in_flight_max: Gauge,
+    in_flight: Gauge,
+    in_flight_max: Gauge,
     pub(super) wire_bytes: Counter,
-    pub(super) owed_bytes: Gauge,
+    owed_bytes: Gauge,
     durations: Histogram,
     by_class: DeliveryMetrics,
     route: Route,
@@ -200,6 +208,7 @@ impl WorkerMetrics {
             entry_bytes: all.entry_bytes.get_or_create_owned(&route),
             strayed: all.strayed.get_or_create_owned(&route),
             slowed_shards: all.slowed_shards.get_or_create_owned(&route),
+            parked: all.parked.get_or_create_owned(&route),
             in_flight: all.in_flight.get_or_create_owned(&route),
             in_flight_max: all.in_flight_max.get_or_create_owned(&route),
             wire_bytes: all.wire_bytes.get_or_create_owned(&route),
@@ -210,6 +219,19 @@ impl WorkerMetrics {
         };
         own.holding(None);
         own
+    }
+
+    /// So many requests are under way, so many may be, and so many bytes are owed.
+    pub(super) fn work(&self, in_flight: usize, in_flight_max: usize, owed_bytes: usize) {
+        set(&self.in_flight, in_flight);
+        set(&self.in_flight_max, in_flight_max);
+        set(&self.owed_bytes, owed_bytes);
+    }
+
+    /// So many shards are slowed, and so many records parked.
+    pub(super) fn shards(&self, slowed: usize, parked: usize) {
+        set(&self.slowed_shards, slowed);
+        set(&self.parked, parked);
     }
 
     /// A request goes, with so many records in it that were sent before.
@@ -259,4 +281,8 @@ impl WorkerMetrics {
         let Route { stream, destination } = self.route.clone();
         RouteAndClass { stream, destination, class: class.to_owned() }
     }
+}
+
+fn set(gauge: &Gauge, count: usize) {
+    gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
 }

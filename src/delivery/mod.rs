@@ -18,6 +18,8 @@ mod order;
 mod outbox;
 mod owed;
 mod pace;
+mod parking;
+mod parts;
 mod retry;
 mod settle;
 mod shelving;
@@ -44,6 +46,9 @@ pub use uplink::{LinkSettings, Rank, Uplink};
 pub use watch::{Hold, Paced, Watch};
 pub use window::Window;
 pub use worker::Worker;
+
+/// Longest time the first request waits for what the sink may learn of its upstream.
+const TENDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How one destination is fed.
 #[derive(Clone, Debug, PartialEq, Eq)]

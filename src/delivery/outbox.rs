@@ -9,10 +9,15 @@ use super::bundle::Bundle;
 use super::class::{Class, classify};
 use super::lanes::Lanes;
 use super::order::{Order, Ordering};
+use super::owed::Owed;
 use super::parcel::Parcel;
+use super::parking::Parking;
 use super::retry::Waiting;
 use crate::queue::Position;
 use crate::sink::{Fate, Sink};
+
+/// One shard may have this part of all memory waiting while others have nothing.
+const LANE_PART: usize = 8;
 
 /// What waits to be sent.
 #[derive(Debug)]
@@ -23,6 +28,10 @@ pub(super) struct Outbox {
     alone: VecDeque<Vec<Bundle>>,
     /// Parcels that failed among others, until their time comes.
     waiting: Waiting,
+    /// Records that were let go while their shard has enough.
+    parking: Parking,
+    /// So much may wait for one shard before more of it is let go.
+    lane_bytes: usize,
     /// Kept only where records must not overtake each other.
     order: Option<Order>,
 }
@@ -33,6 +42,8 @@ impl Outbox {
             lanes: Lanes::new(sink.limits(), settings.linger, settings.shard_share),
             alone: VecDeque::new(),
             waiting: Waiting::default(),
+            parking: Parking::default(),
+            lane_bytes: settings.in_flight_bytes / LANE_PART,
             order: (settings.ordering == Ordering::Key).then(Order::default),
         }
     }
@@ -43,12 +54,39 @@ impl Outbox {
         self
     }
 
-    /// A fresh parcel.
-    pub(super) fn push(&mut self, parcel: Parcel, now: Instant) {
+    /// A fresh parcel; gives back what it let go of for now, to be read again.
+    pub(super) fn push(&mut self, parcel: Parcel, owed: &Owed, now: Instant) -> Option<Parcel> {
         if let Some(order) = &mut self.order {
             order.arrived(&parcel);
         }
+        if self.lanes.is_crowded(parcel.hash(), owed, (self.lane_bytes, now)) {
+            self.parking.park(parcel.position, parcel.hash());
+            return Some(parcel);
+        }
         self.lanes.push(parcel, now);
+        None
+    }
+
+    /// What is to be read again now, and how many bytes of it.
+    pub(super) fn ask(&mut self, owed: &Owed) -> Option<(Vec<Position>, usize)> {
+        let (lanes, most) = (&self.lanes, self.lane_bytes / 2);
+        let asked = self.parking.ask(|hash| lanes.owed_to(hash, owed) < most);
+        (!asked.is_empty()).then_some((asked, self.lane_bytes / 2))
+    }
+
+    /// These were read again, or can never be.
+    pub(super) fn came(&mut self, positions: impl Iterator<Item = Position>) {
+        self.parking.came(positions);
+    }
+
+    /// Of what was let go, this has lapsed; see [`Parking::lapsed`].
+    pub(super) fn lapsed(&mut self, below: Position, is_letter: impl Fn(Position) -> bool) {
+        self.parking.lapsed(below, is_letter);
+    }
+
+    /// How many records were let go for now.
+    pub(super) fn parked(&self) -> usize {
+        self.parking.count()
     }
 
     /// Parcels that go again, not before this time.

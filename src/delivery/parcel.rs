@@ -22,7 +22,7 @@ pub(super) struct Parcel {
     pub(super) weight: usize,
     /// The number its key stands for.
     pub(super) key_hash: u128,
-    /// Whether it must travel alone: it is an aggregate already.
+    /// Whether it must travel alone: it is an aggregate already, or one that it was in went astray.
     pub(super) is_sealed: bool,
     /// How often it was sent.
     pub(super) tries: u32,
@@ -90,6 +90,11 @@ impl Parcel {
     /// the record waits.
     pub(super) fn entry<S: Sink>(&self, sink: &S) -> Entry {
         sink.entry(self.record.routing_key().to_string(), self.record.payload.clone())
+    }
+
+    /// Where it belongs, and what it counts as.
+    pub(super) fn debt(&self) -> (u128, usize) {
+        (self.hash(), self.cost())
     }
 
     /// Bytes of memory it counts as.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
-use super::bulletin::Bulletin;
+use super::bulletin::{Bulletin, HOLD_TOLD_EVERY};
 use super::bundle::Bundle;
+use super::class::POISON;
 use super::errand::{Answered, Ended};
 use super::feed::Feed;
 use super::lapsing::{self, Lapsing};
@@ -16,27 +17,20 @@ use super::metrics::WorkerMetrics;
 use super::outbox::Outbox;
 use super::owed::{NOTHING, Owed, Reading};
 use super::parcel::{Parcel, UNDECODABLE, Wrapped, wrap};
+use super::parts::Parts;
 use super::retry::{Gate, Pause};
 use super::settle::settle;
-use super::shelving::{Grave, Shelving};
+use super::shelving::Shelving;
 use super::suspicion::Suspicion;
 use super::tempo::{Tempo, request_bytes_max};
-use super::uplink::Uplink;
 use super::watch::Watch;
-use super::{Settings, class::Class};
+use super::{Settings, TENDED_WITHIN};
 use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Jobs, blocking};
-use crate::dead_letter::Shelf;
-use crate::queue::{AppendError, Budget, Lapsed, Position, Settled, Stored};
+use crate::queue::{Again, AppendError, Budget, Lapsed, Position, Settled, Stored};
 use crate::sink::Sink;
-
-/// Longest time between two counts of the time spent in a hold.
-const HOLD_TOLD_EVERY: Duration = Duration::from_secs(10);
-
-/// Longest time the first request waits for what the sink may learn of its upstream.
-const TENDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// A worker at work.
 pub(super) struct Runner<S, F> {
@@ -57,18 +51,6 @@ pub(super) struct Runner<S, F> {
     bulletin: Bulletin,
     watch: Watch,
     metrics: WorkerMetrics,
-}
-
-/// What a runner is made of.
-pub(super) struct Parts<S, F> {
-    pub(super) settings: Settings,
-    pub(super) clock: Clock,
-    pub(super) sink: Arc<S>,
-    pub(super) feed: F,
-    pub(super) shelf: Shelf,
-    pub(super) uplink: Uplink,
-    pub(super) watch: Watch,
-    pub(super) metrics: WorkerMetrics,
 }
 
 impl<S: Sink, F: Feed> Runner<S, F> {
@@ -145,13 +127,13 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     }
 
     fn is_finished(&self) -> bool {
-        matches!(self.reading, Reading::Ended) && self.owed.count == 0
+        matches!(self.reading, Reading::Ended) && self.owed.count == 0 && self.outbox.parked() == 0
     }
 
     /// Starts every job whose time has come; when to look again at the latest.
     fn start_what_is_due(&mut self) -> Instant {
         let now = Instant::now();
-        self.reading.resume(now);
+        self.reading.turn(now);
         self.part_with_lapsed(now);
         self.outbox.turn(&*self.sink, now);
         if let Some(work) = self.shelving.work(now, self.clock.unix_ms()) {
@@ -159,6 +141,12 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         }
         while let Some((batch, is_probe)) = self.next_to_send(now) {
             self.send(batch, is_probe);
+        }
+        if self.reading.due().is_none()
+            && let Some((wanted, bytes)) = self.outbox.ask(&self.owed)
+        {
+            let again = self.feed.again(wanted, bytes);
+            self.jobs.spawn(async { Ended::ReadAgain(again.await) });
         }
 
         let gate = match self.pause.gate(now) {
@@ -184,6 +172,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         for parcel in self.outbox.take_below(below, now) {
             self.let_go(parcel, now);
         }
+        let is_letter = |at| matches!(self.feed.lapse_of(at), Some((_, Lapsed::DeadLetter)));
+        self.outbox.lapsed(below, is_letter);
     }
 
     fn let_go(&mut self, parcel: Parcel, now: Instant) {
@@ -194,7 +184,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             }
             // The queue has settled it already.
             _ => {
-                self.owed.less([parcel.cost()].into_iter());
+                self.owed.less([parcel.debt()].into_iter());
                 self.outbox.settled([(parcel.hash(), parcel.position)].into_iter(), now);
             }
         }
@@ -222,8 +212,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         if !self.tempo.may_send(now, self.clock.unix_ms()) {
             return None;
         }
-        let fresh = self.suspicion.wants_fresh();
-        let request = self.outbox.next(now, fresh, hurry);
+        let request = self.outbox.next(now, self.suspicion.wants_fresh(), hurry);
         if request.is_none() {
             self.tempo.rest();
         }
@@ -258,13 +247,13 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     fn on_ended(&mut self, ended: Ended) {
         match ended {
             Ended::Answered(answered) => self.on_answered(answered),
+            Ended::ReadAgain(again) => self.on_read_again(again),
             Ended::Shelved(shelved) => {
                 let now = Instant::now();
                 let graves = self.shelving.ended(shelved, now, &self.metrics);
-                self.owed.less(graves.iter().map(|grave| grave.cost));
+                self.owed.less(graves.iter().map(|grave| (grave.hash, grave.cost)));
                 self.outbox.settled(graves.iter().map(|grave| (grave.hash, grave.position)), now);
-                let positions: Vec<_> =
-                    graves.iter().map(|Grave { position, .. }| *position).collect();
+                let positions: Vec<_> = graves.iter().map(|grave| grave.position).collect();
                 self.acknowledge(&positions, Settled::Dead);
             }
         }
@@ -310,11 +299,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             self.outbox.alone(batch);
         }
         for (parcel, fault) in settlement.dead {
-            let class = Class::Poison.as_str();
-            self.shelving.push(parcel, self.settings.route(&self.clock), class, fault);
+            self.shelving.push(parcel, self.settings.route(&self.clock), POISON, fault);
         }
         self.metrics.records.inc_by(settlement.done.len() as u64);
-        self.owed.less(settlement.done.iter().map(Parcel::cost));
+        self.owed.less(settlement.done.iter().map(Parcel::debt));
         let done = settlement.done.iter().map(|parcel| (parcel.hash(), parcel.position));
         self.outbox.settled(done, now);
         let positions: Vec<_> = settlement.done.iter().map(|parcel| parcel.position).collect();
@@ -340,7 +328,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     /// How much may be read now; `None` when nothing.
     fn budget(&self) -> Option<Budget> {
         let may_read = matches!(self.reading, Reading::On);
-        self.owed.room(self.settings.in_flight_bytes).filter(|_| may_read)
+        self.owed.budget(self.settings.in_flight_bytes).filter(|_| may_read)
     }
 
     fn on_given(&mut self, given: Result<Vec<Stored>, AppendError>) {
@@ -353,12 +341,26 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 self.acknowledge(&elsewhere, Settled::Elsewhere);
             }
             Err(AppendError::Closed) => self.reading = Reading::Ended,
-            Err(error) => {
-                let (stream, destination) = (&self.settings.stream, &self.settings.destination);
-                warn!(stream, destination, %error, "the queue cannot be read now; trying again");
-                self.reading = Reading::After(now + self.settings.retry_max);
-            }
+            Err(error) => self.on_unreadable(&error, now),
         }
+    }
+
+    /// What was let go comes back; where the disk cannot be read now, it stays where it is.
+    fn on_read_again(&mut self, again: Result<Again, AppendError>) {
+        let now = Instant::now();
+        let again = again.unwrap_or_else(|error| self.on_unreadable(&error, now));
+        let found = again.found.iter().map(|stored| stored.position);
+        self.outbox.came(found.chain(again.lost.iter().copied()));
+        for stored in again.found {
+            self.take_in(stored, now);
+        }
+    }
+
+    fn on_unreadable<T: Default>(&mut self, error: &AppendError, now: Instant) -> T {
+        let (stream, destination) = (&self.settings.stream, &self.settings.destination);
+        warn!(stream, destination, %error, "the queue cannot be read now; trying again");
+        self.reading = Reading::After(now + self.settings.retry_max);
+        T::default()
     }
 
     /// Takes a payload on; gives it back if it is none of this destination's business.
@@ -366,17 +368,17 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         match wrap(&*self.sink, &self.settings.destination, stored) {
             Wrapped::Elsewhere(position) => return Some(position),
             Wrapped::Parcel(parcel) => {
-                self.owed.more(parcel.cost());
+                self.owed.more(parcel.debt());
                 if parcel.position < self.feed.lapsed_below() {
                     self.let_go(parcel, now);
                 } else {
-                    self.outbox.push(parcel, now);
+                    let parked = self.outbox.push(parcel, &self.owed, now);
+                    self.owed.less(parked.iter().map(Parcel::debt));
                 }
             }
             Wrapped::Dead(parcel, fault) => {
-                self.owed.more(parcel.cost());
-                let is_record = fault.code != UNDECODABLE;
-                let class = if is_record { Class::Poison.as_str() } else { "undecodable" };
+                self.owed.more(parcel.debt());
+                let class = if fault.code == UNDECODABLE { "undecodable" } else { POISON };
                 self.shelving.push(parcel, self.settings.route(&self.clock), class, fault);
             }
         }
@@ -387,13 +389,11 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let class = self.pause.trouble().map(|trouble| trouble.class);
         let now = Instant::now();
         self.bulletin.count(class, now, &self.metrics);
-        let paced = self.tempo.wait(now).map(|(why, _)| why);
+        let (paced, parked) = (self.tempo.wait(now).map(|(why, _)| why), self.outbox.parked());
         self.metrics.paced(paced);
-        self.metrics.in_flight_max.set(i64::try_from(self.tempo.in_flight()).unwrap_or(i64::MAX));
         self.watch.set_paced(paced);
-        self.watch.set_counts(self.requests, self.owed.count);
-        self.metrics.slowed_shards.set(i64::try_from(self.outbox.slowed()).unwrap_or(i64::MAX));
-        self.metrics.in_flight.set(i64::try_from(self.requests).unwrap_or(i64::MAX));
-        self.metrics.owed_bytes.set(i64::try_from(self.owed.bytes).unwrap_or(i64::MAX));
+        self.watch.set_counts(self.requests, self.owed.count + parked);
+        self.metrics.work(self.requests, self.tempo.in_flight(), self.owed.bytes);
+        self.metrics.shards(self.outbox.slowed(), parked);
     }
 }

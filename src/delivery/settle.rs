@@ -56,6 +56,8 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
             Fate::Strayed(range) => {
                 let (mut kept, mut dropped) = bundle.split_by(range);
                 settlement.done.append(&mut kept);
+                // Alone they arrive wherever they go, so none strays twice.
+                dropped.iter_mut().for_each(|parcel| parcel.is_sealed = true);
                 settlement.strayed.append(&mut dropped);
                 continue;
             }
@@ -73,11 +75,11 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
             worst = Some((class, fault));
         }
     }
-    // Where nothing passes any more, it is the destination that is in trouble; a lone entry may
-    // just have a busy shard.
+    // Where nothing passes any more, it is the destination that is in trouble; a lone entry, or
+    // those of one shard, may just have a busy shard.
     let nothing_passed =
         settlement.done.is_empty() && settlement.strayed.is_empty() && settlement.refused.is_none();
-    let is_general = |class: Class| class.is_hold() || failed.len() > 1;
+    let is_general = |class: Class| class.is_hold() || failed.len() > 1 && !is_one_shard(&failed);
     if nothing_passed && worst.as_ref().is_some_and(|(class, _)| is_general(*class)) {
         settlement.trouble = worst;
         settlement.alone.push(failed);
@@ -85,6 +87,11 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
         settlement.again.extend(failed.into_iter().flat_map(|bundle| bundle.parcels));
     }
     settlement
+}
+
+fn is_one_shard(bundles: &[Bundle]) -> bool {
+    let mut shards = bundles.iter().map(|bundle| bundle.shard.as_deref());
+    shards.next().flatten().is_some_and(|first| shards.all(|shard| shard == Some(first)))
 }
 
 /// The request was refused as a whole, or nobody knows.

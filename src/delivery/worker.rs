@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::metrics::WorkerMetrics;
-use super::runner::{Parts, Runner};
+use super::parts::Parts;
+use super::runner::Runner;
 use super::uplink::Uplink;
 use super::watch::Watch;
 use crate::base::clock::Clock;

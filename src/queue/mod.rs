@@ -17,6 +17,7 @@ mod writer;
 pub mod inspect;
 
 // Machines: plain values that tests drive with a loop.
+mod again;
 mod backlog;
 mod committer;
 mod feed;
@@ -68,6 +69,7 @@ use metrics::Shown;
 use recover::Opening;
 use settings::Limits;
 
+pub use again::Again;
 pub use error::{AppendError, OpenError};
 pub use folder::used_keys;
 pub use group::{Budget, Durable, Group, Mark, OnceKey, Position, Settled, Stored};

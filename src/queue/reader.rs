@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, TryLockError};
 
+use super::again::{Again, again};
 use super::cursor::How;
 use super::error::AppendError;
 use super::feed::{Feed, Turn};
@@ -57,6 +58,24 @@ impl Reader {
                     None => return Err(AppendError::Closed),
                 },
             }
+        }
+    }
+
+    /// Payloads that were given out and are not settled, once more: who has no memory for all of
+    /// them may let some go. The positions ascend; the oldest come first, up to so many bytes and
+    /// at least one.
+    ///
+    /// # Errors
+    /// [`AppendError::Disk`] when the disk cannot be read now.
+    pub fn again(
+        &self,
+        wanted: Vec<Position>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Again, AppendError>> + Send + 'static {
+        let (store, at) = (Arc::clone(&self.store), self.at);
+        async move {
+            let read = tasks::blocking(move || again(&store, at, &wanted, bytes_max)).await;
+            read.map_err(|error| AppendError::Disk(error.to_string()))
         }
     }
 

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::header::{AGE, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -62,8 +63,17 @@ pub(crate) struct Request {
 pub(crate) struct Sent {
     /// The partition key; empty for Firehose.
     pub(crate) key: String,
+    /// The explicit hash key, if it has one.
+    pub(crate) hash_key: Option<u128>,
     /// The data, decoded.
     pub(crate) data: Vec<u8>,
+}
+
+impl Sent {
+    /// The number that chooses its shard.
+    pub(crate) fn hash(&self) -> u128 {
+        self.hash_key.unwrap_or_else(|| u128::from_be_bytes(Md5::digest(&self.key).into()))
+    }
 }
 
 /// One record that was taken.
@@ -156,6 +166,56 @@ struct State {
     taken: Vec<Taken>,
     limits_are_kept: bool,
     time_is_kept: bool,
+    shards: Option<Shards>,
+}
+
+/// What the stream says of itself.
+#[derive(Clone, Copy, Debug)]
+struct Shards {
+    /// The hashes are divided evenly among so many.
+    count: u128,
+    /// The number of the first; a reshard gives new ones.
+    first: u128,
+    /// `USER_PARTITION_KEY`, `AUTO`; `None`: the stream does not say.
+    strategy: Option<&'static str>,
+}
+
+impl Shards {
+    fn of(self, hash: u128) -> String {
+        format!("shardId-{:012}", self.first + hash / self.size())
+    }
+
+    fn size(self) -> u128 {
+        u128::MAX / self.count + 1
+    }
+
+    fn list(self) -> Value {
+        let shard = |place: u128| {
+            let first = place * self.size();
+            let last = if place + 1 == self.count { u128::MAX } else { first + self.size() - 1 };
+            json!({
+                "ShardId": self.of(first),
+                "HashKeyRange": {
+                    "StartingHashKey": first.to_string(), "EndingHashKey": last.to_string(),
+                },
+                "SequenceNumberRange": { "StartingSequenceNumber": "1" },
+            })
+        };
+        json!({ "Shards": (0..self.count).map(shard).collect::<Vec<_>>() })
+    }
+
+    fn summary(self) -> Value {
+        let mut summary = json!({
+            "StreamName": "access", "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
+            "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/access",
+            "StreamModeDetails": { "StreamMode": "ON_DEMAND" }, "EnhancedMonitoring": [],
+            "StreamCreationTimestamp": 1.0, "OpenShardCount": 4, "MaxRecordSizeInKiB": 2048,
+        });
+        if let Some(strategy) = self.strategy {
+            summary["RecordDistributionStrategy"] = strategy.into();
+        }
+        json!({ "StreamDescriptionSummary": summary })
+    }
 }
 
 impl FakeUpstream {
@@ -174,6 +234,7 @@ impl FakeUpstream {
             taken: Vec::new(),
             limits_are_kept: true,
             time_is_kept: false,
+            shards: None,
         }));
         let mut connections = JoinSet::new();
         connections.spawn(accept(listener, Arc::clone(&state)));
@@ -226,6 +287,12 @@ impl FakeUpstream {
         self.locked().time_is_kept = true;
     }
 
+    /// From now on it has so many shards, numbered from `first`, and tells of them and of how keys
+    /// choose them. A power of two.
+    pub(crate) fn shards(&self, count: u128, first: u128, strategy: Option<&'static str>) {
+        self.locked().shards = Some(Shards { count, first, strategy });
+    }
+
     /// What was taken so far, in the order of taking.
     pub(crate) fn taken(&self) -> Vec<Taken> {
         self.locked().taken.clone()
@@ -276,6 +343,14 @@ async fn answer(
     let service = match target.unwrap_or_default().rsplit('.').next() {
         Some("PutRecords") => Service::Kinesis,
         Some("PutRecordBatch") => Service::Firehose,
+        Some(asked @ ("ListShards" | "DescribeStreamSummary")) => {
+            let shards = state.lock().unwrap_or_else(PoisonError::into_inner).shards;
+            return Ok(match shards {
+                Some(shards) if asked == "ListShards" => told(&shards.list()),
+                Some(shards) => told(&shards.summary()),
+                None => refusal(400, "AccessDeniedException", "not for you", None),
+            });
+        }
         _ => return Ok(refusal(400, "UnknownOperationException", "", None)),
     };
     let header = |name: &str| {
@@ -386,7 +461,11 @@ fn take(request: &Request, failed: &[Option<(String, String)>], state: &Mutex<St
             results.push(json!({ "ErrorCode": code, "ErrorMessage": message }));
             continue;
         }
-        results.push(success(request.service, request.number, place));
+        let mut result = success(request.service, request.number, place);
+        if let (Some(shards), Service::Kinesis) = (state.shards, request.service) {
+            result["ShardId"] = shards.of(sent.hash()).into();
+        }
+        results.push(result);
         state.taken.push(Taken {
             request: request.number,
             stream: request.stream.clone(),
@@ -405,6 +484,10 @@ fn success(service: Service, request: usize, place: usize) -> Value {
         }),
         Service::Firehose => json!({ "RecordId": format!("record-{request}-{place}") }),
     }
+}
+
+fn told(document: &Value) -> Reply {
+    reply(200, "application/x-amz-json-1.1", document.to_string())
 }
 
 fn results_reply(service: Service, results: Vec<Value>, failed_count: usize) -> Reply {
@@ -446,7 +529,9 @@ fn read(service: Service, body: &[u8]) -> Option<Request> {
 fn record(document: &Value) -> Option<Sent> {
     let key = document.get("PartitionKey").and_then(Value::as_str).unwrap_or_default();
     let data = BASE64.decode(document.get("Data")?.as_str()?).ok()?;
-    Some(Sent { key: key.to_owned(), data })
+    let hash_key = document.get("ExplicitHashKey").and_then(Value::as_str);
+    let hash_key = hash_key.map(|text| text.parse().ok()).unwrap_or_default();
+    Some(Sent { key: key.to_owned(), hash_key, data })
 }
 
 /// Why a signature of that time (`20261124T150000Z`) is refused now.

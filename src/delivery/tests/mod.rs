@@ -3,6 +3,7 @@
 mod machines;
 mod pace;
 mod replays;
+mod shards;
 mod upstream;
 mod worker;
 
@@ -17,7 +18,8 @@ use tokio::sync::Notify;
 use super::feed::Feed;
 use super::metrics::WorkerMetrics;
 use super::parcel::Parcel;
-use super::runner::{Parts, Runner};
+use super::parts::Parts;
+use super::runner::Runner;
 use super::uplink::Uplink;
 use super::watch::Watch;
 use super::{Ordering, PaceSettings, Settings};
@@ -26,7 +28,7 @@ use crate::base::disk::RealDisk;
 use crate::base::shutdown::{self, Stop};
 use crate::base::tasks::Tasks;
 use crate::dead_letter::{self, Letter, Shelf, letters, shelves};
-use crate::queue::{AppendError, Budget, Lapse, Lapsed, Position, Settled, Stored};
+use crate::queue::{Again, AppendError, Budget, Lapse, Lapsed, Position, Settled, Stored};
 use crate::record::{Record, RecordId, encode};
 use crate::sink::Sink;
 use crate::telemetry::Metrics;
@@ -49,6 +51,8 @@ struct Inner {
     settled: BTreeMap<Position, Settled>,
     is_closed: bool,
     largest_budget: usize,
+    /// Everything that was given.
+    given: BTreeMap<Position, Bytes>,
     lapsed_below: u64,
     lapsed: Lapsed,
 }
@@ -119,6 +123,8 @@ impl Feed for TestQueue {
                     given.extend(inner.unread.pop_front());
                 }
                 if !given.is_empty() {
+                    let copies = given.iter().map(|one| (one.position, one.payload.clone()));
+                    inner.given.extend(copies);
                     return Ok(given);
                 }
                 if inner.is_closed {
@@ -126,6 +132,28 @@ impl Feed for TestQueue {
                 }
             }
             self.pushed.notified().await;
+        }
+    }
+
+    fn again(
+        &self,
+        wanted: Vec<Position>,
+        bytes_max: usize,
+    ) -> impl Future<Output = Result<Again, AppendError>> + Send + 'static {
+        let queue = self.clone();
+        async move {
+            let inner = queue.inner.lock().unwrap();
+            let (mut again, mut bytes) = (Again::default(), 0);
+            for position in wanted {
+                if bytes >= bytes_max {
+                    break;
+                }
+                assert!(!inner.settled.contains_key(&position), "{position:?} is settled");
+                let payload = inner.given[&position].clone();
+                bytes += payload.len();
+                again.found.push(Stored { position, payload });
+            }
+            Ok(again)
         }
     }
 

@@ -36,11 +36,11 @@ fn aws(url: &str) -> AwsSettings {
     }
 }
 
-fn clock() -> ServiceClock {
+pub(super) fn clock() -> ServiceClock {
     ServiceClock::new(Clock::real(), None)
 }
 
-fn kinesis_settings(url: &str) -> KinesisSettings {
+pub(super) fn kinesis_settings(url: &str) -> KinesisSettings {
     KinesisSettings {
         stream_name: "access".into(),
         max_record_bytes: 1 << 20,
@@ -49,7 +49,7 @@ fn kinesis_settings(url: &str) -> KinesisSettings {
     }
 }
 
-async fn kinesis(url: &str) -> Arc<Kinesis> {
+pub(super) async fn kinesis(url: &str) -> Arc<Kinesis> {
     Arc::new(Kinesis::connect(&kinesis_settings(url), &clock()).await.unwrap())
 }
 

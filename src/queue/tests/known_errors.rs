@@ -273,7 +273,7 @@ fn after_each_restart_the_size_is_that_of_the_files_and_the_limit_holds() {
 fn a_restart_sends_nothing_again_that_was_settled_and_saved() {
     let mut rig = Rig::new(&["a"]);
     let count = fill(&mut rig, 3);
-    let settled = |position: u64| position <= 5 || position % 3 == 0;
+    let settled = |position: u64| position <= 5 || position.is_multiple_of(3);
     rig.take(0, ALL);
     rig.settle(0, (1..=count).filter(|one| settled(*one)));
     rig.store.save().unwrap();

@@ -9,7 +9,7 @@ use aws_sdk_kinesis::types::{
     RecordDistributionStrategy, ShardFilter, ShardFilterType, StreamDescriptionSummary, StreamMode,
 };
 use tokio::sync::{Mutex, Notify, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::StreamName;
@@ -91,8 +91,10 @@ impl Scout {
             if is_well {
                 backoff.reset();
             }
-            // Either end of the wait is a reason to look.
-            drop(timeout_at(Instant::now() + wait, self.is_old.notified()).await);
+            if timeout_at(Instant::now() + wait, self.is_old.notified()).await.is_ok() {
+                // What lists shards may itself be behind.
+                sleep(LOOK_FIRST).await;
+            }
         }
     }
 
@@ -154,9 +156,12 @@ impl Scout {
     async fn look_at_shards(&self) -> bool {
         let begun = Instant::now();
         let mut last = self.looking.lock().await;
-        if last.is_some_and(|last| last > begun || begun - last < LOOK_APART) {
+        if last.is_some_and(|last| last > begun) {
             // Somebody else looked while this one waited for its turn.
             return self.known().shards.is_some();
+        }
+        if let Some(last) = *last {
+            sleep_until(last + LOOK_APART).await;
         }
         let listed = self.list_shards().await;
         *last = Some(Instant::now());

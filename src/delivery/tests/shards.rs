@@ -1,0 +1,237 @@
+//! The worker with Kinesis over HTTP, where the shards are known: what travels together, what a busy
+//! shard holds up, and what may overtake what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::upstream::{clock, kinesis, kinesis_settings};
+use super::{Bench, Ordering, Settings, TestQueue, a_record, settings};
+use crate::queue::Settled;
+use crate::record::{Record, encode};
+use crate::sink::Kinesis;
+use crate::sink::fake_upstream::{Answer, FakeUpstream, Taken};
+
+const BY_KEYS: Option<&str> = Some("USER_PARTITION_KEY");
+
+async fn with_shards(count: u128) -> FakeUpstream {
+    let fake = FakeUpstream::start().await;
+    fake.shards(count, 0, BY_KEYS);
+    fake
+}
+
+/// `<7>` under one of so many keys.
+fn push(queue: &TestQueue, numbers: std::ops::Range<usize>, keys: usize) {
+    for number in numbers {
+        let key = format!("key {}", number % keys);
+        let record = Record { partition_key: Some(key), ..a_record(&text(number)) };
+        queue.push(encode(&record));
+    }
+}
+
+fn text(number: usize) -> String {
+    format!("<{number}>")
+}
+
+/// The numbers in the order in which they were taken, aggregated or not.
+fn numbers(taken: &[Taken]) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    for one in taken {
+        let parts = one.data.split(|byte| *byte == b'<').skip(1);
+        let number = |part: &[u8]| {
+            let end = part.iter().position(|byte| *byte == b'>')?;
+            str::from_utf8(&part[..end]).ok()?.parse::<usize>().ok()
+        };
+        numbers.extend(parts.filter_map(number));
+    }
+    numbers
+}
+
+#[track_caller]
+fn each_once(fake: &FakeUpstream, count: usize, but: &[usize]) {
+    let mut taken = numbers(&fake.taken());
+    taken.sort_unstable();
+    let right: Vec<_> = (0..count).filter(|number| !but.contains(number)).collect();
+    assert_eq!(taken, right);
+}
+
+#[tokio::test]
+async fn records_of_one_shard_travel_as_one_entry_to_that_shard() {
+    let fake = with_shards(4).await;
+    let queue = TestQueue::default();
+    push(&queue, 0..3_000, 100);
+    let bench = Bench::start(queue, kinesis(&fake.url()).await);
+    bench.queue.settled_all().await;
+
+    each_once(&fake, 3_000, &[]);
+    let entries = fake.taken_count();
+    assert!(entries <= 12, "{entries}");
+    assert!(fake.taken().iter().all(|one| one.key == "a" && one.data.len() < 50 << 10));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_aggregated_where_keys_choose_no_shard_or_nobody_says_so() {
+    for strategy in [Some("AUTO"), None] {
+        let fake = FakeUpstream::start().await;
+        fake.shards(4, 0, strategy);
+        let queue = TestQueue::default();
+        push(&queue, 0..600, 100);
+        let bench = Bench::start(queue, kinesis(&fake.url()).await);
+        bench.queue.settled_all().await;
+
+        assert_eq!(fake.taken_count(), 600, "{strategy:?}");
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_aggregate_from_elsewhere_is_passed_on_untouched_and_alone() {
+    let fake = with_shards(2).await;
+    let queue = TestQueue::default();
+    let sealed = {
+        use md5::{Digest as _, Md5};
+        let body = b"any body";
+        [&[0xf3, 0x89, 0x9a, 0xc2], body.as_slice(), Md5::digest(body).as_slice()].concat()
+    };
+    push(&queue, 0..5, 5);
+    let payload = Bytes::from(sealed.clone());
+    queue.push(encode(&Record { payload, ..a_record("") }));
+    push(&queue, 5..10, 5);
+    let bench = Bench::start(queue, kinesis(&fake.url()).await);
+    bench.queue.settled_all().await;
+
+    each_once(&fake, 10, &[]);
+    let untouched = fake.taken().into_iter().filter(|one| one.data == sealed).count();
+    assert_eq!(untouched, 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn one_poisonous_record_in_an_aggregate_dies_alone() {
+    let fake = with_shards(4).await;
+    fake.poisoned_by(|sent| sent.data.windows(6).any(|words| words == b"<1234>"));
+    let queue = TestQueue::default();
+    push(&queue, 0..2_000, 100);
+    let bench = Bench::start(queue, kinesis(&fake.url()).await);
+    bench.queue.settled_all().await;
+
+    each_once(&fake, 2_000, &[1_234]);
+    let dead: Vec<_> = bench.dead().into_iter().map(|letter| letter.record.payload).collect();
+    assert_eq!(dead, ["<1234>"]);
+    assert_eq!(bench.queue.settled(Settled::Dead), 1);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn what_a_reshard_led_astray_goes_again_and_nothing_else() {
+    let fake = with_shards(2).await;
+    let queue = TestQueue::default();
+    push(&queue, 0..500, 100);
+    let bench = Bench::start(queue, kinesis(&fake.url()).await);
+    bench.queue.settled_all().await;
+    fake.shards(8, 10, BY_KEYS);
+
+    push(&bench.queue, 500..1_000, 100);
+    bench.queue.settled_all().await;
+
+    let strayed = bench.number("weir_delivery_strayed_records_total");
+    assert!(strayed > 0.0 && strayed < 500.0, "{strayed}");
+    let mut taken = numbers(&fake.taken());
+    assert_eq!(f64::from(u32::try_from(taken.len()).unwrap()), 1_000.0 + strayed);
+    taken.sort_unstable();
+    taken.dedup();
+    assert_eq!(taken.len(), 1_000);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_shard_that_takes_nothing_holds_up_no_other_however_much_waits_for_it() {
+    let fake = with_shards(4).await;
+    let is_hot = |hash: u128| hash < 1 << 126;
+    fake.script(move |request| {
+        let code = "ProvisionedThroughputExceededException";
+        Answer::fail_entries(request, code, |_, sent| is_hot(sent.hash()))
+    });
+    let queue = TestQueue::default();
+    push(&queue, 0..8_000, 200);
+    let key = |number: usize| format!("key {}", number % 200);
+    let is_hot_number = |number: &usize| is_hot(crate::sink::hash_of(&key(*number)));
+    let others: Vec<_> = (0..8_000).filter(|number| !is_hot_number(number)).collect();
+    // Room for a twentieth of them.
+    let settings = Settings { in_flight_bytes: 100 << 10, ..settings() };
+    let settings_of_kinesis = crate::sink::KinesisSettings {
+        aggregate_bytes: Some(4 << 10),
+        ..kinesis_settings(&fake.url())
+    };
+    let sink = Arc::new(Kinesis::connect(&settings_of_kinesis, &clock()).await.unwrap());
+    let bench = Bench::start_with(queue, sink, settings);
+    while bench.queue.settled(Settled::Delivered) < others.len() {
+        bench.queue.has_settled.notified().await;
+    }
+    let mut taken = numbers(&fake.taken());
+    taken.sort_unstable();
+    assert_eq!(taken, others);
+    assert!(bench.number("weir_delivery_parked_records") > 0.0);
+
+    fake.script(|_| Answer::Take);
+    bench.queue.settled_all().await;
+
+    each_once(&fake, 8_000, &[]);
+    bench.end().await;
+}
+
+/// By key, the numbers in the order of their first arrival.
+fn by_key(fake: &FakeUpstream, keys: usize) -> BTreeMap<usize, Vec<usize>> {
+    let mut all: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for number in numbers(&fake.taken()) {
+        let of_key = all.entry(number % keys).or_default();
+        if !of_key.contains(&number) {
+            of_key.push(number);
+        }
+    }
+    all
+}
+
+/// Delivers through an upstream that fails entries and whole requests at random.
+async fn through_moods(ordering: Ordering, shards: Option<u128>) -> bool {
+    const KEYS: usize = 20;
+    let fake = FakeUpstream::start().await;
+    if let Some(count) = shards {
+        fake.shards(count, 0, BY_KEYS);
+    }
+    fake.script(|request| match request.number % 5 {
+        1 => Answer::refuse(500, "InternalFailure", "busy"),
+        2 => Answer::Reset,
+        _ => Answer::fail_entries(request, "InternalFailure", |place, _| place % 3 == 1),
+    });
+    let settings_of_kinesis = crate::sink::KinesisSettings {
+        aggregate_bytes: Some(1 << 10),
+        ..kinesis_settings(&fake.url())
+    };
+    let sink = Arc::new(Kinesis::connect(&settings_of_kinesis, &clock()).await.unwrap());
+    let queue = TestQueue::default();
+    push(&queue, 0..1_000, KEYS);
+    let retry_max = Duration::from_millis(8);
+    let settings = Settings { ordering, in_flight: 8, retry_max, ..settings() };
+    let bench = Bench::start_with(queue, sink, settings);
+    bench.queue.settled_all().await;
+    bench.end().await;
+
+    let by_key = by_key(&fake, KEYS);
+    assert_eq!(by_key.values().map(Vec::len).sum::<usize>(), 1_000);
+    by_key.values().all(|numbers| numbers.is_sorted())
+}
+
+#[tokio::test]
+async fn with_ordering_by_key_no_record_overtakes_an_older_one_of_its_key() {
+    assert!(through_moods(Ordering::Key, None).await, "one by one");
+    assert!(through_moods(Ordering::Key, Some(4)).await, "aggregated");
+}
+
+#[tokio::test]
+async fn without_ordering_the_same_upstream_lets_records_overtake_each_other() {
+    assert!(!through_moods(Ordering::None, None).await, "one by one");
+}
