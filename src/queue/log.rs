@@ -66,9 +66,14 @@ pub(super) struct Segment {
     pub(super) keyed: Option<Keyed>,
 }
 
+/// Longer than any segment can become, with the largest group and a whole table of marks. What
+/// stands behind is none of ours: a sparse file of a TiB is not read to its end.
+const FILE_BYTES_MAX: u64 = 128 << 20;
+
 impl Segment {
-    /// As long as its file; `header` is `None` if it is damaged.
+    /// As long as its file, as far as that can be a segment's; `header` is `None` if it is damaged.
     pub(super) fn of(first: u64, header: Option<segment::Header>, bytes: u64) -> Self {
+        let bytes = bytes.min(FILE_BYTES_MAX);
         Self {
             first,
             salt: header.map(|header| header.salt),

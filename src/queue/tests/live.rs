@@ -377,3 +377,29 @@ async fn many_appenders_and_two_destinations_on_a_real_disk_lose_nothing_and_cha
     assert_eq!(overview.committed, count as u64);
     assert!(overview.ledgers.iter().all(|(_, ledger)| ledger.waiting == 0), "{overview:?}");
 }
+
+#[tokio::test]
+async fn a_segment_that_is_sparse_and_endless_is_not_read_to_its_end() {
+    let scratch = Scratch::new("sparse");
+    let settings = Settings { folder: scratch.0.join("s"), max_bytes: 1 << 30, ..settings() };
+    let limits = Limits::with_segments(1 << 30, 1 << 20, 0);
+    let disk: SharedDisk = Arc::new(RealDisk);
+    let open = || queue_of(Arc::clone(&disk), settings.clone(), limits.clone(), &["a"]);
+    let queue = open();
+    queue.writer.append(group(&[b"kept"])).await.unwrap();
+    queue.writer.close().await.unwrap();
+    drop(queue);
+    let stretch = |name: &str, how| {
+        let file = disk.open(&settings.folder.join(name), how).unwrap();
+        file.set_bytes(1 << 40).unwrap();
+    };
+    stretch("00000000000000000001.seg", crate::base::disk::Open::Write);
+    stretch("00000000000000000500.seg", crate::base::disk::Open::Create);
+
+    let mut queue = open();
+
+    let stored = take_all(&mut queue.readers[0], 1).await;
+    assert_eq!(stored, [Bytes::from_static(b"kept")]);
+    queue.writer.append(group(&[b"goes on"])).await.unwrap();
+    assert_eq!(take_all(&mut queue.readers[0], 1).await, [Bytes::from_static(b"goes on")]);
+}
