@@ -25,6 +25,8 @@ mod written;
 pub mod reference;
 mod summary;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

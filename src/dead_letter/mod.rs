@@ -19,6 +19,9 @@ mod letter;
 
 mod metrics;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

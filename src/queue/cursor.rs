@@ -178,7 +178,7 @@ const CHECKED_BYTES: usize = SLOT_HEADER_BYTES - 4;
 pub(super) const SLOT_BYTES: usize = 12_288;
 const _: () = assert!(SLOT_HEADER_BYTES + WORDS_MAX * 8 <= SLOT_BYTES);
 
-const MAGIC: [u8; 4] = *b"wcur";
+pub(super) const MAGIC: [u8; 4] = *b"wcur";
 const VERSION: u16 = 1;
 
 /// What a slot turned out to hold.

@@ -130,7 +130,7 @@ impl Header {
 
     /// What a seal is bound to beside the body: everything else in the header, and the place in
     /// the file. So no frame can be put where another was.
-    fn bound(&self, offset: u64) -> Vec<u8> {
+    pub(super) fn bound(&self, offset: u64) -> Vec<u8> {
         let header = Self { body_crc: 0, ..*self };
         let mut bound = header.encode().to_vec();
         bound.truncate(CHECKED_BYTES);

@@ -54,6 +54,8 @@ mod group;
 mod ledger;
 mod settings;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 

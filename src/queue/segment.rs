@@ -17,7 +17,7 @@ const PACKED: u32 = 1;
 /// Bodies are sealed with AES-256-GCM.
 const SEALED: u32 = 2;
 
-const MAGIC: [u8; 8] = *b"weirseg\0";
+pub(super) const MAGIC: [u8; 8] = *b"weirseg\0";
 /// The version this weir writes, and the only one it reads.
 const VERSION: u16 = 1;
 

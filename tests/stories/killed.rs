@@ -30,10 +30,13 @@ fn every_record_answered_202_and_every_line_arrives() {
     let kills = number_from("WEIR_TEST_KILLS").unwrap_or(5);
     let mut random = Rng::with_seed(seed());
     let scratch = Scratch::new("killed");
+    scratch.write("queue.key", &"07".repeat(32));
     let kinesis = Kinesis::start();
     kinesis.create_stream("orders", 4);
     let (logs, archive) = (scratch.folder("logs"), scratch.folder("archive"));
-    let config = config(&kinesis, &logs, &archive);
+    let kept = random.choice(KEPT).unwrap_or_default();
+    println!("the queue is kept with {kept:?}");
+    let config = config(&kinesis, kept, (&logs, &archive));
 
     let mut agent = Agent::start(&scratch, &config);
     let crowd = Crowd::start(&agent, &logs);
@@ -71,7 +74,15 @@ fn every_record_answered_202_and_every_line_arrives() {
     }
 }
 
-fn config(kinesis: &Kinesis, logs: &Path, archive: &Path) -> String {
+/// The ways a queue may be kept; the seed chooses one.
+const KEPT: [&str; 4] = [
+    "",
+    r#"queue.compression = "zstd""#,
+    "queue.compression = \"zstd\"\nqueue.encryption = \"at-rest\"",
+    r#"queue.when_full = "drop_oldest""#,
+];
+
+fn config(kinesis: &Kinesis, kept: &str, (logs, archive): (&Path, &Path)) -> String {
     format!(
         r#"
         [http.local]
@@ -82,6 +93,10 @@ fn config(kinesis: &Kinesis, logs: &Path, archive: &Path) -> String {
         start_at = "beginning"
         [stream.orders]
         destinations = ["cloud", "archive"]
+        {kept}
+        [encryption.at-rest]
+        type = "key"
+        key = "file:queue.key"
         {cloud}
         [destination.archive]
         type = "directory"

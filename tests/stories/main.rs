@@ -22,6 +22,7 @@ mod device;
 mod disk_full;
 #[cfg(test)]
 mod faults;
+mod fuzzed;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]

@@ -168,9 +168,10 @@ impl Ending {
 /// What stands at the end of a record that was cut.
 pub(super) const CUT_NOTE: &str = " [cut by weir]";
 
-/// The beginning of a line, with a note in its last bytes that it goes on.
+/// The beginning of a line, with a note in its last bytes that it goes on; without where there is no
+/// room for it, so that it is never longer than it was.
 pub(super) fn marked(text: &Bytes, encoding: Encoding) -> Bytes {
-    let room = text.len().saturating_sub(CUT_NOTE.len());
+    let Some(room) = text.len().checked_sub(CUT_NOTE.len()) else { return text.clone() };
     let kept = match encoding {
         Encoding::Utf8 => encoding.whole_characters(text, room),
         _ => Encoding::Utf8.whole_characters(text, room),

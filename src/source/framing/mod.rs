@@ -12,6 +12,9 @@ mod journal;
 mod multiline;
 mod text;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -118,7 +121,8 @@ pub struct Cut {
 pub struct Situation {
     /// The bytes begin within an over-long line, whose rest is to be passed over.
     pub is_skipping: bool,
-    /// Most records wanted.
+    /// Most records wanted. What was open when they are reached, and the pieces of a line that is cut,
+    /// come on top.
     pub records_max: usize,
     /// For how long nothing has come behind these bytes; `None` while more is there to be read.
     pub quiet_for: Option<Duration>,

@@ -78,6 +78,19 @@ fn a_cut_tears_no_character_and_bytes_that_are_none_are_left_alone() {
 }
 
 #[test]
+fn a_limit_shorter_than_the_note_leaves_the_note_out_and_comes_to_an_end() {
+    for max in [1, 13, 14] {
+        for format in [Format::Plain, Format::Cri] {
+            let line = "2026-11-22T08:00:00Z stdout F abcdefghijklmnopqrstuvwxyz\n";
+            let cut =
+                all(&Settings { long: Long::Cut, format, ..small(max) }, line.as_bytes(), None);
+            let payloads: Vec<_> = cut.records.iter().map(|one| one.payload.len()).collect();
+            assert_eq!(payloads, [max], "{format:?}");
+        }
+    }
+}
+
+#[test]
 fn a_long_line_may_be_cut_with_a_note_and_its_rest_is_passed_over_across_calls() {
     let settings = Settings { long: Long::Cut, ..small(20) };
     let framing = Framing::new(&settings);

@@ -42,7 +42,11 @@ pub(super) struct Share {
 
 impl Budget {
     pub(super) fn new(settings: &Settings) -> Self {
-        let largest = settings.max_body_bytes.saturating_add(settings.max_unpacked_bytes);
+        Self::for_bodies(settings.max_body_bytes, settings.max_unpacked_bytes)
+    }
+
+    pub(super) fn for_bodies(max_body_bytes: u64, max_unpacked_bytes: u64) -> Self {
+        let largest = max_body_bytes.saturating_add(max_unpacked_bytes);
         let largest = largest.saturating_add(RECORDS_MAX as u64 * RECORD_BYTES);
         let bytes = largest.max(BUDGET_BYTES_MIN);
         let pieces = usize::try_from(bytes / PIECE_BYTES).unwrap_or(usize::MAX);

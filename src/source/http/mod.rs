@@ -23,6 +23,9 @@ mod problem;
 mod rejected;
 
 mod metrics;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 
