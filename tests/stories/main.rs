@@ -15,6 +15,7 @@ mod cli;
 mod credentials;
 #[cfg(test)]
 mod dead_letters;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod device;
@@ -22,6 +23,7 @@ mod device;
 mod disk_full;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
 mod idempotency;
