@@ -5,9 +5,10 @@
 //! before a stream is looked up.
 //! Never: knows HTTP or files that are tailed.
 
+mod knock;
 mod settings;
 
-mod authenticate;
+mod callers;
 mod once;
 mod rate_limit;
 mod store;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::authenticate::Authenticator;
+use self::callers::{Caller, Callers, Ground, Proof};
 use self::metrics::Numbers;
 use self::rate_limit::{Buckets, Plans};
 use self::store::Stream;
@@ -34,32 +35,23 @@ use crate::queue;
 use crate::record::{KeyTemplate, PARTITION_KEY_CHARS_MAX, RawRecord};
 use crate::telemetry::Metrics;
 
+pub use knock::{Knock, Shown};
 pub use once::{Once, check_idempotency_key};
 pub use refusal::{Refusal, Rejection};
 pub use settings::{AuthSettings, PlanSettings, Settings, StreamSettings};
 pub use store::{Admitted, Receipt};
 pub use validate::check_partition_key;
 
-/// What somebody who wants to hand in records shows at the door.
-#[derive(Clone, Debug)]
-pub struct Knock<'a> {
-    /// `http.lan`, `tail.nginx`: goes onto the record and into metrics.
-    pub source: &'a str,
-    /// Names of the auth blocks of that door, tried in order; empty for an open one.
-    pub auth: &'a [String],
-    /// `x-api-key` or the Bearer token.
-    pub api_key: Option<&'a str>,
-    /// The stream.
-    pub stream: &'a str,
-    /// Size of the body as declared.
-    pub declared_bytes: Option<u64>,
-}
-
 /// Proof of a known caller within its plan.
 #[derive(Debug)]
 pub struct Pass {
     source: String,
     caller: String,
+    /// The auth block that knows the caller.
+    block: String,
+    /// What the caller still has to show; nothing is taken from it before.
+    proof: Option<Box<dyn Proof>>,
+    declared_bytes: Option<u64>,
     buckets: Option<Arc<Buckets>>,
     stream: Arc<Stream>,
 }
@@ -68,6 +60,13 @@ impl Pass {
     /// Who it is; empty at an open door.
     pub fn caller(&self) -> &str {
         &self.caller
+    }
+
+    fn take_declared(&self) -> Result<(), Refusal> {
+        match (&self.buckets, self.declared_bytes) {
+            (Some(buckets), Some(bytes)) => buckets.take_bytes(bytes),
+            _ => Ok(()),
+        }
     }
 
     /// Names of the headers that the keys of the stream's records are made from, in small letters.
@@ -85,7 +84,7 @@ impl Pass {
 #[derive(Debug)]
 pub struct Admission {
     clock: Clock,
-    authenticator: Authenticator,
+    callers: Callers,
     plans: Plans,
     streams: BTreeMap<String, Arc<Stream>>,
     numbers: Numbers,
@@ -106,11 +105,12 @@ impl Admission {
         metrics: &Metrics,
     ) -> Result<Arc<Self>, String> {
         let plans = Plans::new(&settings.plans)?;
-        let known_plans = settings.plans.into_keys().collect();
-        let authenticator = Authenticator::open(&disk, &clock, settings.auth, &known_plans)?;
+        let known_plans = Arc::new(settings.plans.into_keys().collect());
+        let ground = Ground { disk, clock: clock.clone(), plans: known_plans };
+        let callers = Callers::open(&ground, settings.auth)?;
         let streams = store::streams(settings.streams, queues)?;
         let numbers = metrics.shared(Numbers::register);
-        Ok(Arc::new(Self { clock, authenticator, plans, streams, numbers }))
+        Ok(Arc::new(Self { clock, callers, plans, streams, numbers }))
     }
 
     /// Recognises the caller and charges its plan with the declared bytes. An open door (no auth
@@ -118,19 +118,52 @@ impl Admission {
     ///
     /// # Errors
     /// [`Refusal`]. Only a known caller is told that a stream does not exist.
-    pub fn enter(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
-        self.recognise(knock).inspect_err(|refusal| self.numbers.refused(knock.source, refusal))
+    pub async fn enter(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
+        let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
+        let caller = self.callers.identify(knock).await.inspect_err(refused)?;
+        self.let_in(knock, caller).inspect_err(refused)
     }
 
-    fn recognise(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
-        let caller = self.authenticator.identify(knock)?;
+    /// The way in for sources on this host: nobody is asked.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownStream`].
+    pub fn enter_openly(&self, source: &str, stream: &str) -> Result<Pass, Refusal> {
+        let (auth, shown) = (&[], Shown::default());
+        let knock = Knock { source, auth, stream, declared_bytes: None, shown };
+        let refused = |refusal: &Refusal| self.numbers.refused(source, refusal);
+        self.let_in(&knock, Caller::default()).inspect_err(refused)
+    }
+
+    fn let_in(&self, knock: &Knock<'_>, caller: Caller) -> Result<Pass, Refusal> {
         let stream = self.streams.get(knock.stream).ok_or(Refusal::UnknownStream)?;
-        let buckets = caller.plan.and_then(|plan| self.plans.buckets(&plan, &caller.name));
-        if let (Some(buckets), Some(bytes)) = (&buckets, knock.declared_bytes) {
-            buckets.take_bytes(bytes)?;
+        let pass = Pass {
+            source: knock.source.to_owned(),
+            buckets: caller.plan.and_then(|plan| self.plans.buckets(&plan, &caller.name)),
+            caller: caller.name,
+            block: caller.block,
+            declared_bytes: knock.declared_bytes,
+            stream: stream.clone(),
+            proof: caller.proof,
+        };
+        // Whoever only says to be that caller must not use up its plan.
+        if pass.proof.is_none() {
+            pass.take_declared()?;
         }
-        let source = knock.source.to_owned();
-        Ok(Pass { source, caller: caller.name, buckets, stream: stream.clone() })
+        Ok(pass)
+    }
+
+    /// Judges what covers the body (a signature), if this caller has to show it: the body as it
+    /// came in, before anything else is done with it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the pass is worth nothing then.
+    pub fn prove(&self, pass: &mut Pass, body: &[u8]) -> Result<(), Refusal> {
+        let Some(proof) = &pass.proof else { return Ok(()) };
+        let judged = proof.judge(body).and_then(|()| pass.take_declared());
+        judged.inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))?;
+        pass.proof = None;
+        Ok(())
     }
 
     /// Charges bytes that were not declared.
@@ -152,6 +185,10 @@ impl Admission {
         pass: &Pass,
         raw: Vec<RawRecord>,
     ) -> Result<(Admitted, Vec<Rejection>), Refusal> {
+        // A body that nobody judged is nobody's.
+        if pass.proof.is_some() {
+            return Err(Refusal::UnknownCaller);
+        }
         if let Some(buckets) = &pass.buckets {
             buckets
                 .take_records(raw.len() as u64)

@@ -46,7 +46,8 @@ impl Once<'_> {
     /// The key as the queue knows it, with the note for a repetition.
     pub(super) fn key(&self, pass: &Pass, first: RecordId) -> OnceKey {
         let note = Note { body: cut(&hash(self.content)), first };
-        let parts = [pass.stream.name.as_bytes(), pass.caller.as_bytes(), self.key.as_bytes()];
+        let (stream, key) = (pass.stream.name.as_bytes(), self.key.as_bytes());
+        let parts = [stream, pass.block.as_bytes(), pass.caller.as_bytes(), key];
         OnceKey { print: cut(&hash(&parts)), note: note.encode() }
     }
 }

@@ -56,7 +56,7 @@ fn check_references(sections: &Sections, faults: &mut Faults) {
     let streams: Vec<&str> = sections.flows.iter().map(|flow| flow.name.value.as_str()).collect();
     let listeners: Vec<&str> =
         sections.http.iter().map(|http| http.settings.name.as_str()).collect();
-    let auth: Vec<&str> = sections.auth.iter().map(|auth| auth.name.value.as_str()).collect();
+    let auth: Vec<&str> = sections.auths.iter().map(|name| name.value.as_str()).collect();
     let plans: Vec<&str> = sections.plans.iter().map(|plan| plan.name.value.as_str()).collect();
     let destinations: Vec<&str> =
         sections.destinations.iter().map(|name| name.value.as_str()).collect();

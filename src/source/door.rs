@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::admission::{Admission, Admitted, Knock, Receipt, Refusal, Rejection};
+use crate::admission::{Admission, Admitted, Receipt, Refusal, Rejection};
 use crate::base::disk::SharedDisk;
 use crate::base::tasks::blocking;
 use crate::dead_letter::{self, Letter, Shelf};
@@ -61,14 +61,7 @@ impl Door for FrontDoor {
     type Admitted = Admitted;
 
     fn admit(&self, raw: Vec<RawRecord>) -> Result<(Admitted, Vec<Rejection>), Refusal> {
-        let knock = Knock {
-            source: &self.source,
-            auth: &[],
-            api_key: None,
-            stream: &self.stream,
-            declared_bytes: None,
-        };
-        let pass = self.admission.enter(&knock)?;
+        let pass = self.admission.enter_openly(&self.source, &self.stream)?;
         self.admission.admit(&pass, raw)
     }
 

@@ -8,12 +8,15 @@ async fn only_a_known_caller_is_told_that_a_stream_does_not_exist() {
     let secret = door.add_key(&key("device-1"));
     let admission = door.open();
 
-    assert_eq!(knock(&admission, Some(&secret), "access").unwrap().caller(), "device-1");
-    assert_eq!(knock(&admission, Some(&secret), "none").unwrap_err(), Refusal::UnknownStream);
+    assert_eq!(knock(&admission, Some(&secret), "access").await.unwrap().caller(), "device-1");
+    assert_eq!(knock(&admission, Some(&secret), "none").await.unwrap_err(), Refusal::UnknownStream);
     let cut = secret.strip_prefix("w");
     for stranger in [None, Some(""), Some("weir_guess"), cut, Some("é")] {
-        assert_eq!(knock(&admission, stranger, "access").unwrap_err(), Refusal::UnknownCaller);
-        assert_eq!(knock(&admission, stranger, "none").unwrap_err(), Refusal::UnknownCaller);
+        assert_eq!(
+            knock(&admission, stranger, "access").await.unwrap_err(),
+            Refusal::UnknownCaller
+        );
+        assert_eq!(knock(&admission, stranger, "none").await.unwrap_err(), Refusal::UnknownCaller);
     }
 }
 
@@ -24,9 +27,9 @@ async fn a_key_with_a_scope_opens_nothing_else_and_does_not_tell_what_exists() {
     let secret = door.add_key(&keys::NewKey { streams, ..key("device-1") });
     let admission = door.open();
 
-    assert!(knock(&admission, Some(&secret), "access").is_ok());
+    assert!(knock(&admission, Some(&secret), "access").await.is_ok());
     for other in ["audit", "none"] {
-        assert_eq!(knock(&admission, Some(&secret), other).unwrap_err(), Refusal::NotAllowed);
+        assert_eq!(knock(&admission, Some(&secret), other).await.unwrap_err(), Refusal::NotAllowed);
     }
 }
 
@@ -38,9 +41,9 @@ async fn a_key_ends_at_its_time() {
     let admission = door.open();
 
     tokio::time::advance(Duration::from_millis(999)).await;
-    assert!(knock(&admission, Some(&secret), "access").is_ok());
+    assert!(knock(&admission, Some(&secret), "access").await.is_ok());
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(knock(&admission, Some(&secret), "access").unwrap_err(), Refusal::NotAllowed);
+    assert_eq!(knock(&admission, Some(&secret), "access").await.unwrap_err(), Refusal::NotAllowed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +53,7 @@ async fn two_keys_of_one_caller_work_side_by_side() {
     let admission = door.open();
 
     for secret in [old, new] {
-        assert_eq!(knock(&admission, Some(&secret), "access").unwrap().caller(), "device-1");
+        assert_eq!(knock(&admission, Some(&secret), "access").await.unwrap().caller(), "device-1");
     }
 }
 
@@ -59,14 +62,14 @@ async fn a_revoked_key_and_a_new_one_are_noticed_within_a_second() {
     let door = Door::new();
     let old = door.add_key(&key("device-1"));
     let admission = door.open();
-    assert!(knock(&admission, Some(&old), "access").is_ok());
+    assert!(knock(&admission, Some(&old), "access").await.is_ok());
 
     keys::revoke(door.disk.as_ref(), &door.keys_path(), "device-1").unwrap();
     let new = door.add_key(&key("device-2"));
     tokio::time::advance(Duration::from_secs(1)).await;
 
-    assert_eq!(knock(&admission, Some(&old), "access").unwrap_err(), Refusal::UnknownCaller);
-    assert_eq!(knock(&admission, Some(&new), "access").unwrap().caller(), "device-2");
+    assert_eq!(knock(&admission, Some(&old), "access").await.unwrap_err(), Refusal::UnknownCaller);
+    assert_eq!(knock(&admission, Some(&new), "access").await.unwrap().caller(), "device-2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,30 +81,30 @@ async fn a_broken_keys_file_keeps_the_older_keys_in_force_until_it_is_mended() {
 
     std::fs::write(door.keys_path(), "[[key]\n").unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(knock(&admission, Some(&secret), "access").is_ok());
+    assert!(knock(&admission, Some(&secret), "access").await.is_ok());
 
     std::fs::write(door.keys_path(), "").unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(knock(&admission, Some(&secret), "access").is_err());
+    assert!(knock(&admission, Some(&secret), "access").await.is_err());
 
     std::fs::write(door.keys_path(), good).unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(knock(&admission, Some(&secret), "access").is_ok());
+    assert!(knock(&admission, Some(&secret), "access").await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_keys_file_lets_nobody_in_until_it_is_made() {
     let door = Door::new();
     let admission = door.open();
-    assert_eq!(knock(&admission, Some("x"), "access").unwrap_err(), Refusal::UnknownCaller);
+    assert_eq!(knock(&admission, Some("x"), "access").await.unwrap_err(), Refusal::UnknownCaller);
 
     let secret = door.add_key(&key("device-1"));
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(knock(&admission, Some(&secret), "access").is_ok());
+    assert!(knock(&admission, Some(&secret), "access").await.is_ok());
 
     std::fs::remove_file(door.keys_path()).unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert!(knock(&admission, Some(&secret), "access").is_err());
+    assert!(knock(&admission, Some(&secret), "access").await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +126,10 @@ async fn a_key_whose_plan_is_not_configured_opens_nothing() {
     let plan = Some("gatway".to_owned());
     let secret = door.add_key(&keys::NewKey { plan, ..key("device-1") });
 
-    assert_eq!(knock(&door.open(), Some(&secret), "access").unwrap_err(), Refusal::NotAllowed);
+    assert_eq!(
+        knock(&door.open(), Some(&secret), "access").await.unwrap_err(),
+        Refusal::NotAllowed
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,13 +137,43 @@ async fn a_door_whose_block_is_unknown_lets_nobody_in() {
     let door = Door::new();
     let secret = door.add_key(&key("device-1"));
     let admission = door.open();
-    let knock = Knock {
-        source: "http.lan",
-        auth: &["other".into()],
-        api_key: Some(&secret),
-        stream: "access",
-        declared_bytes: None,
+    let shown = Shown { api_key: Some(&secret), ..Shown::default() };
+    let (auth, declared_bytes) = (&["other".into()], None);
+    let knock = Knock { source: "http.lan", auth, stream: "access", declared_bytes, shown };
+
+    assert_eq!(admission.enter(&knock).await.unwrap_err(), Refusal::UnknownCaller);
+}
+
+/// A signature over the body that ends in "!".
+#[derive(Debug)]
+struct Shouted;
+
+impl Proof for Shouted {
+    fn judge(&self, body: &[u8]) -> Result<(), Refusal> {
+        if body.ends_with(b"!") { Ok(()) } else { Err(Refusal::UnknownCaller) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_comes_in_and_no_plan_is_charged_before_the_body_is_proven() {
+    let bytes = Some(ByteRate { bytes: ByteSize(100), per: Duration::from_secs(1) });
+    let door = Door::new().with_plan("p", PlanSettings { bytes, ..PlanSettings::default() });
+    let admission = door.open();
+    let enter = || {
+        let (auth, declared_bytes, shown) = (&[][..], Some(100), Shown::default());
+        let knock = Knock { source: "http.lan", auth, stream: "access", declared_bytes, shown };
+        let proof: Option<Box<dyn Proof>> = Some(Box::new(Shouted));
+        let plan = Some("p".into());
+        admission.let_in(&knock, Caller { plan, proof, ..Caller::default() }).unwrap()
     };
 
-    assert_eq!(admission.enter(&knock).unwrap_err(), Refusal::UnknownCaller);
+    let mut pass = enter();
+    assert_eq!(admission.admit(&pass, records(1)).unwrap_err(), Refusal::UnknownCaller);
+    assert_eq!(admission.prove(&mut pass, b"hello").unwrap_err(), Refusal::UnknownCaller);
+    assert_eq!(admission.admit(&pass, records(1)).unwrap_err(), Refusal::UnknownCaller);
+    assert_eq!(admission.prove(&mut pass, b"hello!"), Ok(()));
+    assert_eq!(admission.admit(&pass, records(1)).unwrap().0.count(), 1);
+
+    let charged_twice = admission.prove(&mut enter(), b"hello!").unwrap_err();
+    assert!(matches!(charged_twice, Refusal::TooFast { .. }), "{charged_twice:?}");
 }

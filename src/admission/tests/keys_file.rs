@@ -156,5 +156,5 @@ async fn a_link_to_the_file_stays_a_link_and_the_mode_stays_too() {
 
     assert!(std::fs::symlink_metadata(door.keys_path()).unwrap().is_symlink());
     assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o604);
-    assert!(knock(&door.open(), Some(&secret), "access").is_ok());
+    assert!(knock(&door.open(), Some(&secret), "access").await.is_ok());
 }

@@ -89,26 +89,15 @@ fn key(name: &str) -> keys::NewKey {
 }
 
 /// Knocks at the door with keys.
-fn knock(admission: &Admission, secret: Option<&str>, stream: &str) -> Result<Pass, Refusal> {
-    admission.enter(&Knock {
-        source: "http.lan",
-        auth: &["keys".into()],
-        api_key: secret,
-        stream,
-        declared_bytes: None,
-    })
+async fn knock(admission: &Admission, secret: Option<&str>, stream: &str) -> Result<Pass, Refusal> {
+    let shown = Shown { api_key: secret, ..Shown::default() };
+    let auth = &["keys".into()];
+    admission.enter(&Knock { source: "http.lan", auth, stream, declared_bytes: None, shown }).await
 }
 
 /// Knocks at the open door.
 fn walk_in(admission: &Admission) -> Pass {
-    let knock = Knock {
-        source: "tail.nginx",
-        auth: &[],
-        api_key: None,
-        stream: "access",
-        declared_bytes: None,
-    };
-    admission.enter(&knock).unwrap()
+    admission.enter_openly("tail.nginx", "access").unwrap()
 }
 
 fn records(count: usize) -> Vec<RawRecord> {

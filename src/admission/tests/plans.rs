@@ -24,7 +24,7 @@ fn planned(plan: PlanSettings) -> (Door, Arc<Admission>, String) {
 async fn records_beyond_the_burst_wait_exactly_as_long_as_they_are_told() {
     let plan = PlanSettings { rate: rate(10, SECOND), burst: Some(5), bytes: None };
     let (_door, admission, secret) = planned(plan);
-    let pass = knock(&admission, Some(&secret), "access").unwrap();
+    let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
     assert!(admission.admit(&pass, records(5)).is_ok());
     let refusal = admission.admit(&pass, records(2)).unwrap_err();
@@ -41,7 +41,7 @@ async fn records_beyond_the_burst_wait_exactly_as_long_as_they_are_told() {
 async fn more_at_once_than_the_burst_never_gets_through_and_is_told_so() {
     let plan = PlanSettings { rate: rate(10, SECOND), burst: Some(5), bytes: bytes(1000) };
     let (_door, admission, secret) = planned(plan);
-    let pass = knock(&admission, Some(&secret), "access").unwrap();
+    let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
     let refusal = admission.admit(&pass, records(6)).unwrap_err();
     assert_eq!(refusal, Refusal::OverBurst { limit: 5, unit: "records" });
@@ -56,20 +56,17 @@ async fn more_at_once_than_the_burst_never_gets_through_and_is_told_so() {
 async fn declared_bytes_are_charged_at_the_door() {
     let (_door, admission, secret) =
         planned(PlanSettings { rate: None, burst: None, bytes: bytes(1000) });
-    let knock = |declared| {
-        admission.enter(&Knock {
-            source: "http.lan",
-            auth: &["keys".into()],
-            api_key: Some(&secret),
-            stream: "access",
-            declared_bytes: Some(declared),
-        })
+    let knock = async |declared| {
+        let shown = Shown { api_key: Some(&secret), ..Shown::default() };
+        let (auth, declared_bytes) = (&["keys".into()], Some(declared));
+        let knock = Knock { source: "http.lan", auth, stream: "access", declared_bytes, shown };
+        admission.enter(&knock).await
     };
 
-    assert!(knock(1000).is_ok());
-    let refusal = knock(500).unwrap_err();
+    assert!(knock(1000).await.is_ok());
+    let refusal = knock(500).await.unwrap_err();
     assert_eq!(refusal, Refusal::TooFast { retry_after: Duration::from_millis(500) });
-    assert!(matches!(knock(1001).unwrap_err(), Refusal::OverBurst { .. }));
+    assert!(matches!(knock(1001).await.unwrap_err(), Refusal::OverBurst { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +74,7 @@ async fn a_burst_that_is_not_set_is_one_second_of_the_rate() {
     for (per, expected) in [(SECOND, 500), (60 * SECOND, 9), (86_400 * SECOND, 1)] {
         let plan = PlanSettings { rate: rate(500, per), burst: None, bytes: None };
         let (_door, admission, secret) = planned(plan);
-        let pass = knock(&admission, Some(&secret), "access").unwrap();
+        let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
         let refusal = admission.admit(&pass, records(expected + 1)).unwrap_err();
         assert_eq!(refusal, Refusal::OverBurst { limit: expected as u64, unit: "records" });
@@ -92,9 +89,11 @@ async fn callers_of_one_plan_do_not_share_their_buckets_and_keys_of_one_caller_d
     let new = |name: &str| keys::NewKey { plan: Some("p".into()), ..key(name) };
     let secrets = [new("a"), new("a"), new("b")].map(|new| door.add_key(&new));
     let admission = door.open();
-    let passes = secrets.map(|secret| knock(&admission, Some(&secret), "access").unwrap());
-
-    let fits = passes.each_ref().map(|pass| admission.admit(pass, records(1)).is_ok());
+    let mut fits = Vec::new();
+    for secret in secrets {
+        let pass = knock(&admission, Some(&secret), "access").await.unwrap();
+        fits.push(admission.admit(&pass, records(1)).is_ok());
+    }
 
     assert_eq!(fits, [true, false, true]);
 }

@@ -57,7 +57,7 @@ async fn a_record_carries_its_source_its_caller_and_its_key() {
     let door = Door::new();
     let secret = door.add_key(&key("device-1"));
     let admission = door.open();
-    let pass = knock(&admission, Some(&secret), "access").unwrap();
+    let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
     let (admitted, _) = admission.admit(&pass, vec![raw("hello", Some("k"))]).unwrap();
     let record = decode(admitted.encoded().remove(0)).unwrap();

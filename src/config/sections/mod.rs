@@ -1,6 +1,6 @@
 //! One file per table: its rows, and how a table becomes the Settings of its room.
 
-pub(super) mod access;
+pub(super) mod auth;
 pub(super) mod aws;
 pub(super) mod destination;
 pub(super) mod directory;
@@ -8,6 +8,7 @@ pub(super) mod encryption;
 pub(super) mod framing;
 pub(super) mod http;
 mod iot;
+pub(super) mod plan;
 pub(super) mod process;
 mod role;
 pub(super) mod route;
@@ -19,10 +20,11 @@ use toml::de::DeTable;
 
 use crate::source;
 
-use self::access::{Auth, Plan};
+use self::auth::Auth;
 use self::destination::Upstream;
 use self::encryption::Sealing;
 use self::http::Http;
+use self::plan::Plan;
 use self::process::Process;
 use self::route::Route;
 use self::stream::Flow;
@@ -37,8 +39,8 @@ pub(super) const TABLES: &[&Table] = &[
     &process::TOP,
     &http::TABLE,
     &route::TABLE,
-    &access::AUTH,
-    &access::PLAN,
+    &auth::api_key::TABLE,
+    &plan::TABLE,
     &tail::TABLE,
     &framing::STDIN,
     &stream::TABLE,
@@ -75,6 +77,8 @@ pub(super) struct Sections {
     pub(super) http: Vec<Http>,
     pub(super) routes: Vec<Route>,
     pub(super) auth: Vec<Auth>,
+    /// Names of auth blocks, also of those that are at fault.
+    pub(super) auths: Vec<At<String>>,
     pub(super) plans: Vec<Plan>,
     pub(super) tails: Vec<Tailed>,
     pub(super) stdin: source::framing::Settings,
@@ -97,10 +101,11 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
     let http = http.iter().map(|table| http::read(table, reading)).collect();
     let routes = root.take_named(&route::TABLE, &mut reading.faults);
     let routes = routes.iter().map(|table| route::read(table, reading)).collect();
-    let auth = root.take_named(&access::AUTH, &mut reading.faults);
-    let auth = auth.iter().map(|table| access::read_auth(table, reading)).collect();
-    let plans = root.take_named(&access::PLAN, &mut reading.faults);
-    let plans = plans.iter().map(|table| access::read_plan(table, reading)).collect();
+    let auth = root.take_named(&auth::api_key::TABLE, &mut reading.faults);
+    let auths = auth.iter().map(|table| table.name.clone()).collect();
+    let auth = auth.iter().filter_map(|table| auth::read(table, reading)).collect();
+    let plans = root.take_named(&plan::TABLE, &mut reading.faults);
+    let plans = plans.iter().map(|table| plan::read(table, reading)).collect();
     let tails = root.take_named(&tail::TABLE, &mut reading.faults);
     let tails =
         tails.iter().map(|table| tail::read(table, &process.dead_letters, reading)).collect();
@@ -124,6 +129,7 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
         http,
         routes,
         auth,
+        auths,
         plans,
         tails,
         stdin,

@@ -501,6 +501,8 @@ type = "kinesis"
 type = "firehose"
 [destination.e]
 type = "directory"
+[auth.more]
+type = "api_key"
 "#,
         r#"
 error: [http.lan] has no `listen`
@@ -516,13 +518,6 @@ error: [auth.keys] has no `type`
 2 | [auth.keys]
   | ^^^^^^^^^^^ `type` is missing
 hint: for example: type = "api_key"
-
-error: [auth.keys] has no `file`
- --> /etc/weir/weir.toml:2:1
-  |
-2 | [auth.keys]
-  | ^^^^^^^^^^^ `file` is missing
-hint: for example: file = "/etc/weir/keys.toml"
 
 error: [tail.nginx] has no `include`
  --> /etc/weir/weir.toml:3:1
@@ -572,6 +567,13 @@ error: [destination.e] has no `path`
 10 | [destination.e]
    | ^^^^^^^^^^^^^^^ `path` is missing
 hint: for example: path = "/var/lib/weir/out"
+
+error: [auth.more] has no `file`
+  --> /etc/weir/weir.toml:12:1
+   |
+12 | [auth.more]
+   | ^^^^^^^^^^^ `file` is missing
+hint: for example: file = "/etc/weir/keys.toml"
 
 10 problems in /etc/weir/weir.toml; nothing was started"#,
     );

@@ -74,7 +74,7 @@ fn a_reference_to_a_table_that_is_itself_at_fault_does_not_dangle() {
 listen = "127.0.0.1:8080"
 auth = "keys"
 [auth.keys]
-type = "jwt"
+type = "ldap"
 plan = "p"
 [plan.p]
 burst = 0
@@ -88,18 +88,11 @@ x = 1
 type = "s3"
 "#,
         r#"
-error: [auth.keys] has no `file`
- --> /etc/weir/weir.toml:4:1
-  |
-4 | [auth.keys]
-  | ^^^^^^^^^^^ `file` is missing
-hint: for example: file = "/etc/weir/keys.toml"
-
-error: `type` is "jwt", but it should be `api_key`
+error: `type` is "ldap", but it should be `api_key`
  --> /etc/weir/weir.toml:5:8
   |
-5 | type = "jwt"
-  |        ^^^^^ not one of the words
+5 | type = "ldap"
+  |        ^^^^^^ not one of the words
 hint: for example: type = "api_key"
 
 error: `burst` is 0, but it must be at least 1
@@ -123,7 +116,7 @@ error: `type` is "s3", but it should be `kinesis`, `firehose` or `directory`
    |        ^^^^ not one of the words
 hint: for example: type = "kinesis"
 
-5 problems in /etc/weir/weir.toml; nothing was started"#,
+4 problems in /etc/weir/weir.toml; nothing was started"#,
     );
 }
 

@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::body::Budget;
 use super::delivery;
+use super::endpoint::Errand;
 use super::head::check_head;
 use super::metrics::Numbers;
 use super::problem::Fault;
-use super::routes::{Arrival, NO_ROUTE, Route, Routes};
+use super::routes::{NO_ROUTE, Route, Routes};
 use super::visitor::Visitor;
 use super::{Readiness, Settings};
 use crate::admission::{Admission, Refusal};
@@ -91,7 +92,8 @@ impl Door {
                 if let Some(delivery) = delivery::request_id(request.headers()) {
                     arrival.manner.become_delivery(delivery);
                 }
-                (self.receive(&arrival, request, &mut is_read, id).await, label)
+                let errand = Errand { arrival: &arrival, visitor, id };
+                (self.receive(errand, request, &mut is_read).await, label)
             }
             Err(fault) => (fault.problem().answer(id), NO_ROUTE),
         };
@@ -106,16 +108,16 @@ impl Door {
 
     async fn receive(
         self: &Arc<Self>,
-        arrival: &Arrival,
+        errand: Errand<'_>,
         request: Request<Incoming>,
         is_read: &mut bool,
-        id: &str,
     ) -> Answer {
-        match self.take_in(arrival, request, is_read).await {
-            Ok(receipt) => arrival.manner.accepted(&receipt),
+        let manner = &errand.arrival.manner;
+        match self.take_in(errand, request, is_read).await {
+            Ok(receipt) => manner.accepted(&receipt),
             Err(fault) => {
-                self.say(&fault, id);
-                arrival.manner.refused(fault, id)
+                self.say(&fault, errand.id);
+                manner.refused(fault, errand.id)
             }
         }
     }

@@ -14,7 +14,8 @@ use super::problem::Fault;
 use super::rejected::Rejected;
 use super::routes::Arrival;
 use super::unpack::unpack;
-use crate::admission::{Admitted, Knock, Once, Pass, Receipt};
+use super::visitor::Visitor;
+use crate::admission::{Admitted, Knock, Once, Pass, Receipt, Shown};
 use crate::base::tasks;
 
 /// From this size on, splitting and encoding is done away from the async threads.
@@ -22,25 +23,44 @@ const LARGE_BYTES: usize = 64 << 10;
 /// The same for packed bodies, which may become much larger.
 const LARGE_PACKED_BYTES: usize = 4 << 10;
 
+/// A request that has its place here: what for, from whom, under which id.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Errand<'a> {
+    pub(super) arrival: &'a Arrival,
+    pub(super) visitor: &'a Visitor,
+    pub(super) id: &'a str,
+}
+
 impl Door {
     /// `is_read` becomes true once nothing of the body is left on the connection.
     pub(super) async fn take_in(
         self: &Arc<Self>,
-        arrival: &Arrival,
+        errand: Errand<'_>,
         request: Request<Incoming>,
         is_read: &mut bool,
     ) -> Result<Receipt, Fault> {
+        let Errand { arrival, visitor, id } = errand;
         let (parts, body) = request.into_parts();
         let body_max = self.settings.max_body_bytes;
         let declared = Head::declared_bytes(&parts.headers);
         // A size that is refused below is not charged; but strangers are told first that they are.
-        let pass = self.admission.enter(&Knock {
+        let shown = Shown {
+            api_key: Head::api_key(&parts.headers),
+            head: Some(&parts),
+            peer: Some(&visitor.peer),
+            address: visitor.client,
+            request: id,
+            pattern: &arrival.pattern,
+            params: &arrival.params,
+        };
+        let knock = Knock {
             source: &self.source,
             auth: arrival.auth.as_deref().unwrap_or(&self.settings.auth),
-            api_key: Head::api_key(&parts.headers),
             stream: &arrival.stream,
             declared_bytes: declared.filter(|bytes| *bytes <= body_max),
-        })?;
+            shown,
+        };
+        let mut pass = self.admission.enter(&knock).await?;
         let mut head = Head::of(&parts.headers, arrival)?;
         head.keep(&parts.headers, pass.key_headers(), &arrival.params);
         if declared.is_some_and(|bytes| bytes > body_max) {
@@ -50,6 +70,7 @@ impl Door {
         let body = read(body, &self.settings, &mut share).await?;
         *is_read = true;
         self.count_body(body.len());
+        self.admission.prove(&mut pass, &body)?;
         if declared.is_none() {
             self.admission.charge_bytes(&pass, body.len() as u64)?;
         }

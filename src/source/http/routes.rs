@@ -2,6 +2,7 @@
 //! the configuration. Fixed paths come first; then a segment that is written out beats `{name}`,
 //! which beats `{*rest}`; then a method that is named beats `ANY`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -63,6 +64,8 @@ pub(super) struct Arrival {
     pub(super) shape: Option<Shape>,
     pub(super) split_arrays: bool,
     pub(super) manner: Manner,
+    /// The pattern that the path matched.
+    pub(super) pattern: Cow<'static, str>,
     /// Values of the path's parameters, by name.
     pub(super) params: Vec<(String, String)>,
 }
@@ -206,17 +209,21 @@ impl Routes {
         if let Some(stream) = path.strip_prefix(STREAMS).filter(|name| one_segment(name)) {
             let stream = stream.to_owned();
             let split_arrays = self.split_arrays;
-            return self.native.then(|| Arrival { stream, split_arrays, ..Arrival::default() });
+            let pattern = "/v1/streams/{stream}".into();
+            let arrival = Arrival { stream, split_arrays, pattern, ..Arrival::default() };
+            return self.native.then_some(arrival);
         }
         let (stream, last) = path.strip_prefix(GATEWAY)?.split_once('/')?;
-        let (shape, manner) = match last {
-            "record" => (Shape::GatewayRecord, Manner::GatewayRecord),
-            "records" => (Shape::GatewayRecords, Manner::GatewayRecords),
+        let (shape, manner, pattern) = match last {
+            "record" => (Shape::GatewayRecord, Manner::GatewayRecord, "/streams/{stream}/record"),
+            "records" => {
+                (Shape::GatewayRecords, Manner::GatewayRecords, "/streams/{stream}/records")
+            }
             _ => return None,
         };
-        let (stream, shape) = (stream.to_owned(), Some(shape));
+        let (stream, shape, pattern) = (stream.to_owned(), Some(shape), pattern.into());
         let is_served = self.gateway && !stream.is_empty();
-        is_served.then(|| Arrival { stream, shape, manner, ..Arrival::default() })
+        is_served.then(|| Arrival { stream, shape, manner, pattern, ..Arrival::default() })
     }
 
     fn configured(&self, method: &Method, path: &str) -> Result<Arrival, Fault> {
@@ -241,6 +248,7 @@ impl Routes {
             shape: None,
             split_arrays: route.split_arrays,
             manner: Manner::Route(route.thanks.clone()),
+            pattern: route.path.clone().into(),
             params: params.ok_or(Fault::BadPath)?,
         })
     }

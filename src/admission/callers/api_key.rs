@@ -1,6 +1,6 @@
-//! Who knocks: the auth blocks of a door, tried in order.
+//! Callers with a key: its hash stands in a file, which is read anew when it changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,79 +8,23 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::keys::{Key, Keys, hash_of_bytes};
-use super::{AuthSettings, Knock, Refusal};
+use super::{Caller, Ground};
+use crate::admission::keys::{self, Key, Keys, hash_of_bytes};
+use crate::admission::{Knock, Refusal};
 use crate::base::clock::Clock;
 use crate::base::disk::{SharedDisk, read_named_file};
 
 /// A changed keys file is in force after this time at the latest.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Who it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Caller {
-    /// Empty at an open door.
-    pub(super) name: String,
-    pub(super) plan: Option<String>,
-}
-
-/// All auth blocks by name.
-#[derive(Debug)]
-pub(super) struct Authenticator {
-    blocks: BTreeMap<String, Block>,
-}
-
-/// One way to recognise a caller. Further ways are further variants.
-#[derive(Debug)]
-enum Block {
-    ApiKey(KeyRing),
-}
-
-impl Authenticator {
-    pub(super) fn open(
-        disk: &SharedDisk,
-        clock: &Clock,
-        settings: BTreeMap<String, AuthSettings>,
-        plans: &BTreeSet<String>,
-    ) -> Result<Self, String> {
-        let mut blocks = BTreeMap::new();
-        for (name, AuthSettings::ApiKey { file, plan }) in settings {
-            let ring = KeyRing {
-                block: name.clone(),
-                disk: disk.clone(),
-                clock: clock.clone(),
-                file,
-                default_plan: plan,
-                plans: plans.clone(),
-                state: Mutex::default(),
-            };
-            ring.first_look()?;
-            blocks.insert(name, Block::ApiKey(ring));
-        }
-        Ok(Self { blocks })
-    }
-
-    /// The first block that recognises the caller decides.
-    pub(super) fn identify(&self, knock: &Knock<'_>) -> Result<Caller, Refusal> {
-        if knock.auth.is_empty() {
-            return Ok(Caller::default());
-        }
-        let blocks = knock.auth.iter().filter_map(|name| self.blocks.get(name));
-        let mut verdicts = blocks.filter_map(|block| match block {
-            Block::ApiKey(ring) => ring.recognise(knock),
-        });
-        verdicts.next().unwrap_or(Err(Refusal::UnknownCaller))
-    }
-}
-
-/// The keys of one file, read anew when it changed.
-struct KeyRing {
+/// The keys of one file.
+pub(super) struct KeyRing {
     block: String,
     disk: SharedDisk,
     clock: Clock,
     file: PathBuf,
     default_plan: Option<String>,
-    plans: BTreeSet<String>,
+    plans: Arc<BTreeSet<String>>,
     state: Mutex<State>,
 }
 
@@ -108,9 +52,29 @@ impl std::fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
+    /// Reads the file; one that is missing holds no keys yet.
+    pub(super) fn open(
+        ground: &Ground,
+        block: &str,
+        file: PathBuf,
+        plan: Option<String>,
+    ) -> Result<Self, String> {
+        let ring = Self {
+            block: block.to_owned(),
+            disk: ground.disk.clone(),
+            clock: ground.clock.clone(),
+            file,
+            default_plan: plan,
+            plans: ground.plans.clone(),
+            state: Mutex::default(),
+        };
+        ring.first_look()?;
+        Ok(ring)
+    }
+
     /// `None` if nobody with this key is known here.
-    fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
-        let secret = knock.api_key?;
+    pub(super) fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
+        let secret = knock.shown.api_key?;
         let keys = self.keys();
         let key = keys.find(secret)?;
         let expired = key.expires_unix_ms.is_some_and(|end| end <= self.clock.unix_ms());
@@ -122,7 +86,7 @@ impl KeyRing {
             return Some(Err(Refusal::NotAllowed));
         }
         let plan = key.plan.clone().or_else(|| self.default_plan.clone());
-        Some(Ok(Caller { name: key.name.clone(), plan }))
+        Some(Ok(Caller { plan, ..Caller::named(&key.name) }))
     }
 
     /// A key whose plan is not in the configuration must not become one without any limit.
@@ -159,7 +123,7 @@ impl KeyRing {
     /// # Errors
     /// In words and once, why the keys in force are older than the file.
     fn look(&self, state: &mut State) -> Result<(), String> {
-        let read = read_named_file(self.disk.as_ref(), &self.file, super::keys::FILE_BYTES_MAX);
+        let read = read_named_file(self.disk.as_ref(), &self.file, keys::FILE_BYTES_MAX);
         let seen = match &read {
             Ok(bytes) => Seen::Content(hash_of_bytes(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen::Missing,

@@ -1,22 +1,13 @@
-//! `[auth.NAME]` and `[plan.NAME]`: who may come in, and how fast.
+//! `[plan.NAME]`: how much each caller may hand in.
 
-use crate::admission::{AuthSettings, PlanSettings};
+use crate::admission::PlanSettings;
 
 use super::super::document::{At, Named, Section};
 use super::super::finding::Fault;
 use super::super::key::{Default, Key, Kind, TIB, Table};
 use super::super::value::Reading;
 
-pub(in crate::config) const AUTH: Table = Table {
-    name: "auth",
-    example: Some("keys"),
-    what: "an API key file",
-    variant: None,
-    effect: "A way to recognise callers. Listeners name the ones they use in `auth`.",
-    groups: &[&[TYPE, FILE, AUTH_PLAN]],
-};
-
-pub(in crate::config) const PLAN: Table = Table {
+pub(in crate::config) const TABLE: Table = Table {
     name: "plan",
     example: Some("gateway"),
     what: "a plan",
@@ -26,19 +17,6 @@ pub(in crate::config) const PLAN: Table = Table {
              `[auth.NAME]` for its keys that name none.",
     groups: &[&[RATE, BURST, BYTES]],
 };
-
-const TYPE: Key = Key::new("type", Kind::Choice(&["api_key"]), Default::Required("\"api_key\""))
-    .says(
-        "How callers are recognised: `api_key` looks for `x-api-key` or `Authorization: Bearer` in \
-         a file of hashed keys.",
-    );
-const FILE: Key = Key::new("file", Kind::Path, Default::Required("\"/etc/weir/keys.toml\""))
-    .says("The file of hashed keys, which `weir keys add` writes.");
-const AUTH_PLAN: Key = Key::text(
-    "plan",
-    Default::Otherwise { example: "\"gateway\"", then: "keys that name no plan have no limit" },
-)
-.says("The `[plan.NAME]` of keys that name none.");
 
 /// Counts and rates stay far below what token buckets can count to.
 const COUNT_MAX: u64 = 1_000_000_000;
@@ -66,31 +44,13 @@ const BYTES: Key = Key::new(
 .says("Bytes of body per time, and at once.");
 
 #[derive(Debug)]
-pub(in crate::config) struct Auth {
-    pub(in crate::config) name: At<String>,
-    pub(in crate::config) settings: AuthSettings,
-    pub(in crate::config) plan: Option<At<String>>,
-}
-
-#[derive(Debug)]
 pub(in crate::config) struct Plan {
     pub(in crate::config) name: At<String>,
     pub(in crate::config) settings: PlanSettings,
 }
 
-pub(super) fn read_auth(table: &Named<'_>, reading: &mut Reading<'_>) -> Auth {
-    let mut section = Section::of(&AUTH, table);
-    // There is one type so far, so the word itself decides nothing.
-    section.choice(reading, &TYPE);
-    let file = section.path(reading, &FILE).value;
-    let plan = section.optional_text(reading, &AUTH_PLAN);
-    section.finish(&mut reading.faults);
-    let settings = AuthSettings::ApiKey { file, plan: plan.as_ref().map(|at| at.value.clone()) };
-    Auth { name: table.name.clone(), settings, plan }
-}
-
-pub(super) fn read_plan(table: &Named<'_>, reading: &mut Reading<'_>) -> Plan {
-    let mut section = Section::of(&PLAN, table);
+pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Plan {
+    let mut section = Section::of(&TABLE, table);
     let rate =
         section.read(reading, &RATE, None, |reading, entry| reading.rate(&RATE, entry).map(Some));
     let burst = section.number(reading, &BURST);

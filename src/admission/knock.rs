@@ -1,0 +1,41 @@
+//! What somebody shows who wants to hand in records.
+
+use std::net::IpAddr;
+
+use hyper::http::request::Parts;
+
+use crate::base::serve::Peer;
+
+/// Somebody at a door.
+#[derive(Clone, Copy, Debug)]
+pub struct Knock<'a> {
+    /// `http.lan`, `tail.nginx`: goes onto the record and into metrics.
+    pub source: &'a str,
+    /// Names of the auth blocks of that door, tried in order; empty for an open one.
+    pub auth: &'a [String],
+    /// The stream.
+    pub stream: &'a str,
+    /// Size of the body as declared.
+    pub declared_bytes: Option<u64>,
+    /// Its papers.
+    pub shown: Shown<'a>,
+}
+
+/// What auth blocks may look at. A source on this host shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown<'a> {
+    /// `x-api-key`, the key of a delivery by Firehose, or the Bearer token.
+    pub api_key: Option<&'a str>,
+    /// Method, path, query and headers, as they came in.
+    pub head: Option<&'a Parts>,
+    /// The connection: process at the other end of a unix socket, certificate shown in TLS.
+    pub peer: Option<&'a Peer>,
+    /// The address of the client, which may stand behind a proxy that is trusted.
+    pub address: Option<IpAddr>,
+    /// The id of the request.
+    pub request: &'a str,
+    /// The pattern that the path matched: `/ingest/{device}/events`.
+    pub pattern: &'a str,
+    /// Values of the pattern's parameters, by name.
+    pub params: &'a [(String, String)],
+}
