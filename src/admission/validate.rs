@@ -29,6 +29,7 @@ pub(super) fn admit(pass: &Pass, raw: Vec<RawRecord>, unix_ms: u64) -> (Admitted
                 let record = Record {
                     id: next_id,
                     partition_key: key(pass, &raw),
+                    hash_key: raw.hash_key,
                     source: pass.source.clone(),
                     caller: pass.caller.clone(),
                     only_for: None,

@@ -1,13 +1,13 @@
-//! Records as lines of JSON that keep what a bare line cannot: any bytes, and the partition key.
+//! Records as lines of JSON that keep what a bare line cannot: any bytes, and the keys.
 //!
 //! ```text
 //! {"position":7,"id":"01J…","accepted_at":"2026-11-22T06:05:19.123Z","partition_key":"k",
-//!  "source":"http.local","caller":"device-1","only_for":"archive","payload":"…"}
+//!  "explicit_hash_key":"7","source":"http.local","caller":"device-1","only_for":"archive","payload":"…"}
 //! ```
 //!
 //! What there is none of is left out. A payload that is not plain UTF-8 text is kept as
-//! `payload_base64`. Reading takes `payload` or `payload_base64` and `partition_key`, and passes
-//! over everything else, so that it takes dead letters too.
+//! `payload_base64`. Reading takes `payload` or `payload_base64` and the keys, and passes over
+//! everything else, so that it takes dead letters too.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::rfc3339;
-use crate::record::Record;
+use crate::record::{Record, parse_hash_key};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -25,6 +25,8 @@ struct Line<'a> {
     accepted_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     partition_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explicit_hash_key: Option<String>,
     source: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     caller: &'a str,
@@ -44,6 +46,7 @@ pub(super) fn line(position: u64, record: &Record) -> String {
         id: record.id.to_string(),
         accepted_at: rfc3339(record.id.unix_ms()),
         partition_key: record.partition_key.as_deref(),
+        explicit_hash_key: record.hash_key.map(|key| key.to_string()),
         source: &record.source,
         caller: &record.caller,
         only_for: record.only_for.as_deref(),
@@ -65,6 +68,7 @@ pub(super) fn plain_text(payload: &[u8]) -> Option<&str> {
 pub(super) struct Content {
     pub(super) payload: Vec<u8>,
     pub(super) partition_key: Option<String>,
+    pub(super) hash_key: Option<u128>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +78,7 @@ struct Written<'a> {
     #[serde(borrow)]
     payload_base64: Option<Cow<'a, str>>,
     partition_key: Option<String>,
+    explicit_hash_key: Option<String>,
 }
 
 /// Reads a line; in words, what is wrong with it.
@@ -87,7 +92,10 @@ pub(super) fn read(line: &[u8]) -> Result<Content, String> {
             .map_err(|error| format!("has a `payload_base64` that is none: {error}"))?,
         _ => return Err("has not one of `payload` and `payload_base64`".into()),
     };
-    Ok(Content { payload, partition_key: written.partition_key })
+    let hash_key = written.explicit_hash_key.as_deref().map(parse_hash_key).transpose();
+    let hash_key =
+        hash_key.map_err(|error| format!("has an `explicit_hash_key` that is none: {error}"))?;
+    Ok(Content { payload, partition_key: written.partition_key, hash_key })
 }
 
 /// Whether `weir send` and the agent take these bytes as one line and give them back unchanged.
@@ -110,10 +118,12 @@ mod tests {
         fn any_payload_and_key_read_back(
             payload in any::<Vec<u8>>(),
             partition_key in proptest::option::of(".{1,20}"),
+            hash_key in proptest::option::of(any::<u128>()),
         ) {
             let record = Record {
                 id: RecordId::new(1_000),
                 partition_key: partition_key.clone(),
+                hash_key,
                 source: "http.local".into(),
                 caller: String::new(),
                 only_for: None,
@@ -123,7 +133,7 @@ mod tests {
             let line = line(7, &record);
 
             prop_assert!(!line.contains('\n'));
-            prop_assert_eq!(read(line.as_bytes()), Ok(Content { payload, partition_key }));
+            prop_assert_eq!(read(line.as_bytes()), Ok(Content { payload, partition_key, hash_key }));
         }
     }
 
@@ -136,11 +146,12 @@ mod tests {
             "{}",
             r#"{"payload":"a","payload_base64":"YQ=="}"#,
             r#"{"payload_base64":"?"}"#,
+            r#"{"payload":"a","explicit_hash_key":"x"}"#,
         ] {
             assert!(read(wrong.as_bytes()).is_err(), "{wrong}");
         }
         let letter = br#"{"died_at":"x","payload_base64":"YQ==","class":"poison"}"#;
-        let content = Content { payload: b"a".to_vec(), partition_key: None };
+        let content = Content { payload: b"a".to_vec(), partition_key: None, hash_key: None };
         assert_eq!(read(letter), Ok(content));
     }
 

@@ -39,7 +39,7 @@ pub(super) struct Send {
     #[arg(long, value_name = "KEY")]
     partition_key: Option<String>,
     /// Lines are JSON objects as `weir queue export --envelope` or `weir dead show` print them;
-    /// payload and partition key of each are sent
+    /// payload and keys of each are sent
     #[arg(long, conflicts_with = "partition_key")]
     envelope: bool,
     /// How long to try again when the agent is away, full or says "later"
@@ -55,6 +55,7 @@ pub(super) struct Send {
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const PARTITION_KEY: HeaderName = HeaderName::from_static("weir-partition-key");
+const HASH_KEY: HeaderName = HeaderName::from_static("weir-explicit-hash-key");
 
 /// Lines that travel in one request: few enough that a refused one is found quickly.
 const LINES_MAX: usize = 500;
@@ -94,8 +95,8 @@ struct Sender {
     headers: HeaderMap,
     patience: Duration,
     batch: Vec<u8>,
-    /// Partition key of the records in the batch; `None` leaves it to `headers`.
-    batch_key: Option<String>,
+    /// Keys of the records in the batch; `None` leaves the partition key to `headers`.
+    batch_keys: (Option<String>, Option<u128>),
     is_envelope: bool,
     lines: usize,
     accepted: u64,
@@ -117,7 +118,7 @@ impl Sender {
             headers,
             patience: send.patience.0,
             batch: Vec::new(),
-            batch_key: None,
+            batch_keys: (None, None),
             is_envelope: send.envelope,
             lines: 0,
             accepted: 0,
@@ -179,14 +180,15 @@ impl Sender {
         if line.len() as u64 > ENVELOPE_BYTES_MAX {
             return Err(self.bad_line(name, number, "is longer than 24 MiB"));
         }
-        let Content { payload, partition_key } =
+        let Content { payload, partition_key, hash_key } =
             envelope::read(line).map_err(|fault| self.bad_line(name, number, &fault))?;
         if payload.is_empty() {
             return Err(self.bad_line(name, number, "has an empty payload, which no stream takes"));
         }
-        if self.batch_key != partition_key {
+        let keys = (partition_key, hash_key);
+        if self.batch_keys != keys {
             self.flush()?;
-            self.batch_key = partition_key;
+            self.batch_keys = keys;
         }
         if envelope::is_line(&payload) {
             return self.push(&payload);
@@ -248,7 +250,14 @@ impl Sender {
         let mut call = Call::new(Method::POST, self.path.clone(), body);
         call.headers = self.headers.clone();
         call.headers.insert(CONTENT_TYPE, content_type.clone());
-        if let Some(key) = &self.batch_key {
+        let (key, hash_key) = &self.batch_keys;
+        if let Some(hash_key) = hash_key {
+            call.headers.insert(
+                HASH_KEY,
+                header("a hash key", &hash_key.to_string()).map_err(Refused::ForGood)?,
+            );
+        }
+        if let Some(key) = key {
             let key = header("a partition key", key).map_err(Refused::ForGood)?;
             call.headers.insert(PARTITION_KEY, key);
         }

@@ -79,6 +79,7 @@ mod tests {
             record: Record {
                 id,
                 partition_key: Some("user-1".into()),
+                hash_key: None,
                 source: "http.local".into(),
                 caller: String::new(),
                 only_for: None,

@@ -3,10 +3,10 @@
 //! ```text
 //! {"id":"01J…","accepted_at":"2026-11-22T06:05:19.123Z","died_at":"…","stream":"access",
 //!  "destination":"archive","source":"http.local","caller":"device-1","partition_key":"k",
-//!  "attempts":3,"class":"poison","code":"ValidationException","message":"…","payload":"…"}
+//!  "explicit_hash_key":"7","attempts":3,"class":"poison","code":"ValidationException","message":"…","payload":"…"}
 //! ```
 //!
-//! `id`, `accepted_at` and `partition_key` are left out where there is none. A payload that is not
+//! `id`, `accepted_at`, `partition_key` and `explicit_hash_key` are left out where there is none. A payload that is not
 //! plain UTF-8 text is kept as `payload_base64` instead.
 
 use std::borrow::Cow;
@@ -20,7 +20,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Letter;
 use crate::base::clock::rfc3339;
-use crate::record::{Record, RecordId};
+use crate::record::{Record, RecordId, parse_hash_key};
 
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
@@ -37,6 +37,8 @@ struct Line<'a> {
     caller: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     partition_key: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explicit_hash_key: Option<String>,
     #[serde(default)]
     attempts: u32,
     class: Cow<'a, str>,
@@ -62,6 +64,7 @@ pub(super) fn encode(letter: &Letter) -> Vec<u8> {
         source: Cow::Borrowed(&record.source),
         caller: Cow::Borrowed(&record.caller),
         partition_key: record.partition_key.as_deref().map(Cow::Borrowed),
+        explicit_hash_key: record.hash_key.map(|key| key.to_string()),
         attempts: letter.attempts,
         class: Cow::Borrowed(&letter.class),
         code: Cow::Borrowed(&letter.code),
@@ -93,6 +96,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Letter, String> {
         Some(id) => id.parse().map_err(|_| format!("`id` is {id:?}, which is no record id"))?,
         None => RecordId::NONE,
     };
+    let hash_key = line.explicit_hash_key.as_deref().map(parse_hash_key).transpose();
     let payload = match (line.payload, line.payload_base64) {
         (Some(text), None) => Bytes::from(text.into_owned()),
         (None, Some(code)) => {
@@ -104,6 +108,7 @@ pub(super) fn decode(line: &[u8]) -> Result<Letter, String> {
         record: Record {
             id,
             partition_key: line.partition_key.map(Cow::into_owned),
+            hash_key: hash_key.map_err(|error| format!("`explicit_hash_key`: {error}"))?,
             source: line.source.into_owned(),
             caller: line.caller.into_owned(),
             only_for: None,

@@ -74,6 +74,7 @@ pub fn bare(payload: Bytes) -> Record {
     Record {
         id: RecordId::NONE,
         partition_key: None,
+        hash_key: None,
         source: String::new(),
         caller: String::new(),
         only_for: None,

@@ -71,6 +71,7 @@ fn a_letter(code: &str, died_unix_ms: u64) -> Letter {
         record: Record {
             id: RecordId::new(NOW),
             partition_key: Some("user-1".into()),
+            hash_key: Some(1 << 127),
             source: "http.local".into(),
             caller: "device-1".into(),
             only_for: None,
@@ -96,7 +97,7 @@ fn a_letter_is_a_line_that_people_and_programs_can_read() {
         "{\"id\":\"01KANC20CF0000000000000000\",\"accepted_at\":\"2025-11-22T08:49:26.927Z\",\
          \"died_at\":\"2026-11-22T06:05:19.000Z\",\"stream\":\"access\",\"destination\":\"archive\",\
          \"source\":\"http.local\",\"caller\":\"device-1\",\"partition_key\":\"user-1\",\
-         \"attempts\":3,\"class\":\"poison\",\"code\":\"ValidationException\",\
+         \"explicit_hash_key\":\"170141183460469231731687303715884105728\",\"attempts\":3,\"class\":\"poison\",\"code\":\"ValidationException\",\
          \"message\":\"it is not valid\",\"payload\":\"{\\\"a\\\":1}\"}\n"
     );
 
@@ -111,12 +112,14 @@ proptest! {
     fn a_letter_reads_back_as_it_was_written(
         payload in prop_oneof![any::<Vec<u8>>(), ".*".prop_map(String::into_bytes)],
         key in proptest::option::of(".{1,9}"),
+        hash_key in proptest::option::of(any::<u128>()),
         words in ".*",
         died in 0..253_402_300_799_999_u64,
     ) {
         let mut letter = a_letter(&words, died);
         letter.record.payload = payload.into();
         letter.record.partition_key = key;
+        letter.record.hash_key = hash_key;
         letter.message = words;
 
         let line = letter::encode(&letter);

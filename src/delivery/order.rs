@@ -35,7 +35,7 @@ struct Queue {
 impl Order {
     /// A parcel was read from the queue.
     pub(super) fn arrived(&mut self, parcel: &Parcel) {
-        self.keys.entry(parcel.hash()).or_default().owed.insert(parcel.position);
+        self.keys.entry(parcel.key_hash).or_default().owed.insert(parcel.position);
     }
 
     /// Keeps back what is younger than anything of its key that is not settled and not in the same
@@ -51,7 +51,7 @@ impl Order {
         let mut going: HashMap<u128, Position> = HashMap::new();
         let mut kept = Vec::with_capacity(bundle.parcels.len());
         for parcel in bundle.parcels {
-            let hash = parcel.hash();
+            let hash = parcel.key_hash;
             let queue = self.keys.entry(hash).or_default();
             let next = match going.get(&hash) {
                 Some(last) => queue.owed.range((Excluded(*last), Unbounded)).next(),
@@ -79,13 +79,13 @@ impl Order {
     }
 
     /// A parcel is settled; what waited for it may try again.
-    pub(super) fn settled(&mut self, hash: u128, position: Position) -> Vec<Parcel> {
-        let Some(queue) = self.keys.get_mut(&hash) else { return Vec::new() };
+    pub(super) fn settled(&mut self, key_hash: u128, position: Position) -> Vec<Parcel> {
+        let Some(queue) = self.keys.get_mut(&key_hash) else { return Vec::new() };
         queue.owed.remove(&position);
         let is_next_held = queue.owed.first().is_some_and(|next| queue.held.contains_key(next));
         let freed = if is_next_held { std::mem::take(&mut queue.held) } else { BTreeMap::new() };
         if queue.owed.is_empty() {
-            self.keys.remove(&hash);
+            self.keys.remove(&key_hash);
         }
         freed.into_values().collect()
     }

@@ -72,7 +72,7 @@ impl Parcel {
 
     /// The number that chooses its shard.
     pub(super) fn hash(&self) -> u128 {
-        self.key_hash
+        self.record.hash_key.unwrap_or(self.key_hash)
     }
 
     /// What it brings into an entry it shares.
@@ -81,7 +81,7 @@ impl Parcel {
             key,
             key_hash: self.key_hash,
             key_is_unique: self.record.partition_key.is_none(),
-            explicit: None,
+            explicit: self.record.hash_key,
             data: &self.record.payload,
         }
     }
@@ -89,7 +89,14 @@ impl Parcel {
     /// What the sink sends for it; made anew for each try, so that framing takes no memory while
     /// the record waits.
     pub(super) fn entry<S: Sink>(&self, sink: &S) -> Entry {
-        sink.entry(self.record.routing_key().to_string(), self.record.payload.clone())
+        let key = self.record.routing_key().to_string();
+        let entry = sink.entry(key, self.record.payload.clone());
+        Entry { hash_key: self.record.hash_key, ..entry }
+    }
+
+    /// Its key, and its place among the records of that key.
+    pub(super) fn place(&self) -> (u128, Position) {
+        (self.key_hash, self.position)
     }
 
     /// Where it belongs, and what it counts as.

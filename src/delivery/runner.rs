@@ -185,7 +185,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             // The queue has settled it already.
             _ => {
                 self.owed.less([parcel.debt()].into_iter());
-                self.outbox.settled([(parcel.hash(), parcel.position)].into_iter(), now);
+                self.outbox.settled([parcel.place()].into_iter(), now);
             }
         }
     }
@@ -251,9 +251,9 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             Ended::Shelved(shelved) => {
                 let now = Instant::now();
                 let graves = self.shelving.ended(shelved, now, &self.metrics);
-                self.owed.less(graves.iter().map(|grave| (grave.hash, grave.cost)));
-                self.outbox.settled(graves.iter().map(|grave| (grave.hash, grave.position)), now);
-                let positions: Vec<_> = graves.iter().map(|grave| grave.position).collect();
+                self.owed.less(graves.iter().map(|grave| grave.debt));
+                self.outbox.settled(graves.iter().map(|grave| grave.place), now);
+                let positions: Vec<_> = graves.iter().map(|grave| grave.place.1).collect();
                 self.acknowledge(&positions, Settled::Dead);
             }
         }
@@ -303,8 +303,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         }
         self.metrics.records.inc_by(settlement.done.len() as u64);
         self.owed.less(settlement.done.iter().map(Parcel::debt));
-        let done = settlement.done.iter().map(|parcel| (parcel.hash(), parcel.position));
-        self.outbox.settled(done, now);
+        self.outbox.settled(settlement.done.iter().map(Parcel::place), now);
         let positions: Vec<_> = settlement.done.iter().map(|parcel| parcel.position).collect();
         self.acknowledge(&positions, Settled::Delivered);
     }

@@ -38,9 +38,8 @@ pub(super) struct Shelving {
 /// A letter, and what it owes the queue.
 #[derive(Debug)]
 pub(super) struct Grave {
-    pub(super) position: Position,
-    pub(super) hash: u128,
-    pub(super) cost: usize,
+    pub(super) place: (u128, Position),
+    pub(super) debt: (u128, usize),
     letter: Letter,
 }
 
@@ -67,13 +66,9 @@ impl Shelving {
 
     /// Gives a record up.
     pub(super) fn push(&mut self, parcel: Parcel, route: Route<'_>, class: &str, fault: Fault) {
-        let (position, hash, cost) = (parcel.position, parcel.hash(), parcel.cost());
-        self.waiting.push(Grave {
-            position,
-            hash,
-            cost,
-            letter: parcel.into_letter(route, class, fault),
-        });
+        let (place, debt) = (parcel.place(), parcel.debt());
+        let letter = parcel.into_letter(route, class, fault);
+        self.waiting.push(Grave { place, debt, letter });
     }
 
     /// When something is to be done; `None` while a write is under way.

@@ -5,6 +5,8 @@
 //! 16 id, big-endian
 //! then four texts (partition key, source, caller, only-for): u16 little-endian length, UTF-8;
 //! a length of 0 stands for "none"
+//! 1  length of the explicit hash key: 0 for "none", or 16
+//! 16 the explicit hash key, if there is one, big-endian
 //! the rest is the payload
 //! ```
 
@@ -27,6 +29,9 @@ pub enum BadCode {
     /// A text that is none.
     #[error("a text of the record is not UTF-8")]
     Text,
+    /// A hash key of another length than they have.
+    #[error("the hash key of the record has {0} bytes; it should have 16, or none")]
+    HashKey(u8),
 }
 
 /// Encodes a record. A text longer than 65,535 bytes is cut at a character; admission allows none
@@ -35,7 +40,12 @@ pub fn encode(record: &Record) -> Bytes {
     let key = record.partition_key.as_deref().unwrap_or_default();
     let only_for = record.only_for.as_deref().unwrap_or_default();
     let texts = [key, record.source.as_str(), record.caller.as_str(), only_for];
-    let room = 17 + texts.iter().map(|text| 2 + text.len()).sum::<usize>() + record.payload.len();
+    let hash_key = record.hash_key.map(u128::to_be_bytes);
+    let hash_key = hash_key.as_ref().map_or(&[][..], |key| key);
+    let room = 18
+        + hash_key.len()
+        + texts.iter().map(|text| 2 + text.len()).sum::<usize>()
+        + record.payload.len();
 
     let mut out = BytesMut::with_capacity(room);
     out.put_u8(VERSION);
@@ -45,6 +55,8 @@ pub fn encode(record: &Record) -> Bytes {
         out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
         out.put_slice(text.as_bytes());
     }
+    out.put_u8(u8::try_from(hash_key.len()).unwrap_or_default());
+    out.put_slice(hash_key);
     out.put_slice(&record.payload);
     out.freeze()
 }
@@ -63,8 +75,9 @@ pub fn decode(mut bytes: Bytes) -> Result<Record, BadCode> {
     let source = take_text(&mut bytes)?.unwrap_or_default();
     let caller = take_text(&mut bytes)?.unwrap_or_default();
     let only_for = take_text(&mut bytes)?;
+    let hash_key = take_hash_key(&mut bytes)?;
     let id = RecordId::from_bytes(id);
-    Ok(Record { id, partition_key, source, caller, only_for, payload: bytes })
+    Ok(Record { id, partition_key, hash_key, source, caller, only_for, payload: bytes })
 }
 
 fn take(bytes: &mut Bytes, count: usize) -> Result<Bytes, BadCode> {
@@ -78,6 +91,18 @@ fn take_text(bytes: &mut Bytes) -> Result<Option<String>, BadCode> {
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
+fn take_hash_key(bytes: &mut Bytes) -> Result<Option<u128>, BadCode> {
+    match take(bytes, 1)?.first() {
+        Some(0) => Ok(None),
+        Some(16) => {
+            let key = take(bytes, 16)?.as_ref().try_into().map_err(|_| BadCode::Short)?;
+            Ok(Some(u128::from_be_bytes(key)))
+        }
+        Some(&other) => Err(BadCode::HashKey(other)),
+        None => Err(BadCode::Short),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -86,15 +111,18 @@ mod tests {
 
     fn a_record() -> impl Strategy<Value = Record> {
         let text = || "[a-zé/]{1,20}";
-        (any::<u64>(), proptest::option::of(text()), text(), "[a-z]{0,3}", any::<Vec<u8>>())
-            .prop_map(|(at, partition_key, source, caller, payload)| Record {
+        let keys = (proptest::option::of(text()), proptest::option::of(any::<u128>()));
+        (any::<u64>(), keys, text(), "[a-z]{0,3}", any::<Vec<u8>>()).prop_map(
+            |(at, (partition_key, hash_key), source, caller, payload)| Record {
                 id: RecordId::new(at & 0xffff_ffff_ffff),
                 only_for: partition_key.clone(),
                 partition_key,
+                hash_key,
                 source,
                 caller,
                 payload: payload.into(),
-            })
+            },
+        )
     }
 
     proptest! {
@@ -116,6 +144,26 @@ mod tests {
         #[test]
         fn no_bytes_at_all_make_it_panic(bytes in any::<Vec<u8>>()) {
             drop(decode(bytes.into()));
+        }
+    }
+
+    #[test]
+    fn a_hash_key_of_another_length_is_refused() {
+        let record = Record {
+            id: RecordId::NONE,
+            partition_key: None,
+            hash_key: Some(0),
+            source: String::new(),
+            caller: String::new(),
+            only_for: None,
+            payload: Bytes::new(),
+        };
+        let good = encode(&record);
+        assert_eq!(good.len(), 1 + 16 + 8 + 1 + 16);
+        for length in [1, 15, 17, 255] {
+            let mut bad = good.to_vec();
+            bad[25] = length;
+            assert_eq!(decode(bad.into()), Err(BadCode::HashKey(length)));
         }
     }
 

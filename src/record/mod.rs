@@ -25,6 +25,8 @@ pub struct RawRecord {
     pub payload: Bytes,
     /// The partition key the sender asked for.
     pub partition_key: Option<String>,
+    /// The number the sender asked for in place of the key's hash.
+    pub hash_key: Option<u128>,
     /// Where it came from, as far as templates may ask.
     pub origin: Option<Arc<Origin>>,
 }
@@ -47,6 +49,8 @@ pub struct Record {
     pub id: RecordId,
     /// 1 to 256 characters; `None` spreads records evenly over the shards.
     pub partition_key: Option<String>,
+    /// Chooses the shard in place of the key, as the explicit hash key of Kinesis does.
+    pub hash_key: Option<u128>,
     /// Where it came in: `http.local`, `tail.nginx`, `replay`.
     pub source: String,
     /// Who handed it in; empty at an open door.
@@ -89,3 +93,45 @@ impl Deref for RoutingKey<'_> {
 
 /// Most characters in a partition key, as Kinesis counts them.
 pub const PARTITION_KEY_CHARS_MAX: usize = 256;
+
+/// Reads an explicit hash key, as Kinesis writes them.
+///
+/// # Errors
+/// In words, what would be right.
+pub fn parse_hash_key(text: &str) -> Result<u128, String> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_shortest = text == "0" || !text.starts_with('0');
+    text.parse().ok().filter(|_| is_plain && is_shortest).ok_or_else(|| {
+        let most = u128::MAX;
+        format!(
+            "an explicit hash key should be a whole number from 0 to {most}, without zeros in front"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_key_is_a_number_of_128_bits_in_its_shortest_form() {
+        let most = "340282366920938463463374607431768211455";
+        assert_eq!(parse_hash_key("0"), Ok(0));
+        assert_eq!(parse_hash_key("170141183460469231731687303715884105728"), Ok(1 << 127));
+        assert_eq!(parse_hash_key(most), Ok(u128::MAX));
+        for wrong in [
+            "",
+            "00",
+            "01",
+            "+1",
+            "-1",
+            " 1",
+            "1e3",
+            "0x1",
+            "340282366920938463463374607431768211456",
+        ] {
+            let why = parse_hash_key(wrong).unwrap_err();
+            assert!(why.contains(&format!("from 0 to {most}")), "{wrong:?}: {why}");
+        }
+    }
+}

@@ -21,6 +21,7 @@ pub(super) fn about(rejection: Rejection, stream: &str, source: &str, now_unix_m
         record: Record {
             id: RecordId::new(now_unix_ms),
             partition_key: rejection.raw.partition_key,
+            hash_key: rejection.raw.hash_key,
             source: source.to_owned(),
             caller: String::new(),
             only_for: None,

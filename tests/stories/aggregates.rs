@@ -82,6 +82,41 @@ fn another_implementation_gets_back_every_record_with_its_key_in_order() {
 }
 
 #[test]
+fn an_explicit_hash_key_leads_to_its_shard_and_another_implementation_reads_it_back() {
+    let scratch = Scratch::new("hash-keys");
+    let kinesis = Kinesis::start();
+    kinesis.create_stream("orders", 4);
+    let agent = agent(&scratch, &kinesis, "linger = \"300 ms\"\n");
+    let client = agent.client("local");
+    let mut sent = BTreeMap::new();
+
+    for (number, hash) in [0, (1 << 126) - 1, 1 << 126, u128::MAX].into_iter().enumerate() {
+        let key = hash.to_string();
+        let headers = [
+            ("content-type", NDJSON),
+            ("weir-partition-key", "the same for all"),
+            ("weir-explicit-hash-key", key.as_str()),
+        ];
+        let lines: Vec<String> = (0..20).map(|line| format!("{number} {line}")).collect();
+        let answer = client.post_with("orders", ndjson(&lines).as_bytes(), &headers).unwrap();
+        assert_eq!(answer.status, 202, "{answer:?}");
+        sent.extend(lines.into_iter().map(|line| (line.into_bytes(), hash)));
+    }
+    Books::settled(&agent);
+
+    let arrived = kinesis.records("orders");
+    assert_eq!(arrived.len(), sent.len());
+    assert!(arrived.iter().all(|one| one.aggregated));
+    for one in arrived {
+        let (first, last) = &one.range;
+        let hash = sent.remove(&one.data).unwrap();
+        assert!((first.parse().unwrap()..=last.parse().unwrap()).contains(&hash), "{one:?}");
+        assert_eq!((one.hash_key, one.partition_key.as_str()), (Some(hash), "the same for all"));
+    }
+    assert_eq!(agent.terminate().code(), Some(0));
+}
+
+#[test]
 fn a_split_and_a_merge_in_the_middle_lose_nothing_and_aggregation_goes_on() {
     let scratch = Scratch::new("reshard");
     let kinesis = Kinesis::start();

@@ -141,7 +141,7 @@ fn what_waits_in_a_rescued_copy_goes_into_another_agent() {
 }
 
 #[test]
-fn an_envelope_keeps_any_bytes_and_the_partition_key() {
+fn an_envelope_keeps_any_bytes_and_the_keys() {
     let scratch = Scratch::new("queue-envelope");
     let agent = Agent::start(&scratch, WAITING);
     let client: Client = agent.client("local");
@@ -155,6 +155,7 @@ fn an_envelope_keeps_any_bytes_and_the_partition_key() {
     for (payload, key) in sent {
         let mut headers = vec![("content-type", "application/octet-stream")];
         headers.extend(key.map(|key| ("weir-partition-key", key)));
+        headers.extend(key.filter(|key| *key == "k2").map(|_| ("weir-explicit-hash-key", "7")));
         assert_eq!(client.post_with("orders", payload, &headers).unwrap().status, 202);
     }
     let export = ["queue", "export", "orders", "--state-dir", "state"];
@@ -170,11 +171,13 @@ fn an_envelope_keeps_any_bytes_and_the_partition_key() {
     assert_eq!(bare.stdout, "a\nb\n", "what came before it is written");
     let content = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
-        ["payload", "payload_base64", "partition_key"].map(|key| line[key].clone())
+        ["payload", "payload_base64", "partition_key", "explicit_hash_key"]
+            .map(|key| line[key].clone())
     };
     let all: Vec<_> = twice.lines().map(content).collect();
     assert_eq!(all.len(), 10);
     assert_eq!(all[..5], all[5..], "{twice}");
+    assert_eq!(all[3][3], "7", "{twice}");
     let broken = weir_fed(&scratch, &send, "{\"no\":1}\n");
     assert!(broken.code == Some(65) && broken.stderr.contains("line 1"), "{broken:?}");
 }

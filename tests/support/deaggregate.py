@@ -1,8 +1,8 @@
 """Takes aggregated Kinesis records apart with an implementation that is not weir's.
 
 Reads a JSON list of [data in base64, partition key, [first hash, last hash]]; writes a JSON list of
-[index of the entry, data in base64, partition key, whether it came in an aggregate]. As the official
-consumer does, it drops records of an aggregate whose hash is not the shard's.
+[index of the entry, data in base64, partition key, explicit hash key, whether it came in an
+aggregate]. As the official consumer does, it drops records of an aggregate whose hash is not the shard's.
 """
 
 import base64
@@ -39,5 +39,5 @@ for index, (data, key, (first, last)) in enumerate(json.load(sys.stdin)):
         data_back = record["data"]
         if isinstance(data_back, bytes):
             data_back = data_back.decode()
-        told.append([index, data_back, record["partitionKey"], aggregated])
+        told.append([index, data_back, record["partitionKey"], explicit, aggregated])
 json.dump(told, sys.stdout)

@@ -85,6 +85,8 @@ pub(crate) struct Taken {
     pub(crate) stream: String,
     /// The partition key; empty for Firehose.
     pub(crate) key: String,
+    /// The explicit hash key, if it had one.
+    pub(crate) hash_key: Option<u128>,
     /// The data, decoded.
     pub(crate) data: Vec<u8>,
 }
@@ -470,6 +472,7 @@ fn take(request: &Request, failed: &[Option<(String, String)>], state: &Mutex<St
             request: request.number,
             stream: request.stream.clone(),
             key: sent.key.clone(),
+            hash_key: sent.hash_key,
             data: sent.data.clone(),
         });
     }

@@ -63,6 +63,8 @@ enum Presence {
 pub struct Arrival {
     pub data: Vec<u8>,
     pub partition_key: String,
+    /// As an aggregate tells it; Kinesis gives none back for an entry.
+    pub hash_key: Option<u128>,
     pub shard: String,
     /// The hashes of the shard.
     pub range: (String, String),
@@ -223,6 +225,7 @@ impl Kinesis {
             records.extend(found.iter().map(|record| Arrival {
                 data: BASE64_STANDARD.decode(text(&record["Data"])).unwrap(),
                 partition_key: text(&record["PartitionKey"]).to_owned(),
+                hash_key: None,
                 shard: shard.to_owned(),
                 range: range.clone(),
                 aggregated: false,
@@ -414,17 +417,20 @@ fn taken_apart(entries: Vec<Arrival>) -> Vec<Arrival> {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let told: Vec<(usize, String, String, bool)> = serde_json::from_slice(&output.stdout).unwrap();
-    let arrival =
-        |(from, data, partition_key, aggregated): (usize, String, String, bool)| Arrival {
-            data: BASE64_STANDARD.decode(data).unwrap(),
-            partition_key,
-            shard: entries[from].shard.clone(),
-            range: entries[from].range.clone(),
-            aggregated,
-        };
+    let told: Vec<Told> = serde_json::from_slice(&output.stdout).unwrap();
+    let arrival = |(from, data, partition_key, hash_key, aggregated): Told| Arrival {
+        data: BASE64_STANDARD.decode(data).unwrap(),
+        partition_key,
+        hash_key: hash_key.map(|key| key.parse().unwrap()),
+        shard: entries[from].shard.clone(),
+        range: entries[from].range.clone(),
+        aggregated,
+    };
     told.into_iter().map(arrival).collect()
 }
+
+/// Entry, data, partition key, explicit hash key, whether it came in an aggregate.
+type Told = (usize, String, String, Option<String>, bool);
 
 /// The interpreter that has moto and `aws_kinesis_agg`.
 fn python() -> PathBuf {

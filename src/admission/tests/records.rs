@@ -59,12 +59,13 @@ async fn a_record_carries_its_source_its_caller_and_its_key() {
     let admission = door.open();
     let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
-    let (admitted, _) = admission.admit(&pass, vec![raw("hello", Some("k"))]).unwrap();
+    let of_hash = RawRecord { hash_key: Some(7), ..raw("hello", Some("k")) };
+    let (admitted, _) = admission.admit(&pass, vec![of_hash]).unwrap();
     let record = decode(admitted.encoded().remove(0)).unwrap();
 
     assert_eq!((record.source.as_str(), record.caller.as_str()), ("http.lan", "device-1"));
     assert_eq!((record.partition_key.as_deref(), record.only_for), (Some("k"), None));
-    assert_eq!(record.payload, "hello");
+    assert_eq!((record.hash_key, record.payload.as_ref()), (Some(7), &b"hello"[..]));
 }
 
 #[tokio::test(start_paused = true)]

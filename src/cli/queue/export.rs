@@ -142,7 +142,8 @@ impl Job<'_> {
                 self.output.flush()?;
                 return Err(self.no_line(position));
             }
-            self.tally.keys += u64::from(record.partition_key.is_some());
+            self.tally.keys +=
+                u64::from(record.partition_key.is_some() || record.hash_key.is_some());
             self.output.line(&record.payload)?
         };
         self.tally.records += 1;

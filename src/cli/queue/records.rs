@@ -157,8 +157,10 @@ fn unreadable_value(position: u64, why: BadCode, bytes: &Bytes) -> String {
 
 fn text(position: u64, record: &Record) -> String {
     let mut line = format!("{position}  {}  {}", rfc3339(record.id.unix_ms()), record.id);
+    let hash_key = record.hash_key.map(|key| key.to_string());
     let fields = [
         ("key", record.partition_key.as_deref().unwrap_or_default()),
+        ("hash-key", hash_key.as_deref().unwrap_or_default()),
         ("source", record.source.as_str()),
         ("caller", record.caller.as_str()),
         ("only-for", record.only_for.as_deref().unwrap_or_default()),

@@ -184,6 +184,7 @@ fn a_record(payload: &str) -> Record {
     Record {
         id: RecordId::new(NOW),
         partition_key: Some(format!("key of {payload}")),
+        hash_key: None,
         source: "http.local".into(),
         caller: "device-1".into(),
         only_for: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::upstream::{clock, kinesis, kinesis_settings};
+use super::upstream::{clock, kinesis, kinesis_settings, plain};
 use super::{Bench, Ordering, Settings, TestQueue, a_record, settings};
 use crate::queue::Settled;
 use crate::record::{Record, encode};
@@ -70,6 +70,34 @@ async fn records_of_one_shard_travel_as_one_entry_to_that_shard() {
     assert!(entries <= 12, "{entries}");
     assert!(fake.taken().iter().all(|one| one.key == "a" && one.data.len() < 50 << 10));
     bench.end().await;
+}
+
+#[tokio::test]
+async fn an_explicit_hash_key_leads_to_its_shard_alone_and_in_company() {
+    let quarter = 1_u128 << 126;
+    for aggregates in [true, false] {
+        let fake = with_shards(4).await;
+        let queue = TestQueue::default();
+        for number in 0..400 {
+            // The key is one, and leads to one shard; the records go to four.
+            let (key, hash_key) = (Some("k".into()), Some(number as u128 % 4 * quarter));
+            let record = Record { partition_key: key, hash_key, ..a_record(&text(number)) };
+            queue.push(encode(&record));
+        }
+        let sink = if aggregates { kinesis(&fake.url()).await } else { plain(&fake.url()).await };
+        let bench = Bench::start(queue, sink);
+        bench.queue.settled_all().await;
+
+        each_once(&fake, 400, &[]);
+        for one in fake.taken() {
+            let shard = one.hash_key.unwrap() / quarter;
+            let here = numbers(std::slice::from_ref(&one));
+            assert!(here.iter().all(|number| *number as u128 % 4 == shard), "{shard}: {here:?}");
+            assert_eq!(one.hash_key.unwrap() % quarter, 0);
+        }
+        assert_eq!(fake.taken_count() == 400, !aggregates);
+        bench.end().await;
+    }
 }
 
 #[tokio::test]

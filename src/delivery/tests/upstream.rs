@@ -53,6 +53,12 @@ pub(super) async fn kinesis(url: &str) -> Arc<Kinesis> {
     Arc::new(Kinesis::connect(&kinesis_settings(url), &clock()).await.unwrap())
 }
 
+/// The same, without aggregation.
+pub(super) async fn plain(url: &str) -> Arc<Kinesis> {
+    let settings = KinesisSettings { aggregate_bytes: None, ..kinesis_settings(url) };
+    Arc::new(Kinesis::connect(&settings, &clock()).await.unwrap())
+}
+
 fn firehose_settings(url: &str) -> FirehoseSettings {
     FirehoseSettings {
         delivery_stream: "access-to-s3".into(),

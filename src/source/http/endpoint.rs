@@ -116,6 +116,7 @@ impl Door {
         let mut split = head.shape.split(&body, head.partition_key.as_deref())?;
         for record in &mut split.records {
             record.origin.clone_from(&head.origin);
+            record.hash_key = record.hash_key.or(head.hash_key);
         }
         let count = split.records.len();
         if known.is_none() {
@@ -128,7 +129,7 @@ impl Door {
         }
         let Some(once) = &head.once else { return Ok((admitted, share)) };
         // The same request again has the same head and the same bytes.
-        let how = format!("{:?} {:?}", head.shape, head.packed);
+        let how = format!("{:?} {:?} {:?}", head.shape, head.packed, head.hash_key);
         let key = head.partition_key.as_deref().unwrap_or_default();
         let content = [how.as_bytes(), key.as_bytes(), &packed_body];
         Ok((admitted.once(pass, &Once { key: once, content: &content }), share))

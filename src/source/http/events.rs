@@ -91,7 +91,7 @@ impl Attributes {
             text.push_str(&format!("\"{DATA_BASE64}\":\"{}\"", STANDARD.encode(body)));
         }
         text.push('}');
-        Ok(RawRecord { payload: text.into(), partition_key, origin: None })
+        Ok(RawRecord { payload: text.into(), partition_key, ..RawRecord::default() })
     }
 }
 
@@ -155,7 +155,7 @@ fn event(body: &Bytes, value: &RawValue) -> Result<RawRecord, String> {
         Some(_) => return Err("the attribute `partitionkey` should be a text".to_owned()),
         None => None,
     };
-    Ok(RawRecord { payload: json::bytes_of(body, value), partition_key, origin: None })
+    Ok(RawRecord { payload: json::bytes_of(body, value), partition_key, ..RawRecord::default() })
 }
 
 fn check_data(members: &BTreeMap<String, &RawValue>) -> Result<(), String> {

@@ -54,7 +54,7 @@ fn raw(body: &Bytes, record: Record<'_>) -> Result<RawRecord, Fault> {
     Ok(RawRecord {
         payload,
         partition_key: record.partition_key.map(Cow::into_owned),
-        origin: None,
+        ..RawRecord::default()
     })
 }
 

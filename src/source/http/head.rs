@@ -15,7 +15,7 @@ use super::problem::Fault;
 use super::routes::Arrival;
 use super::unpack::Packing;
 use crate::admission::{check_idempotency_key, check_partition_key};
-use crate::record::Origin;
+use crate::record::{Origin, parse_hash_key};
 
 /// Most bytes of all header names and values together.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -24,6 +24,7 @@ const URI_BYTES_MAX: usize = 4 << 10;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const PARTITION_KEY: HeaderName = HeaderName::from_static("weir-partition-key");
+const HASH_KEY: HeaderName = HeaderName::from_static("weir-explicit-hash-key");
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Most headers.
@@ -35,6 +36,7 @@ pub(super) struct Head {
     pub(super) shape: Shape,
     pub(super) packed: Option<Packing>,
     pub(super) partition_key: Option<String>,
+    pub(super) hash_key: Option<u128>,
     /// A repetition with the same key is not stored.
     pub(super) once: Option<String>,
     /// What keys are made from; nothing unless the stream asks for it.
@@ -72,6 +74,7 @@ impl Head {
             },
             packed: packing(headers)?,
             partition_key: partition_key(headers)?,
+            hash_key: hash_key(headers)?,
             once: idempotency_key(headers)?,
             origin: None,
         })
@@ -152,6 +155,12 @@ fn partition_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
         .map_err(|_| Fault::BadPartitionKey("the partition key is not UTF-8".into()))?;
     check_partition_key(key).map_err(Fault::BadPartitionKey)?;
     Ok(Some(key.to_owned()))
+}
+
+fn hash_key(headers: &HeaderMap) -> Result<Option<u128>, Fault> {
+    let Some(value) = headers.get(HASH_KEY) else { return Ok(None) };
+    let key = String::from_utf8_lossy(value.as_bytes());
+    parse_hash_key(&key).map(Some).map_err(Fault::BadHashKey)
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {

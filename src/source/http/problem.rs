@@ -21,26 +21,48 @@ pub(super) enum Fault {
     Rejected(Rejected),
     AddressNotAllowed,
     UnknownPath,
-    WrongMethod { allow: String },
+    WrongMethod {
+        allow: String,
+    },
     BadPath,
     BadHost,
     UnknownType,
-    UriTooLong { limit: usize },
-    HeadTooLarge { limit: usize, count: usize },
+    UriTooLong {
+        limit: usize,
+    },
+    HeadTooLarge {
+        limit: usize,
+        count: usize,
+    },
     BadPartitionKey(String),
+    /// In words, what is wrong with the explicit hash key.
+    BadHashKey(String),
     BadIdempotencyKey(String),
     UnknownEncoding,
-    BodyTooLarge { limit: u64 },
-    BodyTooSlow { limit: Duration },
-    BodyTooSlowly { rate: u64, per: Duration },
+    BodyTooLarge {
+        limit: u64,
+    },
+    BodyTooSlow {
+        limit: Duration,
+    },
+    BodyTooSlowly {
+        rate: u64,
+        per: Duration,
+    },
     BodyCutShort,
     EmptyBody,
     BadJson(String),
     BadEvents(Vec<(usize, String)>),
     BadCompression,
-    UnpackedTooLarge { limit: u64 },
-    UnpacksTooMuch { ratio: u64 },
-    TooManyRecords { limit: usize },
+    UnpackedTooLarge {
+        limit: u64,
+    },
+    UnpacksTooMuch {
+        ratio: u64,
+    },
+    TooManyRecords {
+        limit: usize,
+    },
     Busy,
 }
 
@@ -69,6 +91,7 @@ impl Fault {
             | Self::UriTooLong { .. }
             | Self::HeadTooLarge { .. }
             | Self::BadPartitionKey(_)
+            | Self::BadHashKey(_)
             | Self::BadIdempotencyKey(_)
             | Self::UnknownEncoding => self.of_head(),
             _ => self.of_body(),
@@ -96,6 +119,12 @@ impl Fault {
                 format!(
                     "There may be at most {count} headers, with {limit} bytes together. Nothing was stored."
                 ),
+            ),
+            Self::BadHashKey(why) => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad-hash-key",
+                "The explicit hash key cannot be used",
+                format!("In `Weir-Explicit-Hash-Key`, {why}. Nothing was stored."),
             ),
             Self::BadPartitionKey(why) => Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -425,6 +454,7 @@ mod tests {
             Fault::UriTooLong { limit: 1 },
             Fault::HeadTooLarge { limit: 1, count: 1 },
             Fault::BadPartitionKey("it is empty".into()),
+            Fault::BadHashKey("it is none".into()),
             Fault::BadIdempotencyKey("the key has 0 bytes".into()),
             Fault::UnknownEncoding,
             Fault::BodyTooLarge { limit: 1 },

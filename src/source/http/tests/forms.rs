@@ -5,17 +5,27 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::queue::Budget;
-use crate::record::decode;
+use crate::record::{Record, decode};
 
 impl Open {
     /// Payloads and keys of what is stored, as many as were stored.
     pub(super) async fn records(&mut self) -> Vec<(String, Option<String>)> {
+        let pair = |record: Record| {
+            (String::from_utf8_lossy(&record.payload).into_owned(), record.partition_key)
+        };
+        self.whole_records().await.into_iter().map(pair).collect()
+    }
+
+    /// The same of explicit hash keys.
+    pub(super) async fn hash_keys(&mut self) -> Vec<Option<u128>> {
+        self.whole_records().await.into_iter().map(|record| record.hash_key).collect()
+    }
+
+    async fn whole_records(&mut self) -> Vec<Record> {
         let mut all = Vec::new();
         while (all.len() as u64) < self.stored() {
             for stored in self.reader.next(Budget { count: 100, bytes: 1 << 20 }).await.unwrap() {
-                let record = decode(stored.payload).unwrap();
-                let payload = String::from_utf8_lossy(&record.payload).into_owned();
-                all.push((payload, record.partition_key));
+                all.push(decode(stored.payload).unwrap());
             }
         }
         all

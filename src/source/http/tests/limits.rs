@@ -34,6 +34,20 @@ async fn records_are_bounded_by_their_stream() {
 }
 
 #[tokio::test]
+async fn a_hash_key_is_a_whole_number_or_the_request_is_refused() {
+    let mut open = Wanted::default().open().await;
+    for key in ["", "-1", "01", "340282366920938463463374607431768211456"] {
+        let reply = open.post(&[("weir-explicit-hash-key", key)], "x").await;
+        check_problem(&reply, 400, "bad-hash-key");
+    }
+    assert_eq!(open.stored(), 0);
+
+    let key = ("weir-explicit-hash-key", "340282366920938463463374607431768211455");
+    check_accepted(&open.post(&[key, ("content-type", "application/x-ndjson")], "a\nb").await, 2);
+    assert_eq!(open.hash_keys().await, [Some(u128::MAX); 2]);
+}
+
+#[tokio::test]
 async fn partition_keys_are_bounded_in_characters_and_are_text() {
     let open = Wanted::default().open().await;
     let key = "weir-partition-key";
