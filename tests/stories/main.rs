@@ -38,10 +38,14 @@ mod queue_tools;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod state_store;
 #[cfg(test)]
 mod stop;
+#[cfg(test)]
+mod uplink;
 #[cfg(test)]
 mod whole_path;
