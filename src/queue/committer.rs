@@ -166,9 +166,12 @@ impl Committer {
         self.store.rest_later();
     }
 
-    /// After a panic nothing is known about the file it wrote to.
+    /// The active segment is not written any more: it failed, or after a panic nothing is known
+    /// about it.
     pub(super) fn abandon(&mut self) {
-        self.active = None;
+        if let Some(active) = self.active.take() {
+            self.rolls.abandon(active);
+        }
     }
 
     fn compose(&mut self, groups: Vec<Group>, first: u64, unix_ms: u64) -> Composed {
@@ -245,7 +248,7 @@ impl Committer {
                 Ok(place) => return Ok(place),
                 Err(error) => last = Some(error),
             }
-            self.active = None;
+            self.abandon();
         }
         let error = last.unwrap_or_else(|| io::Error::other("no file was tried"));
         Err(self.rolls.in_words(&error))
@@ -308,7 +311,7 @@ impl Committer {
             }
             Err(why) => {
                 self.tell(why);
-                self.active = None;
+                self.abandon();
             }
         }
         synced

@@ -118,7 +118,7 @@ fn known(first: u64, header: Option<Header>, listed: &Listed) -> Segment {
             "the header of a segment is damaged; its frames are looked for"
         );
     }
-    Segment::of(first, header, listed.bytes)
+    Segment::listed(first, header, listed)
 }
 
 /// The keys that the segments in a folder are sealed with; none if there is no folder.

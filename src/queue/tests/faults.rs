@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::rig::{ALL, Rig, group, is_disk_trouble, mark, over_seeds, small};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::feed::Turn;
+use crate::queue::settings::Limits;
 use crate::queue::{AppendError, Group};
 
 /// A group of three payloads that belong together, and a mark that counts them.
@@ -160,6 +161,30 @@ fn after_a_failed_sync_the_group_goes_to_a_new_file_and_the_old_one_is_not_touch
         rig = rig.crashed(seed);
         let found: Vec<_> = rig.payloads_on_disk().into_iter().map(|(_, one)| one).collect();
         assert_eq!(found, ["one", "two", "three"], "a frame in an abandoned file has no say");
+    }
+}
+
+#[test]
+fn segments_that_a_failing_disk_ended_early_take_no_more_room_than_they_hold() {
+    // Four whole segments would be all.
+    let limits = Limits::with_segments(4 << 20, 1 << 20, 0);
+    for call in [Call::Sync, Call::Write] {
+        let mut rig = Rig::with(FaultyDisk::new(), limits.clone(), &["a"]).unwrap();
+        rig.put(b"0").unwrap();
+        for number in 1..100_u64 {
+            rig.disk.fail(&[call], 0, ErrorKind::StorageFull);
+            assert_eq!(rig.put(number.to_string().as_bytes()).unwrap().first().0, number + 1);
+        }
+
+        let segments = rig.segments().len() as u64;
+        assert_eq!(segments, 100, "each failure ends one");
+        let most = segments * 8192 + 2 * limits.segment_bytes;
+        assert!(rig.used_bytes() <= most, "{} bytes", rig.used_bytes());
+        let mut rig = rig.crashed(0);
+        assert!(rig.used_bytes() <= most, "{} bytes after a crash", rig.used_bytes());
+        let given: Vec<_> = rig.take(0, ALL).into_iter().map(|one| one.payload).collect();
+        let put: Vec<_> = (0..100).map(|number: u64| number.to_string()).collect();
+        assert_eq!(given, put);
     }
 }
 
