@@ -14,7 +14,7 @@ use super::group::{Durable, Group, Mark};
 use super::log::{Frame, Place};
 use super::marks::Growth;
 use super::once::Kept;
-use super::roll::{Active, Newest, Rolls};
+use super::roll::{Active, Newest, Preparing, Rolls};
 use super::settings::SyncLevel;
 use super::store::Store;
 use crate::base::seldom::Seldom;
@@ -105,9 +105,10 @@ impl Committer {
         answers
     }
 
-    /// What can be done while nobody waits: ends of old segments, the next one prepared.
-    pub(super) fn tidy(&mut self) {
-        self.rolls.tidy(self.active.as_ref());
+    /// What can be done while nobody waits: ends of old segments; and what is left for another
+    /// thread.
+    pub(super) fn tidy(&mut self) -> Option<Preparing> {
+        self.rolls.tidy(self.active.as_ref())
     }
 
     /// Whether a sync is due some time after.

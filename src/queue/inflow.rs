@@ -277,7 +277,9 @@ impl Run {
                     break;
                 }
             }
-            committer.tidy();
+            if let Some(preparing) = committer.tidy() {
+                tasks::blocking_detached(move || preparing.run());
+            }
             if !committer.is_synced() {
                 inflow.sync_later();
             }

@@ -61,8 +61,7 @@ impl Opening<'_> {
         let folder = self.settings.folder.clone();
         let io = |source| OpenError::Io { folder: folder.clone(), source };
         let disk = Arc::clone(&self.disk);
-        let segment_bytes = self.limits.segment_bytes;
-        let found = folder::survey(disk.as_ref(), &folder, segment_bytes, &self.settings.keys)?;
+        let found = folder::survey(disk.as_ref(), &folder, &self.limits, &self.settings.keys)?;
         let (mut segments, spares) = (found.segments, found.spares);
         let cursors = folder.join(CURSORS);
         disk.create_folders(&cursors).map_err(io)?;

@@ -67,10 +67,22 @@ pub(super) struct Rolls {
     ended: Vec<Ended>,
     /// When free space was looked up, and what it was.
     free: Option<(Instant, u64)>,
-    spare_refused: Option<Instant>,
 }
 
-/// Free space is looked up, and a spare that could not be made is tried again, at most this often.
+/// The next segment is to be prepared: work that nobody waits for.
+pub(super) struct Preparing {
+    store: Arc<Store>,
+    may_make: bool,
+}
+
+impl Preparing {
+    /// Does it. Blocks.
+    pub(super) fn run(self) {
+        self.store.spares.prepare(self.may_make);
+    }
+}
+
+/// Free space is looked up at most this often.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// On a disk that is nearly full segments are made as short as this, so that what is left can be
 /// used; shorter ones would cost more in names and headers than they hold.
@@ -154,7 +166,7 @@ impl Active {
 
 impl Rolls {
     pub(super) fn new(store: Arc<Store>, unsure: Option<Segment>) -> Self {
-        Self { store, unsure, ended: Vec::new(), free: None, spare_refused: None }
+        Self { store, unsure, ended: Vec::new(), free: None }
     }
 
     /// Begins a new segment with built frames; the place is the last one's. The outer refusal is
@@ -231,24 +243,19 @@ impl Rolls {
         }
     }
 
-    /// What can be done while nobody waits: footers, and the next segment prepared, so that a full
-    /// disk is met before anybody needs it.
-    pub(super) fn tidy(&mut self, active: Option<&Active>) {
+    /// What can be done while nobody waits: ends of segments. And what somebody else should do, as
+    /// it takes longer: the next segment prepared, so that a full disk is met before anybody needs
+    /// it.
+    pub(super) fn tidy(&mut self, active: Option<&Active>) -> Option<Preparing> {
         self.finish_ended();
         let half_full = active.is_some_and(|active| active.offset > active.segment.bytes / 2);
-        let refused = self.spare_refused.is_some_and(|at| at.elapsed() < LOOK_AGAIN_AFTER);
-        let spares = &self.store.spares;
-        if !half_full || refused || spares.has_ready() || spares.is_resting() {
-            return;
+        if !half_full || !self.store.spares.claim() {
+            return None;
         }
         let bytes = self.store.limits.segment_bytes;
         let fits = self.store.used_bytes() + bytes <= self.store.limits.max_bytes;
         let may_make = fits && self.has_free(bytes, LOOK_AGAIN_AFTER).is_ok();
-        let prepared = self.store.spares.prepare(may_make).unwrap_or_else(|why| {
-            debug!(%why, "the next segment could not be prepared; it is tried again");
-            false
-        });
-        self.spare_refused = (!prepared).then(Instant::now);
+        Some(Preparing { store: Arc::clone(&self.store), may_make })
     }
 
     fn finish_ended(&mut self) {
