@@ -143,6 +143,48 @@ fn any_call_may_fail_once_and_nothing_promised_is_lost() {
 }
 
 #[test]
+fn an_error_at_the_kth_call_of_any_kind_loses_nothing_promised_for_every_k() {
+    let kinds = [
+        Call::Open,
+        Call::Rename,
+        Call::Remove,
+        Call::SyncFolder,
+        Call::FreeBytes,
+        Call::Read,
+        Call::Write,
+        Call::Sync,
+        Call::Bytes,
+        Call::SetBytes,
+        Call::Reserve,
+    ];
+    let mut k = 0;
+    loop {
+        let mut rig = Rig::new(&["a"]);
+        let before = rig.disk.count_all();
+        rig.disk.fail(&kinds, k, ErrorKind::Other);
+        let mut promised = 0;
+        for turn in 0..60 {
+            promised += u32::from(rig.commit(vec![triple(promised)])[0].is_ok());
+            if turn % 5 == 4 {
+                rig.take_what_can_be(0);
+                rig.settle(0, 1..=u64::from(2 * promised));
+                drop(rig.store.save());
+            }
+        }
+        let calls = rig.disk.count_all() - before;
+        assert!(promised >= 59, "one failure refuses at most one group");
+
+        check(&rig.crashed(k), promised);
+
+        if k > calls {
+            break;
+        }
+        k += 1;
+    }
+    assert!(k > 200, "{k} calls");
+}
+
+#[test]
 fn after_a_failed_sync_the_group_goes_to_a_new_file_and_the_old_one_is_not_touched_again() {
     let mut rig = Rig::new(&["a"]);
     rig.put(b"one").unwrap();
