@@ -42,6 +42,14 @@ pub(super) enum Newest {
     Ended,
 }
 
+/// A segment that takes no more frames.
+struct Ended {
+    active: Active,
+    /// The position that follows, for its footer; `None` after a failure: what is not written any
+    /// more gets none.
+    next: Option<u64>,
+}
+
 /// What a segment begins with, and what seals it.
 struct Content<'a> {
     header: &'a segment::Header,
@@ -55,14 +63,26 @@ pub(super) struct Rolls {
     store: Arc<Store>,
     /// Its name may not be on disk.
     unsure: Option<Segment>,
-    /// Left behind by a roll, with the position that follows; they get a footer when nobody waits.
-    ended: Vec<(Active, u64)>,
+    /// Take no more frames; what is left to do with them waits until nobody does.
+    ended: Vec<Ended>,
     /// When free space was looked up, and what it was.
     free: Option<(Instant, u64)>,
-    spare_refused: Option<Instant>,
 }
 
-/// Free space is looked up, and a spare that could not be made is tried again, at most this often.
+/// The next segment is to be prepared: work that nobody waits for.
+pub(super) struct Preparing {
+    store: Arc<Store>,
+    may_make: bool,
+}
+
+impl Preparing {
+    /// Does it. Blocks.
+    pub(super) fn run(self) {
+        self.store.spares.prepare(self.may_make);
+    }
+}
+
+/// Free space is looked up at most this often.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// On a disk that is nearly full segments are made as short as this, so that what is left can be
 /// used; shorter ones would cost more in names and headers than they hold.
@@ -106,21 +126,47 @@ impl Active {
         self.synced == self.offset
     }
 
-    /// Says on disk that nothing follows. Nobody depends on it but those who look at one file.
-    fn end(&self, next: u64, unix_ms: u64) -> io::Result<()> {
+    /// Cuts off what no frame will take, and says that `next` follows elsewhere, if that is known.
+    /// Nobody depends on the footer but those who look at one file, so for it alone nothing is
+    /// synced. How long the file is now, if it was cut.
+    fn finish(&self, next: Option<u64>, unix_ms: u64) -> io::Result<Option<u64>> {
+        let cut = self.cut()?;
+        if let Some(next) = next {
+            self.write_footer(next, unix_ms)?;
+        }
+        // The room is given to others, so it must not come back with a crash.
+        if cut.is_some() || next.is_some() && !self.is_synced() {
+            self.file.sync()?;
+        }
+        Ok(cut)
+    }
+
+    fn write_footer(&self, next: u64, unix_ms: u64) -> io::Result<()> {
         let mut footer = Builder::default();
         footer.begin(next, unix_ms, FOOTER);
         footer.finish();
         let bytes = footer.sealed_for(self.segment.salt.unwrap_or_default(), None, self.offset);
         let bytes = bytes.get(..frame::HEADER_BYTES).unwrap_or(bytes);
-        self.file.write_all_at(bytes, self.offset)?;
-        self.file.sync()
+        self.file.write_all_at(bytes, self.offset)
+    }
+
+    /// Only if it is much: a segment that ended early would keep the room of a whole one. In whole
+    /// blocks, so that none is written.
+    fn cut(&self) -> io::Result<Option<u64>> {
+        let needed = (self.offset + frame::HEADER_BYTES as u64).next_multiple_of(BLOCK_BYTES);
+        let unused = self.segment.bytes.saturating_sub(needed);
+        // Up to here it is the room that the last frame would not fit into, and as an ordinary
+        // file it can be written over.
+        if unused <= self.segment.bytes / 4 {
+            return Ok(None);
+        }
+        self.file.set_bytes(needed).map(|()| Some(needed))
     }
 }
 
 impl Rolls {
     pub(super) fn new(store: Arc<Store>, unsure: Option<Segment>) -> Self {
-        Self { store, unsure, ended: Vec::new(), free: None, spare_refused: None }
+        Self { store, unsure, ended: Vec::new(), free: None }
     }
 
     /// Begins a new segment with built frames; the place is the last one's. The outer refusal is
@@ -130,6 +176,8 @@ impl Rolls {
         active: &mut Option<Active>,
         frames: &mut [Builder],
     ) -> Result<io::Result<Place>, AppendError> {
+        // A file among them may be settled by now, and would be taken as a spare.
+        self.finish_ended();
         if let Some(segment) = &self.unsure {
             let folder = &self.store.settings.folder;
             if let Err(error) = name_again(self.store.disk.as_ref(), folder, segment) {
@@ -164,9 +212,15 @@ impl Rolls {
         let segment = Segment { used, ..Segment::of(first, Some(header), spare.bytes) };
         self.store.log().add(segment);
         let before = active.replace(Active::new(spare.file, segment, cipher));
-        self.ended.extend(before.map(|before| (before, header.first)));
+        let next = Some(header.first);
+        self.ended.extend(before.map(|active| Ended { active, next }));
         let bytes = frames.last().map_or(0, |frame| frame.header().total_bytes());
         Ok(Ok(Place { segment: first, salt: header.salt, offset: used - bytes, bytes }))
+    }
+
+    /// Leaves a segment behind after a failed write or sync.
+    pub(super) fn abandon(&mut self, active: Active) {
+        self.ended.push(Ended { active, next: None });
     }
 
     /// Refuses when the disk is fuller than the operator wants it.
@@ -189,28 +243,29 @@ impl Rolls {
         }
     }
 
-    /// What can be done while nobody waits: footers, and the next segment prepared, so that a full
-    /// disk is met before anybody needs it.
-    pub(super) fn tidy(&mut self, active: Option<&Active>) {
-        for (ended, next) in self.ended.drain(..) {
-            if let Err(why) = ended.end(next, self.store.clock.unix_ms()) {
-                debug!(%why, "a sealed segment got no footer; its end is known from the next one");
-            }
-        }
+    /// What can be done while nobody waits: ends of segments. And what somebody else should do, as
+    /// it takes longer: the next segment prepared, so that a full disk is met before anybody needs
+    /// it.
+    pub(super) fn tidy(&mut self, active: Option<&Active>) -> Option<Preparing> {
+        self.finish_ended();
         let half_full = active.is_some_and(|active| active.offset > active.segment.bytes / 2);
-        let refused = self.spare_refused.is_some_and(|at| at.elapsed() < LOOK_AGAIN_AFTER);
-        let spares = &self.store.spares;
-        if !half_full || refused || spares.has_ready() || spares.is_resting() {
-            return;
+        if !half_full || !self.store.spares.claim() {
+            return None;
         }
         let bytes = self.store.limits.segment_bytes;
         let fits = self.store.used_bytes() + bytes <= self.store.limits.max_bytes;
         let may_make = fits && self.has_free(bytes, LOOK_AGAIN_AFTER).is_ok();
-        let prepared = self.store.spares.prepare(may_make).unwrap_or_else(|why| {
-            debug!(%why, "the next segment could not be prepared; it is tried again");
-            false
-        });
-        self.spare_refused = (!prepared).then(Instant::now);
+        Some(Preparing { store: Arc::clone(&self.store), may_make })
+    }
+
+    fn finish_ended(&mut self) {
+        for Ended { active, next } in self.ended.drain(..) {
+            match active.finish(next, self.store.clock.unix_ms()) {
+                Ok(Some(bytes)) => self.store.log().cut(&active.segment, bytes),
+                Ok(None) => {}
+                Err(why) => debug!(%why, "a segment that ended got no footer and keeps its length"),
+            }
+        }
     }
 
     /// A file of at least `needed` bytes: a spare, or a new one.
