@@ -20,6 +20,10 @@ pub(super) enum Fault {
     Refused(Refusal),
     Rejected(Rejected),
     AddressNotAllowed,
+    BlockedByRule,
+    TooFastForRule {
+        retry_after: Duration,
+    },
     UnknownPath,
     WrongMethod {
         allow: String,
@@ -74,6 +78,7 @@ impl From<Refusal> for Fault {
 
 /// When to try again where nothing better is known.
 const RETRY_SOON: Duration = Duration::from_secs(1);
+const RETRY_WHEN_UNCHECKED: Duration = Duration::from_secs(5);
 const RETRY_WHEN_STOPPING: Duration = Duration::from_secs(5);
 
 impl Fault {
@@ -83,6 +88,8 @@ impl Fault {
             Self::Refused(refusal) => refused(&refusal),
             Self::Rejected(rejected) => rejected.problem(),
             Self::AddressNotAllowed
+            | Self::BlockedByRule
+            | Self::TooFastForRule { .. }
             | Self::UnknownPath
             | Self::WrongMethod { .. }
             | Self::BadPath
@@ -177,6 +184,21 @@ impl Fault {
                 "address-not-allowed",
                 "The address may not come in",
                 "Senders with this address are not let in here. Nothing was stored.",
+            ),
+            Self::BlockedByRule => Problem::new(
+                StatusCode::FORBIDDEN,
+                "blocked-by-rule",
+                "Requests like this are sent away",
+                "The operator sends requests like this away. Nothing was stored.",
+            ),
+            Self::TooFastForRule { retry_after } => later(
+                Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate-limited",
+                    "Too many requests like this from this address",
+                    again(retry_after),
+                ),
+                retry_after,
             ),
             _ => Problem::new(
                 StatusCode::NOT_FOUND,
@@ -308,14 +330,30 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::UnknownCaller => new(
             StatusCode::UNAUTHORIZED,
             "The caller is not known",
-            "A valid key is needed, in `x-api-key` or as a Bearer token. Nothing was stored."
+            "Nothing that the request shows (a key, a token, a certificate) is known here. Nothing was stored."
                 .into(),
         )
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\"")),
+        Refusal::BadToken { why } => {
+            let challenge =
+                format!("Bearer realm=\"weir\", error=\"invalid_token\", error_description=\"{why}\"");
+            let problem = new(
+                StatusCode::UNAUTHORIZED,
+                "The token is worth nothing",
+                format!("The token is not taken: {why}. Nothing was stored."),
+            );
+            let challenge = HeaderValue::from_str(&challenge).ok();
+            challenge.into_iter().fold(problem, |problem, value| {
+                problem.with_header(WWW_AUTHENTICATE, value)
+            })
+        }
+        Refusal::Unchecked => {
+            wait(unavailable, "The caller cannot be checked now", RETRY_WHEN_UNCHECKED)
+        }
         Refusal::NotAllowed => new(
             StatusCode::FORBIDDEN,
             "The caller may not do this",
-            "The key is known, but has expired or is not for this stream. Nothing was stored."
+            "The caller is known, but what it shows has expired or is not for this stream. Nothing was stored."
                 .into(),
         ),
         Refusal::UnknownStream => new(
@@ -326,6 +364,14 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::TooFast { retry_after } => {
             wait(StatusCode::TOO_MANY_REQUESTS, "Faster than the plan allows", *retry_after)
         }
+        Refusal::OverQuota { retry_after } => {
+            wait(StatusCode::TOO_MANY_REQUESTS, "The quota is used up", *retry_after)
+        }
+        Refusal::TooManyGuesses { retry_after } => wait(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many keys or tokens that are none",
+            *retry_after,
+        ),
         Refusal::OverBurst { limit, unit } => new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "More at once than the plan allows",
@@ -434,6 +480,8 @@ mod tests {
         };
         vec![
             Refusal::UnknownCaller.into(),
+            Refusal::BadToken { why: "it has expired" }.into(),
+            Refusal::Unchecked.into(),
             Refusal::NotAllowed.into(),
             Refusal::UnknownStream.into(),
             Refusal::TooFast { retry_after: wait }.into(),
@@ -446,6 +494,10 @@ mod tests {
             Fault::Rejected(Rejected::new(1, Vec::new(), vec![rejection(false)])),
             Fault::Rejected(Rejected::new(2, Vec::new(), vec![rejection(true)])),
             Fault::AddressNotAllowed,
+            Fault::BlockedByRule,
+            Fault::TooFastForRule { retry_after: wait },
+            Refusal::OverQuota { retry_after: wait }.into(),
+            Refusal::TooManyGuesses { retry_after: wait }.into(),
             Fault::UnknownPath,
             Fault::WrongMethod { allow: "POST".into() },
             Fault::BadPath,
