@@ -21,7 +21,9 @@ pub(super) enum Fault {
     Rejected(Rejected),
     AddressNotAllowed,
     BlockedByRule,
-    TooFastForRule { retry_after: Duration },
+    TooFastForRule {
+        retry_after: Duration,
+    },
     UnknownPath,
     WrongMethod {
         allow: String,
