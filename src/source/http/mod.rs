@@ -21,6 +21,7 @@ mod json;
 
 mod manner;
 mod problem;
+mod refused;
 mod rejected;
 
 mod metrics;
