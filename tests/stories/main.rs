@@ -42,6 +42,8 @@ mod queue_tools;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod sealed_faults;
@@ -51,5 +53,7 @@ mod state_store;
 mod stop;
 #[cfg(test)]
 mod sync_levels;
+#[cfg(test)]
+mod uplink;
 #[cfg(test)]
 mod whole_path;
