@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::warn;
 
+use super::active::Active;
 use super::error::AppendError;
 use super::frame::{self, Builder};
 use super::group::{Durable, Group, Mark};
 use super::log::{Frame, Place};
 use super::marks::Growth;
 use super::once::Kept;
-use super::roll::{Active, Newest, Preparing, Rolls};
+use super::roll::{Newest, Preparing, Rolls};
 use super::settings::SyncLevel;
 use super::store::Store;
 use crate::base::seldom::Seldom;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use super::active::Active;
 use super::books::Books;
 use super::cursor::{Cursor, How};
 use super::cursor_file::{self, CursorFile, Found};
@@ -16,7 +17,7 @@ use super::frame::{self, SNAPSHOT};
 use super::log::{Log, Segment};
 use super::marks::MarkTable;
 use super::metrics::StreamMetrics;
-use super::roll::{self, Active, Newest};
+use super::roll::{self, Newest};
 use super::seal::Key;
 use super::segment;
 use super::settings::{Limits, Settings};

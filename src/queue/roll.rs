@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::active::{Active, BLOCK_BYTES};
 use super::error::AppendError;
-use super::frame::{self, Builder, FOOTER, SNAPSHOT};
+use super::frame::{self, Builder, SNAPSHOT};
 use super::log::{Place, Segment};
 use super::seal::{Cipher, Keyed};
 use super::segment;
@@ -18,18 +19,6 @@ use super::spares::Spare;
 use super::store::Store;
 use crate::base::disk::{Disk, DiskFile, Open, is_full, read_full_at};
 use crate::base::random;
-
-/// The segment that takes frames.
-pub(super) struct Active {
-    file: Box<dyn DiskFile>,
-    segment: Segment,
-    /// Seals its frames, if they are sealed.
-    cipher: Option<Cipher>,
-    /// The next frame goes here.
-    offset: u64,
-    /// Everything before is on stable storage.
-    synced: u64,
-}
 
 /// What becomes of the newest segment that was found at opening.
 pub(super) enum Newest {
@@ -87,82 +76,6 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// On a disk that is nearly full segments are made as short as this, so that what is left can be
 /// used; shorter ones would cost more in names and headers than they hold.
 const SEGMENT_BYTES_LEAST: u64 = 1 << 20;
-/// Files are made in whole blocks.
-const BLOCK_BYTES: u64 = 4096;
-
-impl Active {
-    /// The newest segment, found whole at opening.
-    pub(super) fn new(file: Box<dyn DiskFile>, segment: Segment, cipher: Option<Cipher>) -> Self {
-        Self { file, segment, cipher, offset: segment.used, synced: segment.used }
-    }
-
-    pub(super) fn has_room(&self, bytes: u64) -> bool {
-        self.offset + bytes <= self.segment.bytes
-    }
-
-    /// One write. After an error nothing behind the last sync may be trusted.
-    pub(super) fn append(&mut self, builder: &mut Builder) -> io::Result<Place> {
-        let salt = self.segment.salt.unwrap_or_default();
-        let frame = builder.sealed_for(salt, self.cipher.as_ref(), self.offset);
-        self.file.write_all_at(frame, self.offset)?;
-        let (offset, bytes) = (self.offset, builder.header().total_bytes());
-        self.offset += bytes;
-        Ok(Place { segment: self.segment.first, salt, offset, bytes })
-    }
-
-    /// Syncs what was written since the last time. After an error none of it may be trusted.
-    pub(super) fn sync(&mut self, store: &Store) -> io::Result<()> {
-        if self.is_synced() {
-            return Ok(());
-        }
-        let started = Instant::now();
-        self.file.sync()?;
-        store.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
-        self.synced = self.offset;
-        Ok(())
-    }
-
-    pub(super) fn is_synced(&self) -> bool {
-        self.synced == self.offset
-    }
-
-    /// Cuts off what no frame will take, and says that `next` follows elsewhere, if that is known.
-    /// Nobody depends on the footer but those who look at one file, so for it alone nothing is
-    /// synced. How long the file is now, if it was cut.
-    fn finish(&self, next: Option<u64>, unix_ms: u64) -> io::Result<Option<u64>> {
-        let cut = self.cut()?;
-        if let Some(next) = next {
-            self.write_footer(next, unix_ms)?;
-        }
-        // The room is given to others, so it must not come back with a crash.
-        if cut.is_some() || next.is_some() && !self.is_synced() {
-            self.file.sync()?;
-        }
-        Ok(cut)
-    }
-
-    fn write_footer(&self, next: u64, unix_ms: u64) -> io::Result<()> {
-        let mut footer = Builder::default();
-        footer.begin(next, unix_ms, FOOTER);
-        footer.finish();
-        let bytes = footer.sealed_for(self.segment.salt.unwrap_or_default(), None, self.offset);
-        let bytes = bytes.get(..frame::HEADER_BYTES).unwrap_or(bytes);
-        self.file.write_all_at(bytes, self.offset)
-    }
-
-    /// Only if it is much: a segment that ended early would keep the room of a whole one. In whole
-    /// blocks, so that none is written.
-    fn cut(&self) -> io::Result<Option<u64>> {
-        let needed = (self.offset + frame::HEADER_BYTES as u64).next_multiple_of(BLOCK_BYTES);
-        let unused = self.segment.bytes.saturating_sub(needed);
-        // Up to here it is the room that the last frame would not fit into, and as an ordinary
-        // file it can be written over.
-        if unused <= self.segment.bytes / 4 {
-            return Ok(None);
-        }
-        self.file.set_bytes(needed).map(|()| Some(needed))
-    }
-}
 
 impl Rolls {
     pub(super) fn new(store: Arc<Store>, unsure: Option<Segment>) -> Self {
@@ -248,7 +161,7 @@ impl Rolls {
     /// it.
     pub(super) fn tidy(&mut self, active: Option<&Active>) -> Option<Preparing> {
         self.finish_ended();
-        let half_full = active.is_some_and(|active| active.offset > active.segment.bytes / 2);
+        let half_full = active.is_some_and(Active::is_half_full);
         if !half_full || !self.store.spares.claim() {
             return None;
         }
@@ -261,7 +174,7 @@ impl Rolls {
     fn finish_ended(&mut self) {
         for Ended { active, next } in self.ended.drain(..) {
             match active.finish(next, self.store.clock.unix_ms()) {
-                Ok(Some(bytes)) => self.store.log().cut(&active.segment, bytes),
+                Ok(Some(bytes)) => self.store.log().cut(active.segment(), bytes),
                 Ok(None) => {}
                 Err(why) => debug!(%why, "a segment that ended got no footer and keeps its length"),
             }

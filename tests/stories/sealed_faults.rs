@@ -95,7 +95,7 @@ fn answer(stream: TcpStream, script: &Mutex<Vec<Mood>>) -> std::io::Result<()> {
         };
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.parse().unwrap(),
-            "x-amz-date" => signed_in = value[..4].to_owned(),
+            "x-amz-date" => signed_in = value.chars().take(4).collect(),
             _ => {}
         }
     }
@@ -204,7 +204,7 @@ fn another_key_and_a_damaged_file_are_told_from_a_refusal() {
     kms.script(&[Mood::Gives(7)]);
     for (damaged, words) in [
         (String::new(), "cannot be used"),
-        (whole[..whole.len() / 2].to_owned(), "cannot be used"),
+        (whole.chars().take(whole.len() / 2).collect(), "cannot be used"),
         (whole.replace("\"version\": 1", "\"version\": 2"), "its format is version 2"),
         (whole.replace("\"wrapped\": \"", "\"wrapped\": \"*"), "it is not in base64"),
     ] {
