@@ -80,9 +80,15 @@ impl Active {
         }
         // The room is given to others, so it must not come back with a crash.
         if cut.is_some() || next.is_some() && !self.is_synced() {
-            self.file.sync()?;
+            self.file.sync().inspect_err(|_| self.take_back())?;
         }
         Ok(cut)
+    }
+
+    /// The cut may not last, so the next opening must not count on it. Where there is no room any
+    /// more, it does.
+    fn take_back(&self) {
+        drop(self.file.reserve(self.segment.bytes));
     }
 
     fn write_footer(&self, next: u64, unix_ms: u64) -> io::Result<()> {

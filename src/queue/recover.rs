@@ -97,6 +97,7 @@ impl Opening<'_> {
         let metrics = StreamMetrics::new(metrics, &settings.stream);
         let parts = Parts { disk, settings, limits, clock, books, log, marks, metrics, spares };
         let store = Store::new(parts);
+        store.keep_within_bound();
         Ok((store, goes_on))
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::books::Books;
 use super::cursor::How;
@@ -273,6 +273,20 @@ impl Store {
             retired.into_iter().for_each(|retired| self.spares.keep(retired));
             self.segment_went(oldest.first);
             self.room_was_made();
+        }
+    }
+
+    /// Only opening can find the queue over its bound: a crash brings back what was removed and not
+    /// synced, and the operator may have lowered the bound. What is settled goes, then the spares.
+    pub(super) fn keep_within_bound(&self) {
+        let is_over = || self.used_bytes() > self.limits.max_bytes;
+        if is_over()
+            && let Err(why) = self.save()
+        {
+            debug!(%why, "cursors could not be saved to make room");
+        }
+        if is_over() {
+            self.spares.give_back();
         }
     }
 

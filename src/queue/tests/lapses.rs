@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, advance};
 
-use super::rig::{ALL, Rig, group, over_seeds, seeds, small};
+use super::rig::{ALL, Rig, chosen_seeds, group, over_seeds, seeds, small};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::lapse::Sweep;
 use crate::queue::metrics::Shown as _;
@@ -333,8 +333,7 @@ async fn live(seed: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_happens_nothing_lapses_early_and_in_the_end_everything_does() {
-    let chosen = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
-    for seed in chosen.map_or(0..seeds(60), |seed: u64| seed..seed + 1) {
+    for seed in chosen_seeds(seeds(60)) {
         println!("SEED={seed}");
         live(seed).await;
     }

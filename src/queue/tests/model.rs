@@ -509,6 +509,14 @@ fn the_queue_and_its_model_agree_whatever_happens() {
     over_seeds(seeds(250), |seed| drop(Run::new(seed, 120).check()));
 }
 
+/// The oldest were dropped to make room, and the folder's sync failed; the sync of a cut failed.
+#[test]
+fn what_a_crash_brings_back_takes_no_room_beyond_the_bound() {
+    for seed in [9709, 11_758] {
+        Run::new(seed, 120).check();
+    }
+}
+
 #[test]
 fn one_seed_run_twice_takes_the_same_steps() {
     over_seeds(5, |seed| assert_eq!(Run::new(seed, 200).check(), Run::new(seed, 200).check()));

@@ -10,7 +10,7 @@ use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::backlog::Found;
 use crate::queue::frame::{HEADER_BYTES, Header};
 use crate::queue::seal::Keyed;
-use crate::queue::{Group, Key, Keys, OpenError, Settings, segment};
+use crate::queue::{Group, Key, Keys, OpenError, Policy, Settings, WhenFull, segment};
 
 /// Frames of three payloads until there are `segments` files; how many frames.
 fn fill(rig: &mut Rig, segments: usize) -> u64 {
@@ -443,4 +443,32 @@ fn random_bytes_behind_a_good_header_never_panic() {
         );
         rig.drain();
     }
+}
+
+#[test]
+fn what_a_crash_brings_back_goes_at_opening_where_the_bound_would_be_passed() {
+    let policy = Policy { when_full: WhenFull::DropOldest, ..Policy::default() };
+    let mut rig = Rig::under(policy, FaultyDisk::new(), small(), &["a"]).unwrap();
+    while rig.ledger(0).dropped == 0 {
+        rig.put(&[7; 2000]).unwrap();
+    }
+    let dropped = rig.ledger(0).dropped;
+    rig.disk.fail(&[Call::SyncFolder], 0, ErrorKind::Other);
+    while rig.ledger(0).dropped == dropped {
+        rig.put(&[7; 2000]).unwrap();
+    }
+    let books = |rig: &Rig| {
+        let ledger = rig.ledger(0);
+        (ledger.accepted, ledger.dropped, ledger.waiting)
+    };
+    let before = books(&rig);
+    rig.disk.crash(0);
+    let bytes = |path: &PathBuf| rig.disk.content(path).unwrap().len() as u64;
+    let there: u64 = rig.segments().iter().map(bytes).sum();
+    assert!(there > rig.limits.max_bytes, "a segment came back: {there}");
+
+    let rig = rig.reopened();
+
+    assert!(rig.used_bytes() <= rig.limits.max_bytes, "{}", rig.used_bytes());
+    assert_eq!(books(&rig), before);
 }

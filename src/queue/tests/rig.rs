@@ -1,5 +1,6 @@
 //! A queue without tasks or threads on a faulty disk: every test drives it with a loop.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -252,11 +253,19 @@ pub(crate) fn seeds(usually: u64) -> u64 {
     std::env::var("WEIR_TEST_SEEDS").map_or(usually, |count| count.parse().unwrap())
 }
 
-/// Runs a test over seeds; `SEED=` chooses one. A failure says which.
+/// The first `count` seeds, or what `SEED=` chooses: one, or some as in `SEED=250..500`.
+pub(crate) fn chosen_seeds(count: u64) -> Range<u64> {
+    let number = |digits: &str| -> u64 { digits.parse().unwrap() };
+    let chosen = std::env::var("SEED").ok();
+    chosen.map_or(0..count, |chosen| match chosen.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => number(&chosen)..number(&chosen) + 1,
+    })
+}
+
+/// Runs a test over seeds; a failure says which.
 pub(crate) fn over_seeds(count: u64, check: impl Fn(u64) + std::panic::RefUnwindSafe) {
-    let chosen = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
-    let seeds = chosen.map_or(0..count, |seed: u64| seed..seed + 1);
-    for seed in seeds {
+    for seed in chosen_seeds(count) {
         if let Err(panic) = std::panic::catch_unwind(|| check(seed)) {
             eprintln!("failed with SEED={seed}");
             std::panic::resume_unwind(panic);
