@@ -3,6 +3,9 @@
 //! `cargo bench --bench append -- [--seconds 2] [--reps 3] [--backlog "512 MiB"] [--only WORD]`
 //! prints Markdown. Judge by the ratios: the raw disk is measured right beside each figure. As root
 //! it also runs on a journaled ext4 in a loop device, whose flushes the kernel counts.
+//!
+//! A large backlog goes in three runs over one folder, which stays: `--folder /var/tmp/backlog
+//! --backlog "10 GiB"` with `--only fill`, then `open`, then `empty`.
 
 #![expect(
     clippy::print_stdout,
@@ -13,6 +16,8 @@
     reason = "a bench prints what it finds, and ends where it is wrong"
 )]
 
+#[path = "append/backlog.rs"]
+mod backlog;
 #[path = "append/disks.rs"]
 mod disks;
 #[path = "append/load.rs"]
@@ -23,8 +28,9 @@ mod meters;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use backlog::Backlog;
 use disks::{Loop, Timed};
-use load::{Load, Measured, backlog, produce, raw};
+use load::{Load, Measured, produce, raw};
 use meters::spread;
 use weir::base::units::ByteSize;
 
@@ -34,6 +40,7 @@ struct Asked {
     reps: usize,
     backlog_bytes: u64,
     only: Option<String>,
+    folder: Option<PathBuf>,
 }
 
 const KIB: usize = 1 << 10;
@@ -52,7 +59,8 @@ const DRAINED: [(&str, Load); 2] = [
 
 fn main() {
     let asked = Asked::from_arguments();
-    let folder = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
+    let own = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
+    let folder = asked.folder.clone().unwrap_or_else(|| own.clone());
     if asked.wants("plain") {
         title("this disk");
         LOADS.iter().for_each(|load| row(&asked, &folder, Timed::default(), load, None));
@@ -75,10 +83,8 @@ fn main() {
             Err(why) => println!("skipped: {why}\n"),
         }
     }
-    if asked.wants("backlog") {
-        backlog_rows(&asked, &folder);
-    }
-    std::fs::remove_dir_all(&folder).unwrap_or_default();
+    backlog_rows(&asked, &folder);
+    std::fs::remove_dir_all(&own).unwrap_or_default();
 }
 
 fn title(of: &str) {
@@ -118,24 +124,39 @@ fn row(asked: &Asked, folder: &Path, disk: Timed, (name, load): &(&str, Load), o
 }
 
 fn backlog_rows(asked: &Asked, folder: &Path) {
-    let found = backlog(folder, asked.backlog_bytes);
+    let wants = |piece| asked.wants("backlog") || asked.wants(piece);
+    if !["fill", "open", "empty"].into_iter().any(wants) {
+        return;
+    }
+    let backlog = Backlog { folder, bytes: asked.backlog_bytes };
     println!("\n### a backlog of {}\n", ByteSize(asked.backlog_bytes).rounded());
-    println!("| what | figure |");
-    println!("|---|---|");
-    println!(
-        "| filled, first and last quarter | {:.0} and {:.0} records/s |",
-        found.first, found.last
-    );
-    println!("| raw, before and after | {:.0} and {:.0} records/s |", found.raw.0, found.raw.1);
-    println!("| opened and first record given | {:.1} ms |", found.open_ms);
-    println!("| drained and settled | {:.0} records/s |", found.drained);
-    println!("| segments left | {} |", ByteSize(found.left_bytes).rounded());
-    println!("| peak | {:.0} MiB |", found.peak_mib);
+    println!("| what | figure | peak MiB |");
+    println!("|---|---|---|");
+    if wants("fill") {
+        let filled = backlog.fill();
+        let quarters: Vec<String> = filled.quarters.iter().map(|one| format!("{one:.0}")).collect();
+        let (quarters, peak) = (quarters.join(", "), filled.peak_mib);
+        println!("| filled, by quarters | {quarters} records/s | {peak:.0} |");
+        let (before, after) = filled.raw;
+        println!("| raw disk, before and after | {before:.0} and {after:.0} records/s | - |");
+    }
+    if wants("open") {
+        let mut opened = backlog.open();
+        let (waits, peak) = (spread(&mut opened.waits_ms), opened.peak_mib);
+        println!("| opened and first record given, min/median/max | {waits} ms | {peak:.0} |");
+    }
+    if wants("empty") {
+        let emptied = backlog.empty();
+        let (count, rate, peak) = (emptied.count, emptied.rate, emptied.peak_mib);
+        println!("| {count} drained and settled | {rate:.0} records/s | {peak:.0} |");
+        println!("| segments left | {} | - |", ByteSize(emptied.left_bytes).rounded());
+    }
 }
 
 impl Asked {
     fn from_arguments() -> Self {
-        let mut asked = Self { seconds: 2.0, reps: 3, backlog_bytes: 512 << 20, only: None };
+        let mut asked =
+            Self { seconds: 2.0, reps: 3, backlog_bytes: 512 << 20, only: None, folder: None };
         let mut arguments = std::env::args().skip(1).filter(|one| one != "--bench");
         while let Some(name) = arguments.next() {
             let value = arguments.next().unwrap_or_default();
@@ -147,7 +168,10 @@ impl Asked {
                     asked.backlog_bytes = bytes;
                 }
                 "--only" => asked.only = Some(value),
-                other => panic!("unknown {other}; known are --seconds, --reps, --backlog, --only"),
+                "--folder" => asked.folder = Some(value.into()),
+                other => panic!(
+                    "unknown {other}; known are --seconds, --reps, --backlog, --only, --folder"
+                ),
             }
         }
         asked

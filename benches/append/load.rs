@@ -1,4 +1,4 @@
-//! The loads: producers that wait for each answer, the raw disk, a backlog.
+//! The loads: producers that wait for each answer, a reader, and the raw disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use weir::base::disk::{Disk as _, Open, SharedDisk};
 use weir::base::tasks::Tasks;
-use weir::queue::{self, Budget, Group, Queue, Reader, Settings, Settled, SyncLevel, Writer};
+use weir::queue::{self, Budget, Group, Queue, Reader, Settings, Settled, SyncLevel};
 use weir::telemetry::Metrics;
 
 use crate::Scratch;
@@ -43,7 +43,7 @@ const SOME: Budget = Budget { count: 500, bytes: 2 << 20 };
 /// The raw disk writes over as much as a segment holds.
 const RAW_BYTES: u64 = 64 << 20;
 
-fn settings(folder: &Path, max_bytes: u64) -> Settings {
+pub(crate) fn settings(folder: &Path, max_bytes: u64) -> Settings {
     Settings {
         folder: folder.to_owned(),
         stream: "bench".into(),
@@ -57,7 +57,7 @@ fn settings(folder: &Path, max_bytes: u64) -> Settings {
     }
 }
 
-fn noise(bytes: usize) -> Bytes {
+pub(crate) fn noise(bytes: usize) -> Bytes {
     let mut chance = fastrand::Rng::with_seed(7);
     std::iter::repeat_with(|| chance.u8(..)).take(bytes).collect()
 }
@@ -178,7 +178,7 @@ async fn run<T>(
 }
 
 /// Takes and settles until the queue is closed and empty; how many.
-async fn drain(mut reader: Reader) -> u64 {
+pub(crate) async fn drain(mut reader: Reader) -> u64 {
     let mut count = 0;
     while let Ok(stored) = reader.next(SOME).await {
         let positions: Vec<_> = stored.iter().map(|one| one.position).collect();
@@ -186,73 +186,4 @@ async fn drain(mut reader: Reader) -> u64 {
         count += positions.len() as u64;
     }
     count
-}
-
-/// What a backlog costs.
-pub(crate) struct Found {
-    pub(crate) first: f64,
-    pub(crate) last: f64,
-    pub(crate) raw: (f64, f64),
-    pub(crate) open_ms: f64,
-    pub(crate) drained: f64,
-    pub(crate) left_bytes: u64,
-    pub(crate) peak_mib: f64,
-}
-
-const BACKLOG: Load = Load { producers: 500, bytes: 1 << 10, drains: false };
-
-/// Fills a queue in groups of 500, opens it again, and drains it.
-pub(crate) fn backlog(folder: &Path, bytes: u64) -> Found {
-    let disk = Timed::default();
-    let raw_rate = || raw(folder, &disk, &BACKLOG, Duration::from_secs(1));
-    let before = raw_rate();
-    let scratch = Scratch::new(folder, "backlog");
-    let runtime = Runtime::new().expect("a runtime can be started");
-    let shared: SharedDisk = Arc::new(disk.clone());
-    let destinations = ["drain".to_owned()];
-    let open = || {
-        let settings = settings(&scratch.0, bytes * 2);
-        queue::open(Arc::clone(&shared), settings, &destinations, &Metrics::default())
-    };
-    forget_peak();
-    let groups = bytes / (BACKLOG.producers * BACKLOG.bytes) as u64;
-    let queue = open().expect("it opens");
-    let (first, last) = runtime.block_on(fill(&queue.writer, groups));
-    drop(queue);
-    let after = raw_rate();
-
-    let started = Instant::now();
-    let Queue { writer, mut readers } = open().expect("it opens again");
-    let mut reader = readers.pop().expect("there is one");
-    let (open_ms, drained) = runtime.block_on(async {
-        reader.next(Budget { count: 1, bytes: 0 }).await.expect("there is a first");
-        let open_ms = started.elapsed().as_secs_f64() * 1e3;
-        let started = Instant::now();
-        writer.close().await.expect("it closes");
-        let count = drain(reader).await;
-        let took = started.elapsed().as_secs_f64();
-        writer.close().await.expect("it saves");
-        (open_ms, count as f64 / took)
-    });
-    let left_bytes = writer.overview().used_bytes;
-    Found { first, last, raw: (before, after), open_ms, drained, left_bytes, peak_mib: peak_mib() }
-}
-
-/// Records per second in the first and in the last quarter.
-async fn fill(writer: &Writer, groups: u64) -> (f64, f64) {
-    let payload = noise(BACKLOG.bytes);
-    let mut marks = vec![Instant::now()];
-    for number in 1..=groups {
-        let payloads = vec![payload.clone(); BACKLOG.producers];
-        writer.append(Group { payloads, ..Group::default() }).await.expect("it is taken");
-        if number % (groups / 4).max(1) == 0 {
-            marks.push(Instant::now());
-        }
-    }
-    let records = (groups / 4).max(1) as f64 * BACKLOG.producers as f64;
-    let rates: Vec<f64> = marks
-        .windows(2)
-        .map(|pair| records / pair[1].duration_since(pair[0]).as_secs_f64())
-        .collect();
-    (rates.first().copied().unwrap_or(0.0), rates.get(3).copied().unwrap_or(0.0))
 }
