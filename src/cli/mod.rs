@@ -6,6 +6,7 @@
 
 mod check;
 mod dead;
+mod doctor;
 mod envelope;
 mod keys;
 mod queue;
@@ -44,6 +45,8 @@ enum Command {
     Demo(run::Demo),
     /// Check the configuration and say what would run; start nothing
     Check(check::Check),
+    /// Check the host and the upstream for real; put nothing anywhere
+    Doctor(doctor::Doctor),
     /// Show the ledger and the health of the running agent
     Status(status::Show),
     /// Send records to an agent: each line of standard input or of files is one
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::run(&run),
         Command::Demo(demo) => run::demo(&demo),
         Command::Check(check) => check::check(&check),
+        Command::Doctor(doctor) => doctor::doctor(&doctor),
         Command::Status(show) => status::status(&show),
         Command::Send(send) => send::send(&send),
         Command::Dead(dead) => dead::dead(&dead),

@@ -9,6 +9,8 @@ mod firehose;
 mod kinesis;
 mod kms;
 
+mod probe;
+
 mod aws;
 mod form;
 
@@ -27,6 +29,7 @@ pub use form::{Form, Piece, Tally};
 pub use kinesis::{HashRange, Kinesis, Shard, ShardMap};
 pub(crate) use kinesis::{hash_of, is_aggregate};
 pub use kms::{Kms, KmsSettings, Wrapped};
+pub use probe::Probed;
 
 /// One thing that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
