@@ -8,6 +8,8 @@ mod directory;
 mod firehose;
 mod kinesis;
 mod kms;
+mod lambda;
+mod web;
 
 mod probe;
 
@@ -29,7 +31,9 @@ pub use form::{Form, Piece, Tally};
 pub use kinesis::{HashRange, Kinesis, Shard, ShardMap};
 pub(crate) use kinesis::{hash_of, is_aggregate};
 pub use kms::{Kms, KmsSettings, Wrapped};
+pub use lambda::{Lambda, LambdaFault, LambdaSettings};
 pub use probe::Probed;
+pub use web::{Web, WebSettings};
 
 /// One thing that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
