@@ -24,6 +24,7 @@ pub(super) struct Numbers {
     accepted_records: Family<ByStream, Counter>,
     accepted_bytes: Family<ByStream, Counter>,
     rejected_records: Family<ByStream, Counter>,
+    dropped_records: Family<ByStream, Counter>,
     refusals: Family<ByReason, Counter>,
 }
 
@@ -46,6 +47,11 @@ impl Numbers {
             numbers.rejected_records.clone(),
         );
         registry.register(
+            "transform_dropped_records",
+            "Records that transforms dropped, as the operator wants it",
+            numbers.dropped_records.clone(),
+        );
+        registry.register(
             "refusals",
             "Hand-ins of which nothing was stored, by reason",
             numbers.refusals.clone(),
@@ -63,6 +69,13 @@ impl Numbers {
         if records > 0 {
             let labels = ByStream { stream: stream.to_owned(), source: source.to_owned() };
             self.rejected_records.get_or_create(&labels).inc_by(records as u64);
+        }
+    }
+
+    pub(super) fn dropped(&self, stream: &str, source: &str, records: u32) {
+        if records > 0 {
+            let labels = ByStream { stream: stream.to_owned(), source: source.to_owned() };
+            self.dropped_records.get_or_create(&labels).inc_by(u64::from(records));
         }
     }
 

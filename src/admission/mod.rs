@@ -12,8 +12,11 @@ mod callers;
 mod once;
 mod rate_limit;
 mod store;
+mod treatment;
 mod validate;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod keys;
 mod metrics;
 mod refusal;
@@ -37,9 +40,10 @@ use crate::telemetry::Metrics;
 
 pub use knock::{Knock, Shown};
 pub use once::{Once, check_idempotency_key};
-pub use refusal::{Refusal, Rejection};
+pub use refusal::{Flaw, Refusal, Rejection};
 pub use settings::{AuthSettings, PlanSettings, Settings, StreamSettings};
 pub use store::{Admitted, Receipt};
+pub use treatment::{BadProgram, BadSchema, Outlets, Schema, Transform, Treatment, WhenWrong};
 pub use validate::check_partition_key;
 
 /// Proof of a known caller within its plan.
@@ -54,12 +58,26 @@ pub struct Pass {
     declared_bytes: Option<u64>,
     buckets: Option<Arc<Buckets>>,
     stream: Arc<Stream>,
+    /// What the route does to records, before the stream does what it does.
+    route: Option<Arc<Treatment>>,
 }
 
 impl Pass {
     /// Who it is; empty at an open door.
     pub fn caller(&self) -> &str {
         &self.caller
+    }
+
+    /// Has records treated as the route asks, before the stream does what it does.
+    #[must_use]
+    pub fn by_route(mut self, treatment: Option<Arc<Treatment>>) -> Self {
+        self.route = treatment;
+        self
+    }
+
+    /// Whether records are looked into, which takes time.
+    pub fn is_treated(&self) -> bool {
+        self.route.is_some() || self.stream.treatment != Treatment::default()
     }
 
     fn take_declared(&self) -> Result<(), Refusal> {
@@ -144,6 +162,7 @@ impl Admission {
             block: caller.block,
             declared_bytes: knock.declared_bytes,
             stream: stream.clone(),
+            route: None,
             proof: caller.proof,
         };
         // Whoever only says to be that caller must not use up its plan.
@@ -194,7 +213,8 @@ impl Admission {
                 .take_records(raw.len() as u64)
                 .inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))?;
         }
-        let (admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
+        let (admitted, rejections) =
+            validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
         Ok((admitted, rejections))
     }
@@ -205,20 +225,14 @@ impl Admission {
     /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`],
     /// [`Refusal::KeyReused`].
     pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
-        let (stream, source) = (admitted.stream.clone(), admitted.source.clone());
-        let bytes = admitted.payload_bytes;
-        match admitted.store().await {
-            Ok(receipt) => {
-                if !receipt.is_repeated {
-                    self.numbers.accepted(&stream.name, &source, receipt.accepted, bytes);
-                }
-                Ok(receipt)
-            }
-            Err(refusal) => {
-                self.numbers.refused(&source, &refusal);
-                Err(refusal)
-            }
-        }
+        let source = admitted.source.clone();
+        let stored = admitted.store(&self.numbers).await;
+        stored.inspect_err(|refusal| self.numbers.refused(&source, refusal))
+    }
+
+    /// Records that transforms of a stream, or of routes to it, dropped since the start.
+    pub fn dropped(&self, stream: &str) -> u64 {
+        self.streams.get(stream).map_or(0, |stream| stream.dropped())
     }
 
     /// The marks of a stream whose names begin with `prefix`.

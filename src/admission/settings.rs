@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::treatment::Treatment;
 use crate::base::units::{ByteRate, CountRate};
 use crate::record::KeyTemplate;
 
@@ -24,6 +25,8 @@ pub struct StreamSettings {
     pub max_record_bytes: u64,
     /// The key of a record whose sender chose none; without it records are spread evenly.
     pub partition_key: Option<KeyTemplate>,
+    /// What is done to its records.
+    pub treatment: Treatment,
 }
 
 /// One way to recognise a caller.

@@ -4,6 +4,7 @@ mod callers;
 mod keys_file;
 mod plans;
 mod records;
+mod treatment;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,9 +54,7 @@ impl Door {
         let mut queues = BTreeMap::new();
         let metrics = Metrics::default();
         for name in ["access", "audit"] {
-            settings
-                .streams
-                .insert(name.into(), StreamSettings { max_record_bytes: 100, partition_key: None });
+            settings.streams.insert(name.into(), open_stream(100));
             queues.insert(name.into(), self.queue(name, &metrics));
         }
         Admission::open(self.disk.clone(), self.clock.clone(), settings, queues, &metrics)
@@ -86,6 +85,11 @@ impl Door {
 
 fn key(name: &str) -> keys::NewKey {
     keys::NewKey { name: name.into(), ..keys::NewKey::default() }
+}
+
+/// What a stream takes that asks nothing of its records but their size.
+fn open_stream(max_record_bytes: u64) -> StreamSettings {
+    StreamSettings { max_record_bytes, partition_key: None, treatment: Treatment::default() }
 }
 
 /// Knocks at the door with keys.

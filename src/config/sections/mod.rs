@@ -14,6 +14,7 @@ mod role;
 pub(super) mod route;
 pub(super) mod stream;
 pub(super) mod tail;
+pub(super) mod treatment;
 pub(super) mod uplink;
 
 use toml::de::DeTable;

@@ -31,6 +31,7 @@ fn a_route_is_served_where_it_says_or_everywhere() {
         auth: None,
         split_arrays: false,
         thanks: Thanks { status: 202, body: None },
+        treatment: None,
     };
     let one = RouteSettings {
         name: "one".into(),
@@ -40,6 +41,7 @@ fn a_route_is_served_where_it_says_or_everywhere() {
         auth: Some(vec![]),
         split_arrays: true,
         thanks: Thanks { status: 200, body: Some("ok".into()) },
+        treatment: None,
     };
     assert_eq!(config.http[0].routes, std::slice::from_ref(&all));
     assert_eq!(config.http[1].routes, [all, one]);

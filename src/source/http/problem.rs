@@ -375,7 +375,7 @@ fn later(problem: Problem, after: Duration) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::Rejection;
+    use crate::admission::{Flaw, Rejection};
 
     #[test]
     fn waits_are_rounded_up_to_whole_seconds_and_never_zero() {
@@ -427,8 +427,7 @@ mod tests {
         let wait = Duration::from_secs(1);
         let rejection = |too_large| Rejection {
             index: 0,
-            pointer: Some("/a".into()),
-            reason: "missing".into(),
+            flaws: vec![Flaw::at("/a", "missing")],
             too_large,
             raw: crate::record::RawRecord::default(),
         };

@@ -8,6 +8,7 @@ mod limits;
 mod once;
 mod packed;
 mod paths;
+mod treated;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::admission::{self, AuthSettings, PlanSettings, StreamSettings, keys};
+use crate::admission::{self, AuthSettings, PlanSettings, StreamSettings, Treatment, keys};
 use crate::base::clock::Clock;
 use crate::base::disk::{RealDisk, SharedDisk};
 use crate::base::http_call::{Call, Reply, call};
@@ -43,6 +44,7 @@ struct Wanted {
     max_unpacked_bytes: u64,
     max_record_bytes: u64,
     partition_key: Option<KeyTemplate>,
+    treatment: Treatment,
     tls: Option<TlsSettings>,
     allow: Nets,
     deny: Nets,
@@ -63,6 +65,7 @@ impl Default for Wanted {
             max_unpacked_bytes: 256 << 10,
             max_record_bytes: 32 << 10,
             partition_key: None,
+            treatment: Treatment::default(),
             tls: None,
             allow: Nets::default(),
             deny: Nets::default(),
@@ -104,6 +107,7 @@ impl Wanted {
         let stream = StreamSettings {
             max_record_bytes: self.max_record_bytes,
             partition_key: self.partition_key.clone(),
+            treatment: self.treatment.clone(),
         };
         let settings = admission::Settings {
             streams: BTreeMap::from([("access".into(), stream)]),

@@ -11,6 +11,7 @@ fn route(path: &str, status: u16, body: Option<&str>) -> RouteSettings {
         auth: None,
         split_arrays: false,
         thanks: Thanks { status, body: body.map(str::to_owned) },
+        treatment: None,
     }
 }
 
