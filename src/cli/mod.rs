@@ -15,6 +15,7 @@ mod run;
 mod send;
 mod status;
 mod table;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ enum Command {
     Demo(run::Demo),
     /// Check the configuration and say what would run; start nothing
     Check(check::Check),
+    /// Try cases against the configuration: what comes in, what becomes of it
+    Test(test::Test),
     /// Show the ledger and the health of the running agent
     Status(status::Show),
     /// Send records to an agent: each line of standard input or of files is one
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::run(&run),
         Command::Demo(demo) => run::demo(&demo),
         Command::Check(check) => check::check(&check),
+        Command::Test(test) => test::test(&test),
         Command::Status(show) => status::status(&show),
         Command::Send(send) => send::send(&send),
         Command::Dead(dead) => dead::dead(&dead),

@@ -44,4 +44,6 @@ mod state_store;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
+mod transforms;
+#[cfg(test)]
 mod whole_path;
