@@ -9,7 +9,9 @@ use bytes::Bytes;
 use super::store::Stream;
 use super::treatment::{Circumstances, Patient, Treated, Treating, Treatment};
 use super::{Admitted, Flaw, Pass, Rejection};
-use crate::record::{KeySource, PARTITION_KEY_CHARS_MAX, RawRecord, Record, RecordId, encode};
+use crate::record::{
+    KeySource, PARTITION_KEY_CHARS_MAX, RawRecord, Record, RecordId, Text, encode,
+};
 
 /// Checks a partition key that a sender chose.
 ///
@@ -36,6 +38,7 @@ pub(super) fn admit(
     let mut rejections = Vec::new();
     let mut gate = Gate::new(pass, streams);
     let first = RecordId::new(unix_ms);
+    let (source, caller) = (Text::from(pass.source.as_str()), Text::from(pass.caller.as_str()));
     for (index, raw) in raw.into_iter().enumerate() {
         let id = first.plus(u32::try_from(index).unwrap_or(u32::MAX));
         match gate.pass(&raw) {
@@ -43,10 +46,10 @@ pub(super) fn admit(
                 let payload_bytes = payload.len();
                 let record = Record {
                     id,
-                    partition_key,
+                    partition_key: partition_key.map(Text::from),
                     hash_key,
-                    source: pass.source.clone(),
-                    caller: pass.caller.clone(),
+                    source: source.clone(),
+                    caller: caller.clone(),
                     only_for: None,
                     payload,
                 };

@@ -119,6 +119,11 @@ pub trait Sink: Send + Sync + 'static {
     /// only if the upstream cannot take it.
     fn weigh(&self, entry: &Entry) -> usize;
 
+    /// The same of the entry that a record would make, which need not be made for it.
+    fn weigh_record(&self, key: &str, payload: &Bytes) -> usize {
+        self.weigh(&self.entry(key.to_owned(), payload.clone()))
+    }
+
     /// How many bytes a request takes on the wire whose entries weigh so much together; 0 where
     /// nothing leaves the host.
     fn wire_bytes(&self, entries: usize, weight: usize) -> u64;

@@ -38,6 +38,8 @@ mod queue_tools;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod state_store;
@@ -45,5 +47,7 @@ mod state_store;
 mod stop;
 #[cfg(test)]
 mod transforms;
+#[cfg(test)]
+mod uplink;
 #[cfg(test)]
 mod whole_path;

@@ -173,6 +173,6 @@ async fn a_record_without_a_key_gets_that_of_the_template_and_one_with_a_key_kee
     assert_eq!(rejections, []);
     let keys: Vec<_> =
         admitted.encoded().into_iter().map(|bytes| decode(bytes).unwrap().partition_key).collect();
-    let key = |key: &str| Some(key.to_owned());
+    let key = |key: &str| Some(key.into());
     assert_eq!(keys, [key("1"), key("own"), key("d-7"), None]);
 }

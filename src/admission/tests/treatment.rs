@@ -62,7 +62,8 @@ impl Treated {
         let stored = admitted.encoded().pop();
         Ok(stored.map(|stored| {
             let record = decode(stored).unwrap();
-            (String::from_utf8(record.payload.to_vec()).unwrap(), record.partition_key)
+            let key = record.partition_key.as_deref().map(str::to_owned);
+            (String::from_utf8(record.payload.to_vec()).unwrap(), key)
         }))
     }
 }
