@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::metrics::Numbers;
 use super::once::{Note, Thanked};
+use super::plans::{Booking, Meter};
 use super::treatment::Treatment;
 use super::{Once, Pass, Refusal, StreamSettings};
 use crate::queue::{self, AppendError, Group, Mark, OnceKey};
@@ -25,16 +26,27 @@ pub(super) struct Stream {
     pub(super) name: String,
     pub(super) max_record_bytes: u64,
     pub(super) partition_key: Option<KeyTemplate>,
+    pub(super) plan: Option<String>,
     pub(super) treatment: Treatment,
     /// Records that transforms of the stream, or of routes to it, dropped since the start.
     dropped: AtomicU64,
     queue: queue::Writer,
 }
 
+/// Where records came from, and where they go.
+#[derive(Clone, Debug)]
+pub(super) struct From {
+    pub(super) stream: Arc<Stream>,
+    pub(super) source: String,
+    pub(super) caller: String,
+}
+
 /// Records that are valid and keyed, with the marks that belong to them.
 #[derive(Debug)]
 pub struct Admitted {
-    pub(super) source: String,
+    source: String,
+    caller: String,
+    booking: Booking,
     /// What goes to the stream they were handed in for.
     own: Part,
     /// What transforms lead elsewhere, by the stream.
@@ -92,11 +104,10 @@ pub(super) fn streams(
 ) -> Result<BTreeMap<String, Arc<Stream>>, String> {
     let pair = |(name, settings): (String, StreamSettings)| {
         let queue = queues.remove(&name).ok_or_else(|| format!("stream `{name}` has no queue"))?;
-        let StreamSettings { max_record_bytes, partition_key, treatment } = settings;
-        let dropped = AtomicU64::new(0);
-        let own = name.clone();
+        let StreamSettings { max_record_bytes, partition_key, plan, treatment } = settings;
+        let (own, dropped) = (name.clone(), AtomicU64::new(0));
         let stream =
-            Stream { name: own, max_record_bytes, partition_key, treatment, dropped, queue };
+            Stream { name: own, max_record_bytes, partition_key, plan, treatment, dropped, queue };
         Ok((name, Arc::new(stream)))
     };
     settings.into_iter().map(pair).collect()
@@ -135,6 +146,8 @@ impl Admitted {
     pub(super) fn new(pass: &Pass) -> Self {
         Self {
             source: pass.source.clone(),
+            caller: pass.caller.clone(),
+            booking: Booking::default(),
             own: Part::of(&pass.stream),
             led: Vec::new(),
             first: None,
@@ -189,6 +202,10 @@ impl Admitted {
         self
     }
 
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
     fn parts(&self) -> impl Iterator<Item = &Part> {
         self.led.iter().chain([&self.own])
     }
@@ -219,9 +236,27 @@ impl Admitted {
         self.parts().map(|part| (part.stream.name.clone(), part.group.payloads.len())).collect()
     }
 
+    /// Books it in the quotas of those who hold it.
+    pub(super) fn book(&mut self, meters: &[Arc<Meter>]) -> Result<(), Refusal> {
+        let bytes = self.parts().map(|part| part.payload_bytes).sum();
+        self.booking = Booking::of(meters, self.count() as u64, bytes)?;
+        Ok(())
+    }
+
+    /// What was booked counts from here on, unless it turns out that nothing was stored.
+    pub(super) async fn store(mut self, numbers: &Numbers) -> Result<Receipt, Refusal> {
+        let mut booking = std::mem::take(&mut self.booking);
+        booking.keep();
+        let stored = self.append(numbers).await;
+        if stored.as_ref().map_or(true, |receipt| receipt.is_repeated) {
+            booking.undo();
+        }
+        stored
+    }
+
     /// What is led elsewhere goes first: if it cannot be stored there, no mark and no answer says
     /// that it was. Whoever hands it in again then stores some of it twice.
-    pub(super) async fn store(self, numbers: &Numbers) -> Result<Receipt, Refusal> {
+    async fn append(self, numbers: &Numbers) -> Result<Receipt, Refusal> {
         let accepted = self.accepted();
         let own_note = self.once.as_ref().and_then(|key| Note::decode(&key.note));
         let own_stream = self.own.stream.clone();
@@ -240,8 +275,9 @@ impl Admitted {
                     told = Some(same.ok_or(Refusal::KeyReused)?.thanked);
                 }
                 None => {
-                    let name = &part.stream.name;
-                    numbers.accepted(name, &self.source, durable.count(), part.payload_bytes);
+                    let (source, caller) = (self.source.clone(), self.caller.clone());
+                    let from = From { stream: part.stream, source, caller };
+                    numbers.accepted(&from, durable.count(), part.payload_bytes);
                 }
             }
         }

@@ -10,7 +10,8 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::StartError;
-use crate::admission::{Admission, AuthSettings, keys};
+use super::assemble::lambdas;
+use crate::admission::{Admission, AuthKind, Below, keys};
 use crate::base::clock::Clock;
 use crate::base::disk::{Disk, Kind, SharedDisk};
 use crate::base::http_call::{Call, call};
@@ -97,14 +98,16 @@ impl Trial<'_> {
         let mut queues = self.open_queues(&metrics).await?;
         let mut settings = self.config.admission.clone();
         for auth in settings.auth.values_mut() {
-            let AuthSettings::ApiKey { file, .. } = auth;
-            file.clone_from(&keys_file);
+            if let AuthKind::ApiKey { file } = &mut auth.kind {
+                file.clone_from(&keys_file);
+            }
         }
         let writers: BTreeMap<_, _> =
             queues.iter().map(|(name, (writer, _))| (name.clone(), writer.clone())).collect();
         let disk = self.disk.clone();
-        let admission = Admission::open(disk, clock, settings, writers, &metrics)
-            .map_err(StartError::Setting)?;
+        let lambdas = lambdas(self.config).await?;
+        let below = Below { disk, clock, queues: writers, lambdas, quotas: None };
+        let admission = Admission::open(below, settings, &metrics).map_err(StartError::Setting)?;
         let mut seen = match incoming {
             Incoming::Request(listener, asked) => {
                 let http = self.listener(listener)?;

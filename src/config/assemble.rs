@@ -24,6 +24,7 @@ pub(super) fn assemble(sections: Sections) -> Config {
         let settings = admission::StreamSettings {
             max_record_bytes: records.get(&name).copied().unwrap_or(u64::MAX),
             partition_key: flow.partition_key.clone(),
+            plan: flow.plan.as_ref().map(|plan| plan.value.clone()),
             treatment: flow.treated.treatment.clone(),
         };
         (name, settings)
@@ -70,6 +71,8 @@ pub(super) fn assemble(sections: Sections) -> Config {
 fn listeners(sections: &Sections) -> Vec<http::Settings> {
     let with_routes = |http: &Http| {
         let mut settings = http.settings.clone();
+        let rules = sections.rules.iter().filter(|rule| rule.is_for(&settings.name));
+        settings.rules = rules.map(|rule| rule.settings.clone()).collect();
         let routes = sections.routes.iter().filter(|route| route.is_served_by(&settings.name));
         settings.routes = routes.map(|route| route.settings.clone()).collect();
         settings

@@ -45,7 +45,8 @@ impl Treated {
             queues.insert(name.into(), door.queue(name, &metrics));
         }
         let (disk, clock) = (door.disk.clone(), door.clock.clone());
-        let admission = Admission::open(disk, clock, settings, queues, &metrics).unwrap();
+        let below = Below { disk, clock, queues, lambdas: BTreeMap::new(), quotas: None };
+        let admission = Admission::open(below, settings, &metrics).unwrap();
         Self { admission, _door: door }
     }
 

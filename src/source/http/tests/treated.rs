@@ -93,6 +93,7 @@ async fn a_route_checks_and_changes_what_comes_in_by_it_alone() {
         path: "/ingest/{device}".into(),
         stream: "access".into(),
         auth: None,
+        plan: None,
         split_arrays: false,
         thanks: Thanks { status: 202, body: None },
         treatment: Some(Arc::new(program(".device = %route.device"))),
