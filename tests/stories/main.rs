@@ -56,6 +56,8 @@ mod stop;
 #[cfg(test)]
 mod sync_levels;
 #[cfg(test)]
+mod transforms;
+#[cfg(test)]
 mod uplink;
 #[cfg(test)]
 mod whole_path;
