@@ -9,6 +9,13 @@ use crate::record::RawRecord;
 pub enum Refusal {
     /// No auth block of this door knows the caller.
     UnknownCaller,
+    /// The caller shows a token of an issuer we know, which is worth nothing.
+    BadToken {
+        /// In words, for its sender.
+        why: &'static str,
+    },
+    /// Whoever knows callers cannot be asked now.
+    Unchecked,
     /// The caller is known, but not for this stream, or its key expired.
     NotAllowed,
     /// There is no such stream.
@@ -16,6 +23,16 @@ pub enum Refusal {
     /// The caller's plan says: later.
     TooFast {
         /// How long to wait.
+        retry_after: Duration,
+    },
+    /// What the caller's plan grants in this day, week or month is used up.
+    OverQuota {
+        /// How long it lasts.
+        retry_after: Duration,
+    },
+    /// Its address showed too many keys and tokens that are none.
+    TooManyGuesses {
+        /// How long nothing that it shows is looked at.
         retry_after: Duration,
     },
     /// More records or bytes at once than the caller's plan ever lets through.
@@ -51,9 +68,13 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::UnknownCaller => "unknown-caller",
+            Self::BadToken { .. } => "bad-token",
+            Self::Unchecked => "caller-unchecked",
             Self::NotAllowed => "not-allowed",
             Self::UnknownStream => "unknown-stream",
             Self::TooFast { .. } => "too-fast",
+            Self::OverQuota { .. } => "over-quota",
+            Self::TooManyGuesses { .. } => "too-many-guesses",
             Self::OverBurst { .. } => "over-burst",
             Self::Full { .. } => "queue-full",
             Self::Broken { .. } => "storage-failing",

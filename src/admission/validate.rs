@@ -1,7 +1,9 @@
 //! Raw records become records, or come back with a reason.
 
 use super::{Admitted, Pass, Rejection};
-use crate::record::{KeySource, PARTITION_KEY_CHARS_MAX, RawRecord, Record, RecordId, encode};
+use crate::record::{
+    KeySource, PARTITION_KEY_CHARS_MAX, RawRecord, Record, RecordId, Text, encode,
+};
 
 /// Checks a partition key that a sender chose.
 ///
@@ -22,16 +24,17 @@ pub(super) fn admit(pass: &Pass, raw: Vec<RawRecord>, unix_ms: u64) -> (Admitted
     let mut admitted = Admitted::new(pass);
     let mut rejections = Vec::new();
     let mut next_id = RecordId::new(unix_ms);
+    let (source, caller) = (Text::from(pass.source.as_str()), Text::from(pass.caller.as_str()));
     for (index, raw) in raw.into_iter().enumerate() {
         match fault(&raw, pass.stream.max_record_bytes) {
             None => {
                 let payload_bytes = raw.payload.len();
                 let record = Record {
                     id: next_id,
-                    partition_key: key(pass, &raw),
+                    partition_key: key(pass, &raw).map(Text::from),
                     hash_key: raw.hash_key,
-                    source: pass.source.clone(),
-                    caller: pass.caller.clone(),
+                    source: source.clone(),
+                    caller: caller.clone(),
                     only_for: None,
                     payload: raw.payload,
                 };

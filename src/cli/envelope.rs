@@ -122,10 +122,10 @@ mod tests {
         ) {
             let record = Record {
                 id: RecordId::new(1_000),
-                partition_key: partition_key.clone(),
+                partition_key: partition_key.clone().map(Into::into),
                 hash_key,
                 source: "http.local".into(),
-                caller: String::new(),
+                caller: "".into(),
                 only_for: None,
                 payload: payload.clone().into(),
             };

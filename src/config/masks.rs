@@ -6,7 +6,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const SECRETS: [&str; 4] = ["access_key_id", "secret_access_key", "session_token", "old_keys"];
+const SECRETS: [&str; 5] =
+    ["access_key_id", "secret_access_key", "session_token", "old_keys", "external_id"];
 const TELLING: [&str; 5] = ["secret", "token", "password", "credential", "access_key"];
 
 /// Whether a key of this name holds a secret, or was probably meant to.
@@ -187,7 +188,8 @@ mod tests {
     #[test]
     fn values_of_secrets_are_hidden_in_a_sound_file() {
         let text = "[a]\nsecret = \"x1\"\nb = { token = [\"x2\"] }\nc.password.d = \"x3\"\n\
-                    [stream.tokens]\ne = \"#secret = 1\" # secret = x5\ntoken = \"file:f\"\n[secret]\nf.g = \"x4\"\n";
+                    [stream.tokens]\ne = \"#secret = 1\" # secret = x5\ntoken = \"file:f\"\n[secret]\nf.g = \"x4\"\n\
+                    [g.role]\nexternal_id = \"x6\"\n";
         let table = toml::de::DeTable::parse(text).unwrap();
 
         let mut hidden: Vec<_> = of_document(table.get_ref(), text)
@@ -196,7 +198,7 @@ mod tests {
             .collect();
         hidden.sort_unstable();
 
-        assert_eq!(hidden, ["\"x1\"", "\"x2\"", "\"x3\"", "\"x4\"", "x5"]);
+        assert_eq!(hidden, ["\"x1\"", "\"x2\"", "\"x3\"", "\"x4\"", "\"x6\"", "x5"]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
                 partition_key: Some("user-1".into()),
                 hash_key: None,
                 source: "http.local".into(),
-                caller: String::new(),
+                caller: "".into(),
                 only_for: None,
                 payload: Bytes::new(),
             },

@@ -20,7 +20,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Letter;
 use crate::base::clock::rfc3339;
-use crate::record::{Record, RecordId, parse_hash_key};
+use crate::record::{Record, RecordId, Text, parse_hash_key};
 
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
@@ -107,10 +107,10 @@ pub(super) fn decode(line: &[u8]) -> Result<Letter, String> {
     Ok(Letter {
         record: Record {
             id,
-            partition_key: line.partition_key.map(Cow::into_owned),
+            partition_key: line.partition_key.as_deref().map(Text::from),
             hash_key: hash_key.map_err(|error| format!("`explicit_hash_key`: {error}"))?,
-            source: line.source.into_owned(),
-            caller: line.caller.into_owned(),
+            source: line.source.as_ref().into(),
+            caller: line.caller.as_ref().into(),
             only_for: None,
             payload,
         },

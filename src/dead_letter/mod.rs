@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::record::{Record, RecordId};
+use crate::record::{Record, RecordId, Text};
 
 pub use aged::{AgedOut, aged_out};
 pub use browse::{BadLine, LetterFile, Letters, Lying, letters, shelves};
@@ -75,8 +75,8 @@ pub fn bare(payload: Bytes) -> Record {
         id: RecordId::NONE,
         partition_key: None,
         hash_key: None,
-        source: String::new(),
-        caller: String::new(),
+        source: Text::default(),
+        caller: Text::default(),
         only_for: None,
         payload,
     }

@@ -118,7 +118,7 @@ proptest! {
     ) {
         let mut letter = a_letter(&words, died);
         letter.record.payload = payload.into();
-        letter.record.partition_key = key;
+        letter.record.partition_key = key.map(Into::into);
         letter.record.hash_key = hash_key;
         letter.message = words;
 

@@ -53,7 +53,7 @@ pub(super) fn wrap<S: Sink>(sink: &S, destination: &str, stored: Stored) -> Wrap
         return Wrapped::Elsewhere(position);
     }
     let mut parcel = Parcel::new(position, record);
-    parcel.weight = sink.weigh(&parcel.entry(sink));
+    parcel.weight = sink.weigh_record(&parcel.record.routing_key(), &parcel.record.payload);
     let most = sink.limits().entry_bytes;
     if parcel.weight > most {
         let fault = too_large(parcel.weight, most);

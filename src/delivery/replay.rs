@@ -16,7 +16,7 @@ use crate::base::disk::SharedDisk;
 use crate::base::tasks::blocking;
 use crate::dead_letter::{self, Filter, Letter, Letters, Lying, TakenBack, shelves, take};
 use crate::queue::{AppendError, Group, Mark, Writer};
-use crate::record::{RecordId, encode};
+use crate::record::{RecordId, Text, encode};
 
 /// Most letters of one group.
 const GROUP_COUNT_MAX: usize = 500;
@@ -338,7 +338,7 @@ fn read_step(
 /// The record as it was, with its id and key.
 fn payload(letter: Letter, only_for: Option<&str>) -> Bytes {
     let mut record = letter.record;
-    record.only_for = only_for.map(str::to_owned);
+    record.only_for = only_for.map(Text::from);
     encode(&record)
 }
 

@@ -13,7 +13,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::{Record, RecordId};
+use super::{Record, RecordId, Text};
 
 const VERSION: u8 = 1;
 
@@ -84,11 +84,14 @@ fn take(bytes: &mut Bytes, count: usize) -> Result<Bytes, BadCode> {
     if bytes.len() < count { Err(BadCode::Short) } else { Ok(bytes.split_to(count)) }
 }
 
-fn take_text(bytes: &mut Bytes) -> Result<Option<String>, BadCode> {
+fn take_text(bytes: &mut Bytes) -> Result<Option<Text>, BadCode> {
     let length = take(bytes, 2)?.as_ref().try_into().map_err(|_| BadCode::Short)?;
-    let text = take(bytes, usize::from(u16::from_le_bytes(length)))?;
-    let text = std::str::from_utf8(&text).map_err(|_| BadCode::Text)?;
-    Ok((!text.is_empty()).then(|| text.to_owned()))
+    let length = u16::from_le_bytes(length);
+    if length == 0 {
+        return Ok(None);
+    }
+    let text = take(bytes, usize::from(length))?;
+    Text::try_from(text).map(Some).map_err(|_| BadCode::Text)
 }
 
 fn take_hash_key(bytes: &mut Bytes) -> Result<Option<u128>, BadCode> {
@@ -115,11 +118,11 @@ mod tests {
         (any::<u64>(), keys, text(), "[a-z]{0,3}", any::<Vec<u8>>()).prop_map(
             |(at, (partition_key, hash_key), source, caller, payload)| Record {
                 id: RecordId::new(at & 0xffff_ffff_ffff),
-                only_for: partition_key.clone(),
-                partition_key,
+                only_for: partition_key.clone().map(Text::from),
+                partition_key: partition_key.map(Text::from),
                 hash_key,
-                source,
-                caller,
+                source: source.into(),
+                caller: caller.into(),
                 payload: payload.into(),
             },
         )
@@ -153,8 +156,8 @@ mod tests {
             id: RecordId::NONE,
             partition_key: None,
             hash_key: Some(0),
-            source: String::new(),
-            caller: String::new(),
+            source: Text::default(),
+            caller: Text::default(),
             only_for: None,
             payload: Bytes::new(),
         };

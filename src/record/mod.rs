@@ -8,6 +8,7 @@ mod key_template;
 
 mod codec;
 mod id;
+mod text;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 pub use codec::{BadCode, decode, encode};
 pub use id::{IdText, RecordId};
 pub use key_template::{BadTemplate, KeySource, KeyTemplate};
+pub use text::Text;
 
 /// What a sender hands in: bytes nobody has checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,15 +50,15 @@ pub struct Record {
     /// Given at acceptance; carries the time of acceptance in milliseconds.
     pub id: RecordId,
     /// 1 to 256 characters; `None` spreads records evenly over the shards.
-    pub partition_key: Option<String>,
+    pub partition_key: Option<Text>,
     /// Chooses the shard in place of the key, as the explicit hash key of Kinesis does.
     pub hash_key: Option<u128>,
     /// Where it came in: `http.local`, `tail.nginx`, `replay`.
-    pub source: String,
+    pub source: Text,
     /// Who handed it in; empty at an open door.
-    pub caller: String,
+    pub caller: Text,
     /// Set on a replayed record: the one destination it is for.
-    pub only_for: Option<String>,
+    pub only_for: Option<Text>,
     /// The bytes to deliver.
     pub payload: Bytes,
 }

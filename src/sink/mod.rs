@@ -8,6 +8,8 @@ mod directory;
 mod firehose;
 mod kinesis;
 mod kms;
+mod lambda;
+mod web;
 
 mod aws;
 mod form;
@@ -27,6 +29,8 @@ pub use form::{Form, Piece, Tally};
 pub use kinesis::{HashRange, Kinesis, Shard, ShardMap};
 pub(crate) use kinesis::{hash_of, is_aggregate};
 pub use kms::{Kms, KmsSettings, Wrapped};
+pub use lambda::{Lambda, LambdaFault, LambdaSettings};
+pub use web::{Web, WebSettings};
 
 /// One thing that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +122,11 @@ pub trait Sink: Send + Sync + 'static {
     /// How many bytes an entry counts against the limits; more than [`Limits::entry_bytes`] if and
     /// only if the upstream cannot take it.
     fn weigh(&self, entry: &Entry) -> usize;
+
+    /// The same of the entry that a record would make, which need not be made for it.
+    fn weigh_record(&self, key: &str, payload: &Bytes) -> usize {
+        self.weigh(&self.entry(key.to_owned(), payload.clone()))
+    }
 
     /// How many bytes a request takes on the wire whose entries weigh so much together; 0 where
     /// nothing leaves the host.

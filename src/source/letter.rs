@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::admission::Rejection;
 use crate::dead_letter::Letter;
-use crate::record::{RawRecord, Record, RecordId};
+use crate::record::{RawRecord, Record, RecordId, Text};
 use crate::source::framing::Fault;
 
 /// A line that framing finds at fault, as admission would put it.
@@ -20,10 +20,10 @@ pub(super) fn about(rejection: Rejection, stream: &str, source: &str, now_unix_m
     Letter {
         record: Record {
             id: RecordId::new(now_unix_ms),
-            partition_key: rejection.raw.partition_key,
+            partition_key: rejection.raw.partition_key.map(Text::from),
             hash_key: rejection.raw.hash_key,
-            source: source.to_owned(),
-            caller: String::new(),
+            source: source.into(),
+            caller: Text::default(),
             only_for: None,
             payload: rejection.raw.payload,
         },

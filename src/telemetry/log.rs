@@ -47,7 +47,7 @@ impl Level {
 pub fn start(format: Format, level: Level) {
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| {
         // The SDK and the HTTP stack talk about every retry; weir says it once, in its own words.
-        EnvFilter::new(format!("warn,weir={}", level.as_str()))
+        EnvFilter::new(format!("warn,aws_config=error,weir={}", level.as_str()))
     });
     let words = match format {
         Format::Auto => std::io::stderr().is_terminal(),

@@ -6,34 +6,13 @@ use std::thread;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::support::agent::{Agent, configure, weir};
+use crate::support::agent::{Agent, configure, orders_to_kinesis, weir};
 use crate::support::books::{Books, Row};
 use crate::support::fake_upstream::{Answer, FakeUpstream};
-use crate::support::peers::REGION;
 use crate::support::scratch::Scratch;
 
 const GOOD: u64 = 400;
 const POISON: u64 = 40;
-
-fn config(fake: &FakeUpstream) -> String {
-    format!(
-        r#"
-        [http.local]
-        listen = "127.0.0.1:0"
-        [stream.orders]
-        destinations = ["cloud"]
-        [destination.cloud]
-        type = "kinesis"
-        stream_name = "orders"
-        region = "{REGION}"
-        endpoint_url = "{}"
-        linger = "10 ms"
-        retry_first = "10 ms"
-        retry_max = "100 ms"
-        "#,
-        fake.url()
-    )
-}
 
 #[test]
 fn dead_letters_are_found_copied_removed_and_put_back_once_however_often_the_agent_is_killed() {
@@ -41,7 +20,7 @@ fn dead_letters_are_found_copied_removed_and_put_back_once_however_often_the_age
     let fake = runtime.block_on(FakeUpstream::start());
     fake.poisoned_by(|sent| sent.data.starts_with(b"poison"));
     let scratch = Scratch::new("dead-letters");
-    let config = config(&fake);
+    let config = orders_to_kinesis(&fake.url(), "");
     let mut agent = Agent::start(&scratch, &config);
     let file = configure(&scratch, &config);
     let file = file.to_str().unwrap();

@@ -8,10 +8,9 @@ use std::process::Command;
 
 use tokio::runtime::Runtime;
 
-use crate::support::agent::Agent;
+use crate::support::agent::{Agent, orders_to_kinesis};
 use crate::support::books::Books;
 use crate::support::fake_upstream::{Answer, FakeUpstream};
-use crate::support::peers::REGION;
 use crate::support::scratch::Scratch;
 use crate::support::wait_for;
 
@@ -31,27 +30,6 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         Command::new("umount").arg("-l").arg(&self.0).status().ok();
     }
-}
-
-fn config(fake: &FakeUpstream, queue: &str) -> String {
-    format!(
-        r#"
-        [http.local]
-        listen = "127.0.0.1:0"
-        [stream.orders]
-        destinations = ["cloud"]
-        queue = {{ {queue} }}
-        [destination.cloud]
-        type = "kinesis"
-        stream_name = "orders"
-        region = "{REGION}"
-        endpoint_url = "{}"
-        linger = "10 ms"
-        retry_first = "10 ms"
-        retry_max = "200 ms"
-        "#,
-        fake.url()
-    )
 }
 
 /// A payload of 64 KiB that begins with its number.
@@ -88,7 +66,10 @@ fn a_full_disk_answers_503_loses_nothing_and_heals_by_itself() {
     let runtime = Runtime::new().unwrap();
     let fake = runtime.block_on(FakeUpstream::start());
     away(&fake);
-    let agent = Agent::start(&scratch, &config(&fake, r#"min_free_disk = "0 B""#));
+    let agent = Agent::start(
+        &scratch,
+        &orders_to_kinesis(&fake.url(), r#"queue = { min_free_disk = "0 B" }"#),
+    );
     let client = agent.client("local");
     let mut acknowledged = BTreeSet::new();
     let mut post = |number: usize| {
@@ -135,12 +116,13 @@ fn a_queue_that_drops_its_oldest_takes_everything_and_counts_what_it_dropped() {
     let runtime = Runtime::new().unwrap();
     let fake = runtime.block_on(FakeUpstream::start());
     away(&fake);
-    let queue = r#"max_bytes = "4 MiB", min_free_disk = "0 B", when_full = "drop_oldest""#;
-    let mut agent = Agent::start(&scratch, &config(&fake, queue));
+    let queue =
+        r#"queue = { max_bytes = "4 MiB", min_free_disk = "0 B", when_full = "drop_oldest" }"#;
+    let mut agent = Agent::start(&scratch, &orders_to_kinesis(&fake.url(), queue));
     for number in 0..RECORDS {
         if number == RECORDS / 2 {
             agent.kill();
-            agent = Agent::start(&scratch, &config(&fake, queue));
+            agent = Agent::start(&scratch, &orders_to_kinesis(&fake.url(), queue));
         }
         let answer = agent.client("local").post("orders", &payload(number)).unwrap();
         assert_eq!(answer.status, 202);

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
-use crate::support::agent::{Agent, configure, weir};
+use crate::support::agent::{Agent, configure, orders_to_kinesis, weir};
 use crate::support::books::{Books, Row, compare};
 use crate::support::fake_upstream::{Answer, FakeUpstream, Request};
-use crate::support::peers::REGION;
 use crate::support::scratch::Scratch;
 use crate::support::wait_for;
 
@@ -68,26 +67,6 @@ fn moody(request: &Request) -> Answer {
     }
 }
 
-fn config(fake: &FakeUpstream) -> String {
-    format!(
-        r#"
-        [http.local]
-        listen = "127.0.0.1:0"
-        [stream.orders]
-        destinations = ["cloud"]
-        [destination.cloud]
-        type = "kinesis"
-        stream_name = "orders"
-        region = "{REGION}"
-        endpoint_url = "{}"
-        linger = "10 ms"
-        retry_first = "10 ms"
-        retry_max = "200 ms"
-        "#,
-        fake.url()
-    )
-}
-
 fn payload(number: usize) -> String {
     let word = if POISON.contains(&number) { "poison" } else { "order" };
     format!("{word} {number}")
@@ -99,7 +78,7 @@ fn only_what_failed_goes_again_and_poison_ends_as_letters() {
     let fake = runtime.block_on(FakeUpstream::start());
     fake.script(moody);
     let scratch = Scratch::new("faults");
-    let config = config(&fake);
+    let config = orders_to_kinesis(&fake.url(), "");
     let agent = Agent::start(&scratch, &config);
 
     let client = agent.client("local");

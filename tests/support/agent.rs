@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::client::{Answer, Client};
+use super::peers::REGION;
 use super::scratch::Scratch;
 use super::{PATIENCE, wait_at_most, wait_for};
 
@@ -154,6 +155,10 @@ impl Agent {
         found.unwrap_or_else(|| panic!("no such address of {name}: {}", self.addresses)).to_owned()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A client of `[http.NAME]`.
     #[track_caller]
     pub fn client(&self, name: &str) -> Client {
@@ -232,6 +237,28 @@ pub fn configure(scratch: &Scratch, config: &str) -> PathBuf {
         state_dir = state_dir.display().to_string()
     );
     scratch.write("weir.toml", &text)
+}
+
+/// A stream `orders` with these settings of its own, from a listener `local` to a Kinesis at this
+/// address, quick to send and to try again.
+pub fn orders_to_kinesis(url: &str, of_stream: &str) -> String {
+    format!(
+        r#"
+        [http.local]
+        listen = "127.0.0.1:0"
+        [stream.orders]
+        destinations = ["cloud"]
+        {of_stream}
+        [destination.cloud]
+        type = "kinesis"
+        stream_name = "orders"
+        region = "{REGION}"
+        endpoint_url = "{url}"
+        linger = "10 ms"
+        retry_first = "10 ms"
+        retry_max = "200 ms"
+        "#
+    )
 }
 
 /// Runs `weir` with these arguments to its end.

@@ -288,9 +288,21 @@ impl Moto {
     /// Starts one; its log goes into the scratch folder.
     #[track_caller]
     pub fn start(scratch: &Scratch) -> Self {
+        Self::start_open(scratch, None)
+    }
+
+    /// The same, but after so many calls it checks signatures, with botocore, and policies.
+    #[track_caller]
+    pub fn start_strict(scratch: &Scratch, open_calls: usize) -> Self {
+        Self::start_open(scratch, Some(open_calls))
+    }
+
+    fn start_open(scratch: &Scratch, open_calls: Option<usize>) -> Self {
         let log = scratch.join("moto.log");
         let to_log = File::create(&log).unwrap();
+        let strict = open_calls.map(|calls| ("INITIAL_NO_AUTH_ACTION_COUNT", calls.to_string()));
         let child = Command::new(python())
+            .envs(strict)
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"])
             .stdin(Stdio::null())
             .stdout(to_log.try_clone().unwrap())
@@ -336,6 +348,27 @@ impl Moto {
             },
         });
         aws_call(&self.url, "firehose", "Firehose_20150804.CreateDeliveryStream", &wanted);
+    }
+
+    /// Makes a Kinesis stream of one shard.
+    #[track_caller]
+    pub fn create_stream(&self, name: &str) {
+        let wanted = json!({ "StreamName": name, "ShardCount": 1 });
+        aws_call(&self.url, "kinesis", "Kinesis_20131202.CreateStream", &wanted);
+    }
+
+    /// One call of IAM; the XML of its answer.
+    #[track_caller]
+    pub fn iam(&self, form: &[(&str, &str)]) -> String {
+        let request = http()
+            .post(&self.url)
+            .header("x-amz-date", "20260101T000000Z")
+            .header("authorization", authorization("iam"));
+        let version = ("Version", "2010-05-08");
+        let mut response = request.send_form(form.iter().copied().chain([version])).unwrap();
+        let answer = body(&mut response);
+        assert_eq!(response.status(), 200, "{form:?}: {answer}");
+        answer
     }
 
     /// Makes a KMS key; its id.

@@ -93,13 +93,19 @@ async fn marks_become_durable_with_or_without_records() {
 async fn a_full_queue_refuses_and_makes_the_agent_unready() {
     let door = Door::new();
     let mut settings = Settings::default();
-    settings
-        .streams
-        .insert("access".into(), StreamSettings { max_record_bytes: 1 << 20, partition_key: None });
+    settings.streams.insert(
+        "access".into(),
+        StreamSettings { max_record_bytes: 1 << 20, partition_key: None, plan: None },
+    );
     let metrics = Metrics::default();
     let queues = BTreeMap::from([("access".to_owned(), door.queue("access", &metrics))]);
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
-    let admission = Admission::open(disk, clock, settings, queues, &metrics).unwrap();
+    let admission = Admission::open(
+        Below { disk, clock, queues, lambdas: BTreeMap::new(), quotas: None },
+        settings,
+        &metrics,
+    )
+    .unwrap();
     let pass = walk_in(&admission);
     let big = "x".repeat(1 << 19);
     assert_eq!(admission.unready(), Vec::<String>::new());
@@ -143,12 +149,15 @@ async fn a_sender_that_leaves_while_its_records_are_stored_breaks_nothing() {
 async fn a_stream_without_a_queue_is_a_fault_at_start() {
     let door = Door::new();
     let mut settings = Settings::default();
-    settings
-        .streams
-        .insert("access".into(), StreamSettings { max_record_bytes: 1, partition_key: None });
+    settings.streams.insert(
+        "access".into(),
+        StreamSettings { max_record_bytes: 1, partition_key: None, plan: None },
+    );
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
 
-    let opened = Admission::open(disk, clock, settings, BTreeMap::new(), &Metrics::default());
+    let below =
+        Below { disk, clock, queues: BTreeMap::new(), lambdas: BTreeMap::new(), quotas: None };
+    let opened = Admission::open(below, settings, &Metrics::default());
 
     assert_eq!(opened.unwrap_err(), "stream `access` has no queue");
 }
@@ -158,12 +167,18 @@ async fn a_record_without_a_key_gets_that_of_the_template_and_one_with_a_key_kee
     let door = Door::new();
     let mut settings = Settings::default();
     let template = KeyTemplate::parse("{json:/id}|{header:x-device}").unwrap();
-    let stream = StreamSettings { max_record_bytes: 100, partition_key: Some(template) };
+    let stream =
+        StreamSettings { max_record_bytes: 100, partition_key: Some(template), plan: None };
     settings.streams.insert("access".into(), stream);
     let metrics = Metrics::default();
     let queues = BTreeMap::from([("access".to_owned(), door.queue("access", &metrics))]);
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
-    let admission = Admission::open(disk, clock, settings, queues, &metrics).unwrap();
+    let admission = Admission::open(
+        Below { disk, clock, queues, lambdas: BTreeMap::new(), quotas: None },
+        settings,
+        &metrics,
+    )
+    .unwrap();
     let pass = walk_in(&admission);
     assert_eq!(pass.key_headers().collect::<Vec<_>>(), ["x-device"]);
     let headers = vec![("x-device".to_owned(), "d-7".to_owned())];
@@ -177,6 +192,6 @@ async fn a_record_without_a_key_gets_that_of_the_template_and_one_with_a_key_kee
     assert_eq!(rejections, []);
     let keys: Vec<_> =
         admitted.encoded().into_iter().map(|bytes| decode(bytes).unwrap().partition_key).collect();
-    let key = |key: &str| Some(key.to_owned());
+    let key = |key: &str| Some(key.into());
     assert_eq!(keys, [key("1"), key("own"), key("d-7"), None]);
 }

@@ -129,7 +129,7 @@ impl Job<'_> {
     /// A replayed letter waits for one destination, whatever the cursors of the others say.
     fn is_elsewhere(&self, record: &Record) -> bool {
         match (&self.export.waiting_for, &record.only_for) {
-            (Some(asked), Some(only)) => asked != only,
+            (Some(asked), Some(only)) => *asked != **only,
             _ => false,
         }
     }

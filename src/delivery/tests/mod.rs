@@ -183,7 +183,7 @@ impl Feed for TestQueue {
 fn a_record(payload: &str) -> Record {
     Record {
         id: RecordId::new(NOW),
-        partition_key: Some(format!("key of {payload}")),
+        partition_key: Some(format!("key of {payload}").into()),
         hash_key: None,
         source: "http.local".into(),
         caller: "device-1".into(),

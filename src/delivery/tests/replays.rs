@@ -277,7 +277,10 @@ fn on_a_faulty_disk(count: usize) -> FaultyDisk {
         Shelf::open(disk.shared(), &letters_settings(folder), "access", "archive").unwrap();
     let key = |number: usize| Some(if number.is_multiple_of(2) { "a" } else { "b" }.to_owned());
     let records: Vec<_> = (0..count)
-        .map(|number| Record { partition_key: key(number), ..a_record(&number.to_string()) })
+        .map(|number| Record {
+            partition_key: key(number).map(Into::into),
+            ..a_record(&number.to_string())
+        })
         .collect();
     shelf.put(&letters("archive", &records)).unwrap();
     disk

@@ -26,7 +26,7 @@ async fn with_shards(count: u128) -> FakeUpstream {
 fn push(queue: &TestQueue, numbers: std::ops::Range<usize>, keys: usize) {
     for number in numbers {
         let key = format!("key {}", number % keys);
-        let record = Record { partition_key: Some(key), ..a_record(&text(number)) };
+        let record = Record { partition_key: Some(key.into()), ..a_record(&text(number)) };
         queue.push(encode(&record));
     }
 }

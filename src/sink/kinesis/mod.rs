@@ -119,6 +119,10 @@ impl Sink for Kinesis {
         entry.key.len() + entry.data.len()
     }
 
+    fn weigh_record(&self, key: &str, payload: &Bytes) -> usize {
+        key.len() + payload.len()
+    }
+
     fn wire_bytes(&self, entries: usize, weight: usize) -> u64 {
         // Data goes in base64; what is written around it is the same for every entry.
         const AROUND_ENTRY: usize = r#"{"Data":"","PartitionKey":""},"#.len();

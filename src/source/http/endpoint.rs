@@ -15,7 +15,7 @@ use super::rejected::Rejected;
 use super::routes::Arrival;
 use super::unpack::unpack;
 use super::visitor::Visitor;
-use crate::admission::{Admitted, Knock, Once, Pass, Receipt, Shown};
+use crate::admission::{Admitted, Bounds, Knock, Once, Pass, Receipt, Shown};
 use crate::base::tasks;
 
 /// From this size on, splitting and encoding is done away from the async threads.
@@ -53,7 +53,15 @@ impl Door {
             pattern: &arrival.pattern,
             params: &arrival.params,
         };
+        let of_listener = self.settings.plan.as_deref().map(|plan| (plan, self.source.as_str()));
+        let of_route = arrival.plan.as_ref().map(|(plan, route)| (plan.as_str(), route.as_str()));
+        let bounds = Bounds {
+            plan: of_route.or(of_listener),
+            address_plan: self.settings.address_plan.as_deref(),
+            guesses: self.settings.guesses,
+        };
         let knock = Knock {
+            bounds,
             source: &self.source,
             auth: arrival.auth.as_deref().unwrap_or(&self.settings.auth),
             stream: &arrival.stream,

@@ -166,13 +166,17 @@ impl<D: Door> Pump<D> {
                 }
                 Refusal::Full { retry_after }
                 | Refusal::Broken { retry_after }
-                | Refusal::TooFast { retry_after } => {
+                | Refusal::TooFast { retry_after }
+                | Refusal::OverQuota { retry_after }
+                | Refusal::TooManyGuesses { retry_after } => {
                     tracing::debug!(reason = refusal.reason(), "standard input waits");
                     sleep(retry.next_wait().max(retry_after.min(RETRY_MAX))).await;
                     groups.push_front(group);
                 }
                 Refusal::UnknownStream
                 | Refusal::UnknownCaller
+                | Refusal::BadToken { .. }
+                | Refusal::Unchecked
                 | Refusal::NotAllowed
                 | Refusal::KeyReused => {
                     return Err(format!(

@@ -185,6 +185,8 @@ impl<D: Door> Follower<D> {
             // A tail hands in without keys.
             Refusal::UnknownStream
             | Refusal::UnknownCaller
+            | Refusal::BadToken { .. }
+            | Refusal::Unchecked
             | Refusal::NotAllowed
             | Refusal::KeyReused => Err(End::Failed(format!(
                 "tail block `{}` may not hand in to stream `{}` ({refusal:?}); nothing was \
@@ -193,7 +195,11 @@ impl<D: Door> Follower<D> {
             ))),
             Refusal::Full { retry_after } => Ok(self.wait(batch, "full", retry_after)),
             Refusal::Broken { retry_after } => Ok(self.wait(batch, "broken", retry_after)),
-            Refusal::TooFast { retry_after } => Ok(self.wait(batch, "too fast", retry_after)),
+            Refusal::TooFast { retry_after }
+            | Refusal::OverQuota { retry_after }
+            | Refusal::TooManyGuesses { retry_after } => {
+                Ok(self.wait(batch, "too fast", retry_after))
+            }
         }
     }
 

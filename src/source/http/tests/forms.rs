@@ -11,7 +11,8 @@ impl Open {
     /// Payloads and keys of what is stored, as many as were stored.
     pub(super) async fn records(&mut self) -> Vec<(String, Option<String>)> {
         let pair = |record: Record| {
-            (String::from_utf8_lossy(&record.payload).into_owned(), record.partition_key)
+            let key = record.partition_key.as_deref().map(str::to_owned);
+            (String::from_utf8_lossy(&record.payload).into_owned(), key)
         };
         self.whole_records().await.into_iter().map(pair).collect()
     }
