@@ -12,6 +12,7 @@ mod replay;
 mod signals;
 mod state_dir;
 mod status;
+mod supervisor;
 mod trial;
 
 use std::io;

@@ -54,6 +54,8 @@ mod state_store;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
+mod supervised;
+#[cfg(test)]
 mod sync_levels;
 #[cfg(test)]
 mod transforms;

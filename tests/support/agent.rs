@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -57,6 +58,21 @@ impl Agent {
     pub fn start_without_credentials(scratch: &Scratch, config: &str) -> Self {
         let mut command = command(scratch);
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        Self::run(scratch, config, command)
+    }
+
+    /// The same under somebody who listens at this socket, as systemd does, and wants to hear from
+    /// its watchdog that often.
+    #[track_caller]
+    pub fn start_supervised(
+        scratch: &Scratch,
+        config: &str,
+        notify: &Path,
+        watchdog: Duration,
+    ) -> Self {
+        let mut command = command(scratch);
+        command.env("NOTIFY_SOCKET", notify);
+        command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         Self::run(scratch, config, command)
     }
 
