@@ -10,6 +10,8 @@ mod aggregates;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod credentials;
@@ -29,6 +31,8 @@ mod faults;
 mod fuzzed;
 #[cfg(test)]
 mod idempotency;
+#[cfg(test)]
+mod idle;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
