@@ -6,6 +6,7 @@
 
 mod check;
 mod dead;
+mod doctor;
 mod envelope;
 mod keys;
 mod queue;
@@ -45,6 +46,8 @@ enum Command {
     Demo(run::Demo),
     /// Check the configuration and say what would run; start nothing
     Check(check::Check),
+    /// Check the host and the upstream for real; put nothing anywhere
+    Doctor(doctor::Doctor),
     /// Try cases against the configuration: what comes in, what becomes of it
     Test(test::Test),
     /// Show the ledger and the health of the running agent
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::run(&run),
         Command::Demo(demo) => run::demo(&demo),
         Command::Check(check) => check::check(&check),
+        Command::Doctor(doctor) => doctor::doctor(&doctor),
         Command::Test(test) => test::test(&test),
         Command::Status(show) => status::status(&show),
         Command::Send(send) => send::send(&send),

@@ -22,6 +22,8 @@ mod device;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fuzzed;
