@@ -14,8 +14,11 @@ mod once;
 mod plans;
 mod quota;
 mod store;
+mod treatment;
 mod validate;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod keys;
 mod metrics;
 mod refusal;
@@ -49,12 +52,13 @@ pub use callers::{Algorithm, Pattern, PeerRule, SubjectField, SubjectRule};
 pub use knock::{Bounds, Knock, Shown};
 pub use once::{Once, check_idempotency_key};
 pub use quota::{Period, Quota};
-pub use refusal::{Refusal, Rejection};
+pub use refusal::{Flaw, Refusal, Rejection};
 pub use settings::{
     AuthKind, AuthSettings, AuthorizerSettings, AuthorizerTo, EventKind, Identity, JwtSettings,
     KeysFrom, PlanSettings, Settings, StreamSettings,
 };
 pub use store::{Admitted, Receipt};
+pub use treatment::{BadProgram, BadSchema, Outlets, Schema, Transform, Treatment, WhenWrong};
 pub use validate::check_partition_key;
 
 /// How often what was used of quotas is handed to the state store.
@@ -70,9 +74,13 @@ pub struct Pass {
     /// What the caller still has to show; nothing is taken from it before.
     proof: Option<Box<dyn Proof>>,
     declared_bytes: Option<u64>,
-    /// All that hold this hand-in.
+    /// That of its address, which a request was taken from before it was known who comes.
+    address: Option<Arc<Meter>>,
+    /// All others that hold this hand-in.
     meters: Vec<Arc<Meter>>,
     stream: Arc<Stream>,
+    /// What the route does to records, before the stream does what it does.
+    route: Option<Arc<Treatment>>,
 }
 
 impl Pass {
@@ -81,13 +89,25 @@ impl Pass {
         &self.caller
     }
 
+    /// Has records treated as the route asks, before the stream does what it does.
+    #[must_use]
+    pub fn by_route(mut self, treatment: Option<Arc<Treatment>>) -> Self {
+        self.route = treatment;
+        self
+    }
+
+    /// Whether records are looked into, which takes time.
+    pub fn is_treated(&self) -> bool {
+        self.route.is_some() || self.stream.treatment != Treatment::default()
+    }
+
     fn take(&self, take: impl Fn(&Meter) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        self.meters.iter().try_for_each(|meter| take(meter))
+        self.address.iter().chain(&self.meters).try_for_each(|meter| take(meter))
     }
 
     /// What is known before the body is there.
     fn take_declared(&self) -> Result<(), Refusal> {
-        self.take(|meter| meter.take_request())?;
+        self.meters.iter().try_for_each(|meter| meter.take_request())?;
         let bytes = self.declared_bytes.unwrap_or_default();
         self.take(|meter| meter.take_bytes(bytes))
     }
@@ -169,8 +189,15 @@ impl Admission {
     /// [`Refusal`]. Only a known caller is told that a stream does not exist.
     pub async fn enter(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
         let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
+        let address = self.address_meter(knock);
+        address.iter().try_for_each(|meter| meter.take_request()).inspect_err(refused)?;
         let caller = self.identify(knock).await.inspect_err(refused)?;
         self.let_in(knock, caller).inspect_err(refused)
+    }
+
+    fn address_meter(&self, knock: &Knock<'_>) -> Option<Arc<Meter>> {
+        let (plan, address) = knock.bounds.address_plan.zip(knock.shown.address)?;
+        self.plans.meter(plan, Holder::Address(address))
     }
 
     /// Who it is. An address that guesses is not listened to for a while, right or wrong: else the
@@ -203,11 +230,13 @@ impl Admission {
         let stream = self.streams.get(knock.stream).ok_or(Refusal::UnknownStream)?;
         let pass = Pass {
             source: knock.source.to_owned(),
+            address: self.address_meter(knock),
             meters: self.meters(knock, &caller, stream),
             caller: caller.name,
             block: caller.block,
             declared_bytes: knock.declared_bytes,
             stream: stream.clone(),
+            route: None,
             proof: caller.proof,
         };
         // Whoever only says to be that caller must not use up its plan.
@@ -221,9 +250,7 @@ impl Admission {
     fn meters(&self, knock: &Knock<'_>, caller: &Caller, stream: &Stream) -> Vec<Arc<Meter>> {
         let bounds = knock.bounds;
         let own = Holder::Caller { block: &caller.block, name: &caller.name };
-        let address = bounds.address_plan.zip(knock.shown.address);
         let held = [
-            address.map(|(plan, address)| (plan, Holder::Address(address))),
             caller.plan.as_deref().map(|plan| (plan, own)),
             bounds.plan.map(|(plan, name)| (plan, Holder::Listener(name))),
             stream.plan.as_deref().map(|plan| (plan, Holder::Stream(&stream.name))),
@@ -273,8 +300,9 @@ impl Admission {
         let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
         let count = raw.len() as u64;
         pass.take(|meter| meter.take_records(count)).inspect_err(refused)?;
-        let (mut admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
-        admitted.book(&pass.meters).inspect_err(refused)?;
+        let (mut admitted, rejections) =
+            validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
+        admitted.book(pass).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
         Ok((admitted, rejections))
     }
@@ -285,19 +313,14 @@ impl Admission {
     /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`],
     /// [`Refusal::KeyReused`].
     pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
-        let (from, bytes) = (admitted.from.clone(), admitted.payload_bytes);
-        match admitted.store().await {
-            Ok(receipt) => {
-                if !receipt.is_repeated {
-                    self.numbers.accepted(&from, receipt.accepted, bytes);
-                }
-                Ok(receipt)
-            }
-            Err(refusal) => {
-                self.numbers.refused(&from.source, &refusal);
-                Err(refusal)
-            }
-        }
+        let source = admitted.source().to_owned();
+        let stored = admitted.store(&self.numbers).await;
+        stored.inspect_err(|refusal| self.numbers.refused(&source, refusal))
+    }
+
+    /// Records that transforms of a stream, or of routes to it, dropped since the start.
+    pub fn dropped(&self, stream: &str) -> u64 {
+        self.streams.get(stream).map_or(0, |stream| stream.dropped())
     }
 
     /// Hands what was used of quotas to the state store, about once a second and once more when

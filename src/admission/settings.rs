@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::treatment::Treatment;
 use crate::base::secret::Secret;
 use crate::base::units::{ByteRate, CountRate};
 use crate::record::KeyTemplate;
@@ -32,6 +33,8 @@ pub struct StreamSettings {
     pub partition_key: Option<KeyTemplate>,
     /// The plan of the whole stream, whoever hands in.
     pub plan: Option<String>,
+    /// What is done to its records.
+    pub treatment: Treatment,
 }
 
 /// One way to recognise callers.
@@ -147,7 +150,7 @@ pub enum AuthorizerTo {
         web: WebSettings,
     },
     /// A Lambda function.
-    Lambda(LambdaSettings),
+    Lambda(Box<LambdaSettings>),
 }
 
 /// Which of API Gateway's events it is.

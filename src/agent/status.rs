@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
+use super::supervisor::Delays;
+use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::delivery::{Hold, Paced, Watch};
 use crate::queue::{Ledger, Writer};
@@ -20,6 +22,7 @@ pub(super) struct Picture {
     pub(super) clock: Clock,
     pub(super) started_unix_ms: u64,
     pub(super) queues: BTreeMap<String, Writer>,
+    pub(super) admission: Arc<Admission>,
     /// By stream and destination.
     pub(super) workers: BTreeMap<(String, String), Watch>,
     /// By block; each with its stream.
@@ -89,6 +92,32 @@ impl Picture {
         (rows.iter().sum(), rows.len())
     }
 
+    /// What systemd shows beside the state of the unit.
+    pub(super) fn in_a_line(&self) -> String {
+        let (waiting, held) = (self.waiting().0, self.held().len());
+        let (records, destinations) =
+            (plural(waiting, "record"), plural(held as u64, "destination"));
+        let unready = self.unready();
+        match (held, unready.first()) {
+            (_, Some(reason)) => format!("not ready: {reason}; {records} on disk to be delivered"),
+            (0, None) => format!("{records} on disk to be delivered"),
+            _ => {
+                format!("{records} on disk to be delivered; {destinations} held, see `weir status`")
+            }
+        }
+    }
+
+    /// How late the loops are that must never hang.
+    pub(super) fn delays(&self) -> Delays {
+        let commit =
+            |(name, queue): (&String, &Writer)| Some((name.clone(), queue.at_one_step_for()?));
+        let turn = |(route, watch): (&(String, String), &Watch)| (route.clone(), watch.overdue());
+        Delays {
+            commits: self.queues.iter().filter_map(commit).collect(),
+            deliveries: self.workers.iter().map(turn).collect(),
+        }
+    }
+
     fn stream(&self, name: &str, queue: &Writer) -> Value {
         let overview = queue.overview();
         let destinations: BTreeMap<_, _> = overview
@@ -106,9 +135,14 @@ impl Picture {
             "dropping": overview.is_dropping,
             "sync": overview.sync.to_string(),
             "unsynced": overview.unsynced,
+            "transform_dropped": self.admission.dropped(name),
             "destinations": destinations,
         })
     }
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn draw_ledger(ledger: &Ledger, watch: Option<&Watch>) -> Value {

@@ -10,6 +10,8 @@ mod aggregates;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod credentials;
@@ -22,11 +24,15 @@ mod device;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
 mod idempotency;
+#[cfg(test)]
+mod idle;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
@@ -52,7 +58,11 @@ mod state_store;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
+mod supervised;
+#[cfg(test)]
 mod sync_levels;
+#[cfg(test)]
+mod transforms;
 #[cfg(test)]
 mod uplink;
 #[cfg(test)]

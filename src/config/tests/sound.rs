@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::admission::{AuthKind, AuthSettings, PlanSettings, StreamSettings};
+use crate::admission::{AuthKind, AuthSettings, PlanSettings, StreamSettings, Treatment};
 use crate::base::nets::Nets;
 use crate::base::serve::Access;
 use crate::base::units::{ByteRate, ByteSize, CountRate};
@@ -89,7 +89,12 @@ fn the_smallest_file_gets_every_default() {
         admission: admission::Settings {
             streams: BTreeMap::from([(
                 "a".into(),
-                StreamSettings { max_record_bytes: MIB, partition_key: None, plan: None },
+                StreamSettings {
+                    max_record_bytes: MIB,
+                    partition_key: None,
+                    plan: None,
+                    treatment: Treatment::default(),
+                },
             )]),
             auth: BTreeMap::new(),
             plans: BTreeMap::new(),
