@@ -9,6 +9,7 @@ mod knock;
 mod settings;
 
 mod callers;
+mod guest;
 mod once;
 mod rate_limit;
 mod store;
@@ -35,10 +36,13 @@ use crate::queue;
 use crate::record::{KeyTemplate, PARTITION_KEY_CHARS_MAX, RawRecord};
 use crate::telemetry::Metrics;
 
+pub use guest::Guest;
 pub use knock::{Knock, Shown};
 pub use once::{Once, check_idempotency_key};
-pub use refusal::{Refusal, Rejection};
-pub use settings::{AuthSettings, PlanSettings, Settings, StreamSettings};
+pub use refusal::{Refusal, Rejection, SignatureFault};
+pub use settings::{
+    AuthSettings, PlanSettings, Settings, SigV4Settings, SignatureMode, StreamSettings,
+};
 pub use store::{Admitted, Receipt};
 pub use validate::check_partition_key;
 
@@ -72,6 +76,16 @@ impl Pass {
     /// Names of the headers that the keys of the stream's records are made from, in small letters.
     pub fn key_headers(&self) -> impl Iterator<Item = &str> {
         self.stream.partition_key.iter().flat_map(KeyTemplate::headers)
+    }
+
+    /// Largest payload of one record that the stream takes.
+    pub fn max_record_bytes(&self) -> u64 {
+        self.stream.max_record_bytes
+    }
+
+    /// The stream by its own name.
+    pub fn stream(&self) -> &str {
+        &self.stream.name
     }
 
     /// Most bytes that a key of the stream's own adds to a record.
@@ -136,7 +150,12 @@ impl Admission {
     }
 
     fn let_in(&self, knock: &Knock<'_>, caller: Caller) -> Result<Pass, Refusal> {
-        let stream = self.streams.get(knock.stream).ok_or(Refusal::UnknownStream)?;
+        let stream = self.streams.get(knock.stream);
+        let name = stream.map_or(knock.stream, |stream| &stream.name);
+        if caller.streams.as_ref().is_some_and(|all| all.iter().all(|one| one != name)) {
+            return Err(Refusal::NotAllowed);
+        }
+        let stream = stream.ok_or(Refusal::UnknownStream)?;
         let pass = Pass {
             source: knock.source.to_owned(),
             buckets: caller.plan.and_then(|plan| self.plans.buckets(&plan, &caller.name)),

@@ -24,6 +24,14 @@ pub(super) fn assemble(sections: Sections) -> Config {
         .iter()
         .filter_map(|flow| Some((flow.name.value.clone(), flow.partition_key.clone()?)))
         .collect();
+    let mut aliases: BTreeMap<String, Vec<String>> = sections
+        .flows
+        .iter()
+        .map(|flow| {
+            let aliases = flow.aliases.iter().map(|alias| alias.value.clone());
+            (flow.name.value.clone(), aliases.collect())
+        })
+        .collect();
     let streams = streams(&sections);
     let http = listeners(&sections);
     let mut tail: Vec<_> = sections.tails.into_iter().map(|tail| tail.settings).collect();
@@ -37,7 +45,8 @@ pub(super) fn assemble(sections: Sections) -> Config {
             .into_iter()
             .map(|(name, max_record_bytes)| {
                 let partition_key = keys.get(&name).cloned();
-                (name, admission::StreamSettings { max_record_bytes, partition_key })
+                let aliases = aliases.remove(&name).unwrap_or_default();
+                (name, admission::StreamSettings { max_record_bytes, partition_key, aliases })
             })
             .collect(),
         auth: sections.auth.into_iter().map(|auth| (auth.name.value, auth.settings)).collect(),

@@ -4,12 +4,15 @@
 //! verdict for what is; the first verdict decides.
 
 mod api_key;
+mod sigv4;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use self::api_key::KeyRing;
+use self::sigv4::Signers;
 use super::{AuthSettings, Knock, Refusal};
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
@@ -22,6 +25,8 @@ pub(super) struct Caller {
     /// The block that recognised it: two blocks may give one name to different callers.
     pub(super) block: String,
     pub(super) plan: Option<String>,
+    /// The only streams it may hand in for.
+    pub(super) streams: Option<Vec<String>>,
     /// What can be judged only when the body is there; until then it is only who it says it is.
     pub(super) proof: Option<Box<dyn Proof>>,
 }
@@ -56,6 +61,7 @@ pub(super) struct Callers(BTreeMap<String, Block>);
 #[derive(Debug)]
 enum Block {
     ApiKey(KeyRing),
+    SigV4(Signers),
 }
 
 impl Callers {
@@ -92,6 +98,7 @@ impl Block {
             AuthSettings::ApiKey { file, plan } => {
                 Self::ApiKey(KeyRing::open(ground, name, file, plan)?)
             }
+            AuthSettings::SigV4(settings) => Self::SigV4(Signers::open(ground, name, settings)?),
         })
     }
 
@@ -100,6 +107,7 @@ impl Block {
     async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
         match self {
             Self::ApiKey(ring) => ring.recognise(knock),
+            Self::SigV4(signers) => signers.recognise(knock),
         }
     }
 }

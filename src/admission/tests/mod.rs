@@ -53,9 +53,10 @@ impl Door {
         let mut queues = BTreeMap::new();
         let metrics = Metrics::default();
         for name in ["access", "audit"] {
-            settings
-                .streams
-                .insert(name.into(), StreamSettings { max_record_bytes: 100, partition_key: None });
+            settings.streams.insert(
+                name.into(),
+                StreamSettings { max_record_bytes: 100, partition_key: None, aliases: Vec::new() },
+            );
             queues.insert(name.into(), self.queue(name, &metrics));
         }
         Admission::open(self.disk.clone(), self.clock.clone(), settings, queues, &metrics)

@@ -40,6 +40,7 @@ pub(super) const TABLES: &[&Table] = &[
     &http::TABLE,
     &route::TABLE,
     &auth::api_key::TABLE,
+    &auth::sigv4::TABLE,
     &plan::TABLE,
     &tail::TABLE,
     &framing::STDIN,

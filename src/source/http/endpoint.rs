@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::body::{Share, read};
 use super::door::Door;
-use super::head::Head;
+use super::head::{Head, origin};
 use super::problem::Fault;
 use super::rejected::Rejected;
 use super::routes::Arrival;
@@ -19,7 +19,7 @@ use crate::admission::{Admitted, Knock, Once, Pass, Receipt, Shown};
 use crate::base::tasks;
 
 /// From this size on, splitting and encoding is done away from the async threads.
-const LARGE_BYTES: usize = 64 << 10;
+pub(super) const LARGE_BYTES: usize = 64 << 10;
 /// The same for packed bodies, which may become much larger.
 const LARGE_PACKED_BYTES: usize = 4 << 10;
 
@@ -62,7 +62,7 @@ impl Door {
         };
         let mut pass = self.admission.enter(&knock).await?;
         let mut head = Head::of(&parts.headers, arrival)?;
-        head.keep(&parts.headers, pass.key_headers(), &arrival.params);
+        head.origin = origin(&parts.headers, pass.key_headers(), &arrival.params);
         if declared.is_some_and(|bytes| bytes > body_max) {
             return Err(Fault::BodyTooLarge { limit: body_max });
         }

@@ -10,7 +10,7 @@ use hyper::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHEN
 use serde_json::{Value, json};
 
 use super::rejected::{LISTED_MAX, Rejected};
-use crate::admission::Refusal;
+use crate::admission::{Refusal, SignatureFault};
 use crate::base::serve::Problem;
 use crate::base::units::{ByteSize, Span};
 
@@ -312,6 +312,19 @@ fn refused(refusal: &Refusal) -> Problem {
                 .into(),
         )
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\"")),
+        Refusal::BadSignature(fault) => new(
+            StatusCode::FORBIDDEN,
+            "The signature does not hold",
+            match fault {
+                SignatureFault::Incomplete(why) | SignatureFault::Invalid(why) => {
+                    format!("{why} Nothing was stored.")
+                }
+                SignatureFault::UnknownKey => {
+                    "The security token included in the request is invalid. Nothing was stored."
+                        .into()
+                }
+            },
+        ),
         Refusal::NotAllowed => new(
             StatusCode::FORBIDDEN,
             "The caller may not do this",
@@ -435,6 +448,8 @@ mod tests {
         vec![
             Refusal::UnknownCaller.into(),
             Refusal::NotAllowed.into(),
+            Refusal::from(SignatureFault::UnknownKey).into(),
+            Refusal::from(SignatureFault::Invalid("It is late.".into())).into(),
             Refusal::UnknownStream.into(),
             Refusal::TooFast { retry_after: wait }.into(),
             Refusal::OverBurst { limit: 1, unit: "bytes" }.into(),

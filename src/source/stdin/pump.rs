@@ -173,6 +173,7 @@ impl<D: Door> Pump<D> {
                 }
                 Refusal::UnknownStream
                 | Refusal::UnknownCaller
+                | Refusal::BadSignature(_)
                 | Refusal::NotAllowed
                 | Refusal::KeyReused => {
                     return Err(format!(

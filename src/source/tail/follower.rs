@@ -185,6 +185,7 @@ impl<D: Door> Follower<D> {
             // A tail hands in without keys.
             Refusal::UnknownStream
             | Refusal::UnknownCaller
+            | Refusal::BadSignature(_)
             | Refusal::NotAllowed
             | Refusal::KeyReused => Err(End::Failed(format!(
                 "tail block `{}` may not hand in to stream `{}` ({refusal:?}); nothing was \

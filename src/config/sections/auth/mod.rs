@@ -1,6 +1,7 @@
 //! `[auth.NAME]`: a way to recognise callers. One file per type.
 
 pub(in crate::config) mod api_key;
+pub(in crate::config) mod sigv4;
 
 use crate::admission::AuthSettings;
 
@@ -8,8 +9,9 @@ use super::super::document::{At, Named, Section};
 use super::super::key::{Default, Key, Kind};
 use super::super::value::Reading;
 
-const TYPE: Key = Key::new("type", Kind::Choice(&["api_key"]), Default::Required("\"api_key\""))
-    .says("How callers are recognised; decides which settings there are.");
+const TYPE: Key =
+    Key::new("type", Kind::Choice(&["api_key", "sigv4"]), Default::Required("\"api_key\""))
+        .says("How callers are recognised; decides which settings there are.");
 const PLAN: Key =
     Key::text("plan", Default::Otherwise { example: "\"gateway\"", then: "they have no limit" })
         .says("The `[plan.NAME]` of callers that bring none of their own.");
@@ -24,8 +26,10 @@ pub(in crate::config) struct Auth {
 /// Reads one block; `None` if its type is unknown.
 pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Option<Auth> {
     let kind = Section::of(&api_key::TABLE, table).choice(reading, &TYPE);
-    kind.written()?;
-    let (settings, plan) = api_key::read(table, reading);
+    let (settings, plan) = match kind.written()?.0.as_str() {
+        "sigv4" => sigv4::read(table, reading),
+        _ => api_key::read(table, reading),
+    };
     Some(Auth { name: table.name.clone(), settings, plan })
 }
 

@@ -3,6 +3,7 @@
 mod addresses;
 mod answers;
 mod attacks;
+mod calls;
 mod forms;
 mod limits;
 mod once;
@@ -48,6 +49,7 @@ struct Wanted {
     deny: Nets,
     proxies: Proxies,
     native: bool,
+    aws: bool,
     split_arrays: bool,
     routes: Vec<RouteSettings>,
     max_per_sender: usize,
@@ -68,6 +70,7 @@ impl Default for Wanted {
             deny: Nets::default(),
             proxies: Proxies::default(),
             native: true,
+            aws: true,
             split_arrays: false,
             routes: Vec::new(),
             max_per_sender: 64,
@@ -104,6 +107,7 @@ impl Wanted {
         let stream = StreamSettings {
             max_record_bytes: self.max_record_bytes,
             partition_key: self.partition_key.clone(),
+            aliases: vec!["access-in-the-cloud".into()],
         };
         let settings = admission::Settings {
             streams: BTreeMap::from([("access".into(), stream)]),
@@ -143,6 +147,7 @@ impl Wanted {
             proxies: self.proxies.clone(),
             native: self.native,
             gateway: true,
+            aws: self.aws,
             split_arrays: self.split_arrays,
             routes: self.routes.clone(),
             max_connections: 64,
