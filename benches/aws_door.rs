@@ -24,7 +24,7 @@ use minicbor::Encoder;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use weir::admission::{self, Admission};
+use weir::admission::{self, Admission, Below};
 use weir::base::clock::Clock;
 use weir::base::disk::{RealDisk, SharedDisk};
 use weir::base::nets::Nets;
@@ -170,13 +170,21 @@ async fn measure(door: &Door, folder: &Path, seconds: f64) -> Measured {
         max_record_bytes: 1 << 20,
         partition_key: None,
         aliases: Vec::new(),
+        plan: None,
     };
     let settings = admission::Settings {
         streams: BTreeMap::from([(STREAM.to_owned(), stream)]),
         ..admission::Settings::default()
     };
     let queues = BTreeMap::from([(STREAM.to_owned(), queue.writer)]);
-    let admission = open_admission(disk.clone(), settings, queues, &metrics);
+    let below = Below {
+        disk: disk.clone(),
+        clock: Clock::real(),
+        queues,
+        lambdas: BTreeMap::new(),
+        quotas: None,
+    };
+    let admission = Admission::open(below, settings, &metrics).unwrap();
     let bound = http::bind(disk, listener()).await.unwrap();
     let address = bound.addresses()[0].clone();
     let (stop, stopping) = shutdown::channel();
@@ -231,15 +239,6 @@ async fn ask(stream: &mut TcpStream, request: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn open_admission(
-    disk: SharedDisk,
-    settings: admission::Settings,
-    queues: BTreeMap<String, queue::Writer>,
-    metrics: &Metrics,
-) -> Arc<Admission> {
-    Admission::open(disk, Clock::real(), settings, queues, metrics).unwrap()
-}
-
 fn queue_settings(folder: &Path) -> queue::Settings {
     queue::Settings {
         folder: folder.join("queue"),
@@ -260,6 +259,10 @@ fn listener() -> http::Settings {
         listen: vec![Listen::Tcp("127.0.0.1:0".parse().unwrap())],
         tls: None,
         auth: Vec::new(),
+        plan: None,
+        address_plan: None,
+        guesses: None,
+        rules: Vec::new(),
         allow: Nets::default(),
         deny: Nets::default(),
         proxies: Proxies::default(),

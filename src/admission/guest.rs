@@ -15,7 +15,7 @@ impl Admission {
     /// # Errors
     /// [`Refusal`].
     pub async fn greet(&self, knock: &Knock<'_>) -> Result<Guest, Refusal> {
-        let caller = self.callers.identify(knock).await;
+        let caller = self.identify(knock).await;
         let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
         caller.map(Guest).inspect_err(refused)
     }
@@ -28,13 +28,21 @@ impl Admission {
     pub fn prove_guest(
         &self,
         mut guest: Guest,
-        source: &str,
+        knock: &Knock<'_>,
         body: &[u8],
     ) -> Result<Guest, Refusal> {
         if let Some(proof) = guest.0.proof.take() {
-            proof.judge(body).inspect_err(|refusal| self.numbers.refused(source, refusal))?;
+            proof.judge(body).inspect_err(|refusal| self.guessed(knock, refusal))?;
         }
         Ok(guest)
+    }
+
+    /// A signature that does not hold is as good a guess as a wrong key.
+    fn guessed(&self, knock: &Knock<'_>, refusal: &Refusal) {
+        self.numbers.refused(knock.source, refusal);
+        if let (Some(rate), Some(address)) = (knock.bounds.guesses, knock.shown.address) {
+            self.guesses.wrong(knock.source, address, rate);
+        }
     }
 
     /// A pass for the stream of the knock.
@@ -72,17 +80,22 @@ impl Admission {
         let count = self.charge_each(pass, &raw)?;
         let held_back = raw.len() - count;
         raw.truncate(count);
-        let (admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
+        let (mut admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
+        let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
+        admitted.book(&pass.meters).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
         Ok((admitted, rejections, held_back))
     }
 
     /// One that is held back holds back all behind it: none may overtake another of its key.
     fn charge_each(&self, pass: &Pass, raw: &[RawRecord]) -> Result<usize, Refusal> {
-        let Some(buckets) = &pass.buckets else { return Ok(raw.len()) };
+        if pass.meters.is_empty() {
+            return Ok(raw.len());
+        }
         for (index, record) in raw.iter().enumerate() {
             let bytes = record.payload.len() as u64;
-            let charged = buckets.take_records(1).and_then(|()| buckets.take_bytes(bytes));
+            let charged = pass.take(|meter| meter.take_records(1));
+            let charged = charged.and_then(|()| pass.take(|meter| meter.take_bytes(bytes)));
             if let Err(refusal) = charged {
                 self.numbers.refused(&pass.source, &refusal);
                 return if index == 0 { Err(refusal) } else { Ok(index) };

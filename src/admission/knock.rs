@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use hyper::http::request::Parts;
 
 use crate::base::serve::Peer;
+use crate::base::units::CountRate;
 
 /// Somebody at a door.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +14,25 @@ pub struct Knock<'a> {
     pub source: &'a str,
     /// Names of the auth blocks of that door, tried in order; empty for an open one.
     pub auth: &'a [String],
+    /// What holds whoever comes this way.
+    pub bounds: Bounds<'a>,
     /// The stream.
     pub stream: &'a str,
     /// Size of the body as declared.
     pub declared_bytes: Option<u64>,
     /// Its papers.
     pub shown: Shown<'a>,
+}
+
+/// Bounds of a way in, beside those of the caller and the stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds<'a> {
+    /// The plan of all that come this way together, and the name that it is counted under.
+    pub plan: Option<(&'a str, &'a str)>,
+    /// The plan of each source address.
+    pub address_plan: Option<&'a str>,
+    /// How many wrong keys and tokens one address may show.
+    pub guesses: Option<CountRate>,
 }
 
 /// What auth blocks may look at. A source on this host shows nothing.

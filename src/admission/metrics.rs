@@ -1,11 +1,15 @@
 //! The numbers of the door.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::Refusal;
+use super::store::From;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByStream {
@@ -19,8 +23,23 @@ struct ByReason {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCaller {
+    caller: String,
+    stream: String,
+}
+
+/// Most callers with numbers of their own.
+const CALLERS_MAX: usize = 200;
+/// All others together.
+const OTHERS: &str = "(others)";
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Numbers {
+    /// Callers that have numbers of their own.
+    callers: Arc<Mutex<HashSet<String>>>,
+    caller_records: Family<ByCaller, Counter>,
+    caller_bytes: Family<ByCaller, Counter>,
     accepted_records: Family<ByStream, Counter>,
     accepted_bytes: Family<ByStream, Counter>,
     rejected_records: Family<ByStream, Counter>,
@@ -50,13 +69,42 @@ impl Numbers {
             "Hand-ins of which nothing was stored, by reason",
             numbers.refusals.clone(),
         );
+        registry.register(
+            "caller_records",
+            "Records made durable, by who handed them in",
+            numbers.caller_records.clone(),
+        );
+        registry.register(
+            "caller_bytes",
+            "Bytes of payload made durable, by who handed them in",
+            numbers.caller_bytes.clone(),
+        );
         numbers
     }
 
-    pub(super) fn accepted(&self, stream: &str, source: &str, records: u32, bytes: u64) {
-        let labels = ByStream { stream: stream.to_owned(), source: source.to_owned() };
+    /// The label of a caller: names come from tokens and certificates too, and must not make the
+    /// page of numbers grow.
+    fn label(&self, caller: &str) -> String {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !callers.contains(caller) {
+            if callers.len() >= CALLERS_MAX {
+                return OTHERS.to_owned();
+            }
+            callers.insert(caller.to_owned());
+        }
+        caller.to_owned()
+    }
+
+    pub(super) fn accepted(&self, from: &From, records: u32, bytes: u64) {
+        let (stream, source) = (from.stream.name.clone(), from.source.clone());
+        let labels = ByStream { stream: stream.clone(), source };
         self.accepted_records.get_or_create(&labels).inc_by(u64::from(records));
         self.accepted_bytes.get_or_create(&labels).inc_by(bytes);
+        if !from.caller.is_empty() {
+            let labels = ByCaller { caller: self.label(&from.caller), stream };
+            self.caller_records.get_or_create(&labels).inc_by(u64::from(records));
+            self.caller_bytes.get_or_create(&labels).inc_by(bytes);
+        }
     }
 
     pub(super) fn rejected(&self, stream: &str, source: &str, records: usize) {

@@ -1,6 +1,6 @@
 //! Who may hand in what: knock, get a pass; admit records; store them and get a receipt.
 //!
-//! Uses: base, record, queue, telemetry.
+//! Uses: base, record, queue, sink, state, telemetry.
 //! Always: a [`Receipt`] needs a `Durable`, an [`Admitted`] needs a [`Pass`]; a caller is known
 //! before a stream is looked up.
 //! Never: knows HTTP or files that are tailed.
@@ -9,9 +9,11 @@ mod knock;
 mod settings;
 
 mod callers;
+mod guesses;
 mod guest;
 mod once;
-mod rate_limit;
+mod plans;
+mod quota;
 mod store;
 mod validate;
 
@@ -22,29 +24,43 @@ mod refusal;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout;
 
 use self::callers::{Caller, Callers, Ground, Proof};
+use self::guesses::Guesses;
 use self::metrics::Numbers;
-use self::rate_limit::{Buckets, Plans};
+use self::plans::{Holder, Meter, Plans};
+use self::quota::Quotas;
 use self::store::Stream;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
+use crate::base::shutdown::Stopping;
 use crate::queue;
 use crate::record::{KeyTemplate, PARTITION_KEY_CHARS_MAX, RawRecord};
+use crate::sink::Lambda;
+use crate::state::Area;
 use crate::telemetry::Metrics;
 
+pub use callers::{Algorithm, Pattern, PeerRule, SubjectField, SubjectRule};
 pub use guest::Guest;
-pub use knock::{Knock, Shown};
+pub use knock::{Bounds, Knock, Shown};
 pub use once::{Once, check_idempotency_key};
+pub use quota::{Period, Quota};
 pub use refusal::{Refusal, Rejection, SignatureFault};
 pub use settings::{
-    AuthSettings, PlanSettings, Settings, SigV4Settings, SignatureMode, StreamSettings,
+    AuthKind, AuthSettings, AuthorizerSettings, AuthorizerTo, EventKind, Identity, JwtSettings,
+    KeysFrom, PlanSettings, Settings, SigV4Settings, SignatureMode, StreamSettings,
 };
 pub use store::{Admitted, Receipt};
 pub use validate::check_partition_key;
+
+/// How often what was used of quotas is handed to the state store.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// Proof of a known caller within its plan.
 #[derive(Debug)]
@@ -56,7 +72,8 @@ pub struct Pass {
     /// What the caller still has to show; nothing is taken from it before.
     proof: Option<Box<dyn Proof>>,
     declared_bytes: Option<u64>,
-    buckets: Option<Arc<Buckets>>,
+    /// All that hold this hand-in.
+    meters: Vec<Arc<Meter>>,
     stream: Arc<Stream>,
 }
 
@@ -66,11 +83,15 @@ impl Pass {
         &self.caller
     }
 
+    fn take(&self, take: impl Fn(&Meter) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        self.meters.iter().try_for_each(|meter| take(meter))
+    }
+
+    /// What is known before the body is there.
     fn take_declared(&self) -> Result<(), Refusal> {
-        match (&self.buckets, self.declared_bytes) {
-            (Some(buckets), Some(bytes)) => buckets.take_bytes(bytes),
-            _ => Ok(()),
-        }
+        self.take(|meter| meter.take_request())?;
+        let bytes = self.declared_bytes.unwrap_or_default();
+        self.take(|meter| meter.take_bytes(bytes))
     }
 
     /// Names of the headers that the keys of the stream's records are made from, in small letters.
@@ -94,12 +115,34 @@ impl Pass {
     }
 }
 
+/// What the door stands on.
+pub struct Below {
+    /// Where keys are read.
+    pub disk: SharedDisk,
+    /// The time.
+    pub clock: Clock,
+    /// By the name of the stream.
+    pub queues: BTreeMap<String, queue::Writer>,
+    /// The functions that authorizers ask, by the name of their auth block.
+    pub lambdas: BTreeMap<String, Lambda>,
+    /// Where quotas are kept across restarts.
+    pub quotas: Option<Area>,
+}
+
+impl fmt::Debug for Below {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Below").field("queues", &self.queues).finish_non_exhaustive()
+    }
+}
+
 /// The door.
 #[derive(Debug)]
 pub struct Admission {
     clock: Clock,
     callers: Callers,
     plans: Plans,
+    quotas: Arc<Quotas>,
+    guesses: Guesses,
     streams: BTreeMap<String, Arc<Stream>>,
     numbers: Numbers,
 }
@@ -111,20 +154,24 @@ impl Admission {
     /// # Errors
     /// In words: a keys file that is malformed or cannot be read, a plan that makes no sense, a
     /// stream without a queue.
-    pub fn open(
-        disk: SharedDisk,
-        clock: Clock,
-        settings: Settings,
-        queues: BTreeMap<String, queue::Writer>,
-        metrics: &Metrics,
-    ) -> Result<Arc<Self>, String> {
-        let plans = Plans::new(&settings.plans)?;
+    pub fn open(below: Below, settings: Settings, metrics: &Metrics) -> Result<Arc<Self>, String> {
+        let Below { disk, clock, queues, lambdas, quotas } = below;
+        let quotas = Quotas::new(clock.clone(), quotas);
+        let plans = Plans::new(&settings.plans, &quotas)?;
         let known_plans = Arc::new(settings.plans.into_keys().collect());
         let ground = Ground { disk, clock: clock.clone(), plans: known_plans };
-        let callers = Callers::open(&ground, settings.auth)?;
+        let callers = Callers::open(&ground, settings.auth, lambdas)?;
         let streams = store::streams(settings.streams, queues)?;
         let numbers = metrics.shared(Numbers::register);
-        Ok(Arc::new(Self { clock, callers, plans, streams, numbers }))
+        Ok(Arc::new(Self {
+            clock,
+            callers,
+            plans,
+            quotas,
+            guesses: Guesses::default(),
+            streams,
+            numbers,
+        }))
     }
 
     /// Recognises the caller and charges its plan with the declared bytes. An open door (no auth
@@ -134,8 +181,22 @@ impl Admission {
     /// [`Refusal`]. Only a known caller is told that a stream does not exist.
     pub async fn enter(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
         let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
-        let caller = self.callers.identify(knock).await.inspect_err(refused)?;
+        let caller = self.identify(knock).await.inspect_err(refused)?;
         self.let_in(knock, caller).inspect_err(refused)
+    }
+
+    /// Who it is. An address that guesses is not listened to for a while, right or wrong: else the
+    /// answer would tell when it was right.
+    async fn identify(&self, knock: &Knock<'_>) -> Result<Caller, Refusal> {
+        let (Some(rate), Some(address)) = (knock.bounds.guesses, knock.shown.address) else {
+            return self.callers.identify(knock).await;
+        };
+        self.guesses.check(knock.source, address)?;
+        let caller = self.callers.identify(knock).await;
+        if let Err(Refusal::UnknownCaller | Refusal::BadToken { .. }) = caller {
+            self.guesses.wrong(knock.source, address, rate);
+        }
+        caller
     }
 
     /// The way in for sources on this host: nobody is asked.
@@ -144,7 +205,8 @@ impl Admission {
     /// [`Refusal::UnknownStream`].
     pub fn enter_openly(&self, source: &str, stream: &str) -> Result<Pass, Refusal> {
         let (auth, shown) = (&[], Shown::default());
-        let knock = Knock { source, auth, stream, declared_bytes: None, shown };
+        let bounds = Bounds::default();
+        let knock = Knock { source, auth, bounds, stream, declared_bytes: None, shown };
         let refused = |refusal: &Refusal| self.numbers.refused(source, refusal);
         self.let_in(&knock, Caller::default()).inspect_err(refused)
     }
@@ -158,7 +220,7 @@ impl Admission {
         let stream = stream.ok_or(Refusal::UnknownStream)?;
         let pass = Pass {
             source: knock.source.to_owned(),
-            buckets: caller.plan.and_then(|plan| self.plans.buckets(&plan, &caller.name)),
+            meters: self.meters(knock, &caller, stream),
             caller: caller.name,
             block: caller.block,
             declared_bytes: knock.declared_bytes,
@@ -170,6 +232,23 @@ impl Admission {
             pass.take_declared()?;
         }
         Ok(pass)
+    }
+
+    /// In the order in which they are asked: the narrowest first.
+    fn meters(&self, knock: &Knock<'_>, caller: &Caller, stream: &Stream) -> Vec<Arc<Meter>> {
+        let bounds = knock.bounds;
+        let own = Holder::Caller { block: &caller.block, name: &caller.name };
+        let address = bounds.address_plan.zip(knock.shown.address);
+        let held = [
+            address.map(|(plan, address)| (plan, Holder::Address(address))),
+            caller.plan.as_deref().map(|plan| (plan, own)),
+            bounds.plan.map(|(plan, name)| (plan, Holder::Listener(name))),
+            stream.plan.as_deref().map(|plan| (plan, Holder::Stream(&stream.name))),
+        ];
+        held.into_iter()
+            .flatten()
+            .filter_map(|(plan, holder)| self.plans.meter(plan, holder))
+            .collect()
     }
 
     /// Judges what covers the body (a signature), if this caller has to show it: the body as it
@@ -190,8 +269,8 @@ impl Admission {
     /// # Errors
     /// [`Refusal::TooFast`], [`Refusal::OverBurst`].
     pub fn charge_bytes(&self, pass: &Pass, bytes: u64) -> Result<(), Refusal> {
-        let Some(buckets) = &pass.buckets else { return Ok(()) };
-        buckets.take_bytes(bytes).inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))
+        let taken = pass.take(|meter| meter.take_bytes(bytes));
+        taken.inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))
     }
 
     /// Checks, keys and encodes records. What is wrong comes back; the caller decides about the
@@ -208,12 +287,11 @@ impl Admission {
         if pass.proof.is_some() {
             return Err(Refusal::UnknownCaller);
         }
-        if let Some(buckets) = &pass.buckets {
-            buckets
-                .take_records(raw.len() as u64)
-                .inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))?;
-        }
-        let (admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
+        let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
+        let count = raw.len() as u64;
+        pass.take(|meter| meter.take_records(count)).inspect_err(refused)?;
+        let (mut admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
+        admitted.book(&pass.meters).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
         Ok((admitted, rejections))
     }
@@ -224,20 +302,36 @@ impl Admission {
     /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`],
     /// [`Refusal::KeyReused`].
     pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
-        let (stream, source) = (admitted.stream.clone(), admitted.source.clone());
-        let bytes = admitted.payload_bytes;
+        let (from, bytes) = (admitted.from.clone(), admitted.payload_bytes);
         match admitted.store().await {
             Ok(receipt) => {
                 if !receipt.is_repeated {
-                    self.numbers.accepted(&stream.name, &source, receipt.accepted, bytes);
+                    self.numbers.accepted(&from, receipt.accepted, bytes);
                 }
                 Ok(receipt)
             }
             Err(refusal) => {
-                self.numbers.refused(&source, &refusal);
+                self.numbers.refused(&from.source, &refusal);
                 Err(refusal)
             }
         }
+    }
+
+    /// Hands what was used of quotas to the state store, about once a second and once more when
+    /// asked to stop.
+    pub async fn keep_quotas(self: Arc<Self>, mut stopping: Stopping) -> Result<(), String> {
+        loop {
+            let is_over = timeout(SAVE_EVERY, stopping.asked()).await.is_ok();
+            self.quotas.save();
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The same at once, when nothing will be stored any more.
+    pub fn save_quotas(&self) {
+        self.quotas.save();
     }
 
     /// The marks of a stream whose names begin with `prefix`.

@@ -11,6 +11,13 @@ pub enum Refusal {
     UnknownCaller,
     /// It is signed, but not as it should be.
     BadSignature(SignatureFault),
+    /// The caller shows a token of an issuer we know, which is worth nothing.
+    BadToken {
+        /// In words, for its sender.
+        why: &'static str,
+    },
+    /// Whoever knows callers cannot be asked now.
+    Unchecked,
     /// The caller is known, but not for this stream, or its key expired.
     NotAllowed,
     /// There is no such stream.
@@ -18,6 +25,16 @@ pub enum Refusal {
     /// The caller's plan says: later.
     TooFast {
         /// How long to wait.
+        retry_after: Duration,
+    },
+    /// What the caller's plan grants in this day, week or month is used up.
+    OverQuota {
+        /// How long it lasts.
+        retry_after: Duration,
+    },
+    /// Its address showed too many keys and tokens that are none.
+    TooManyGuesses {
+        /// How long nothing that it shows is looked at.
         retry_after: Duration,
     },
     /// More records or bytes at once than the caller's plan ever lets through.
@@ -71,9 +88,13 @@ impl Refusal {
         match self {
             Self::UnknownCaller => "unknown-caller",
             Self::BadSignature(_) => "bad-signature",
+            Self::BadToken { .. } => "bad-token",
+            Self::Unchecked => "caller-unchecked",
             Self::NotAllowed => "not-allowed",
             Self::UnknownStream => "unknown-stream",
             Self::TooFast { .. } => "too-fast",
+            Self::OverQuota { .. } => "over-quota",
+            Self::TooManyGuesses { .. } => "too-many-guesses",
             Self::OverBurst { .. } => "over-burst",
             Self::Full { .. } => "queue-full",
             Self::Broken { .. } => "storage-failing",

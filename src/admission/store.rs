@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::once::Note;
+use super::plans::{Booking, Meter};
 use super::{Once, Pass, Refusal, StreamSettings};
 use crate::queue::{self, AppendError, Group, Mark};
 use crate::record::{KeyTemplate, RecordId};
@@ -22,15 +23,24 @@ pub(super) struct Stream {
     pub(super) name: String,
     pub(super) max_record_bytes: u64,
     pub(super) partition_key: Option<KeyTemplate>,
+    pub(super) plan: Option<String>,
     queue: queue::Writer,
+}
+
+/// Where records came from, and where they go.
+#[derive(Clone, Debug)]
+pub(super) struct From {
+    pub(super) stream: Arc<Stream>,
+    pub(super) source: String,
+    pub(super) caller: String,
 }
 
 /// Records that are valid and keyed, with the marks that belong to them.
 #[derive(Debug)]
 pub struct Admitted {
-    pub(super) stream: Arc<Stream>,
-    pub(super) source: String,
+    pub(super) from: From,
     pub(super) payload_bytes: u64,
+    booking: Booking,
     group: Group,
     first: Option<RecordId>,
     last: Option<RecordId>,
@@ -73,8 +83,8 @@ pub(super) fn streams(
     let mut streams = BTreeMap::new();
     for (name, settings) in settings {
         let queue = queues.remove(&name).ok_or_else(|| format!("stream `{name}` has no queue"))?;
-        let StreamSettings { max_record_bytes, partition_key, aliases } = settings;
-        let stream = Stream { name: name.clone(), max_record_bytes, partition_key, queue };
+        let StreamSettings { max_record_bytes, partition_key, aliases, plan } = settings;
+        let stream = Stream { name: name.clone(), max_record_bytes, partition_key, plan, queue };
         let stream = Arc::new(stream);
         let names = aliases.into_iter().chain([name]);
         streams.extend(names.map(|name| (name, stream.clone())));
@@ -100,9 +110,13 @@ impl Stream {
 impl Admitted {
     pub(super) fn new(pass: &Pass) -> Self {
         Self {
-            stream: pass.stream.clone(),
-            source: pass.source.clone(),
+            from: From {
+                stream: pass.stream.clone(),
+                source: pass.source.clone(),
+                caller: pass.caller.clone(),
+            },
             payload_bytes: 0,
+            booking: Booking::default(),
             group: Group::default(),
             first: None,
             last: None,
@@ -145,9 +159,26 @@ impl Admitted {
         self.group.payloads.clone()
     }
 
-    pub(super) async fn store(self) -> Result<Receipt, Refusal> {
+    /// Books it in the quotas of those who hold it.
+    pub(super) fn book(&mut self, meters: &[Arc<Meter>]) -> Result<(), Refusal> {
+        self.booking = Booking::of(meters, self.count() as u64, self.payload_bytes)?;
+        Ok(())
+    }
+
+    /// What was booked counts from here on, unless it turns out that nothing was stored.
+    pub(super) async fn store(mut self) -> Result<Receipt, Refusal> {
+        let mut booking = std::mem::take(&mut self.booking);
+        booking.keep();
+        let stored = self.append().await;
+        if stored.as_ref().map_or(true, |receipt| receipt.is_repeated) {
+            booking.undo();
+        }
+        stored
+    }
+
+    async fn append(self) -> Result<Receipt, Refusal> {
         let own = self.group.key.as_ref().and_then(|key| Note::decode(&key.note));
-        let durable = self.stream.queue.append(self.group).await.map_err(refusal)?;
+        let durable = self.from.stream.queue.append(self.group).await.map_err(refusal)?;
         let accepted = durable.count();
         let place = (durable.first().0 + u64::from(accepted)).saturating_sub(1);
         let Some(earlier) = durable.note_of_earlier() else {

@@ -13,7 +13,7 @@ use super::state_dir::{Addresses, StateDir, StateDirError};
 use super::status::{Picture, TailWatch};
 use super::{StartError, queue_keys};
 use crate::admin;
-use crate::admission::Admission;
+use crate::admission::{self, Admission, AuthKind, AuthorizerTo};
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::shutdown::Stopping;
@@ -22,7 +22,7 @@ use crate::config::{Config, Destination, Stream};
 use crate::dead_letter::{self, Shelf};
 use crate::delivery::{self, Uplink, Watch, Worker};
 use crate::queue::{self, Queue, Reader, Writer};
-use crate::sink::{Directory, Firehose, Kinesis, Sink};
+use crate::sink::{Directory, Firehose, Kinesis, Lambda, Sink};
 use crate::source::http;
 use crate::source::stdin::Stdin;
 use crate::source::tail::{self, Tail};
@@ -92,7 +92,7 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
             tasks.spawn(task, clocks.follow(destination, stopping));
         }));
     }
-    let admission = open_admission(config, &queues, ground)?;
+    let admission = open_admission(config, &queues, &state, ground).await?;
 
     let (tails, tail_watches) = tails(config, ground, &admission, &state);
     let stdin = config.stdin.as_ref().map(|settings| {
@@ -193,14 +193,29 @@ async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Queue, StartErro
     Ok(opened.await?)
 }
 
-fn open_admission(
+async fn open_admission(
     config: &Config,
     queues: &BTreeMap<String, Writer>,
+    state: &State,
     ground: &Ground,
 ) -> Result<Arc<Admission>, StartError> {
+    let mut lambdas = BTreeMap::new();
+    for (name, auth) in &config.admission.auth {
+        let AuthKind::Authorizer(asked) = &auth.kind else { continue };
+        let AuthorizerTo::Lambda(settings) = &asked.to else { continue };
+        let lambda = Lambda::connect(settings).await;
+        let lambda = lambda.map_err(|why| StartError::Setting(format!("auth `{name}`: {why}")))?;
+        lambdas.insert(name.clone(), lambda);
+    }
     let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
-    Admission::open(disk, clock, config.admission.clone(), queues.clone(), &ground.metrics)
-        .map_err(StartError::Setting)
+    let below = admission::Below {
+        disk,
+        clock,
+        queues: queues.clone(),
+        lambdas,
+        quotas: Some(state.quota()),
+    };
+    Admission::open(below, config.admission.clone(), &ground.metrics).map_err(StartError::Setting)
 }
 
 /// What a feeder is built from.

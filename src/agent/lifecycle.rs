@@ -14,6 +14,7 @@ use super::state_dir::Addresses;
 use super::status::Picture;
 use super::{StartError, replay};
 use crate::admin::Views;
+use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::shutdown::{self, Stop};
@@ -103,6 +104,7 @@ struct Running {
     state_dir: super::StateDir,
     state: State,
     picture: Arc<Picture>,
+    admission: Arc<Admission>,
     /// Sources that come to an end by themselves.
     inputs: Group,
     sources: Group,
@@ -148,9 +150,11 @@ impl Running {
             let listener = listener.with_readiness(Arc::new(move || picture.unready()));
             sources.tasks.spawn(name, listener.serve(door, metrics, stopping.clone()));
         }
+        let admission = parts.admission;
+        sources.tasks.spawn("quotas", admission.clone().keep_quotas(stopping));
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
         let (state_dir, state, picture) = (parts.state_dir, parts.state, parts.picture);
-        Ok(Self { state_dir, state, picture, inputs, sources, delivery, admin })
+        Ok(Self { state_dir, state, picture, admission, inputs, sources, delivery, admin })
     }
 
     /// Returns when a task ends that should run for ever, or when all inputs came to their end.
@@ -187,6 +191,7 @@ impl Running {
             }
         }
         // Last of what is saved: everybody above may have learned something while stopping.
+        self.admission.save_quotas();
         let state = self.state.clone();
         blocking(move || state.close()).await;
         tokio::select! {

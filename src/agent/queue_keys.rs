@@ -8,9 +8,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
-use tracing::{debug, info};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
 
 use super::StartError;
+use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::disk::{Disk, Kind, SharedDisk, read_file, replace_durably};
 use crate::base::tasks::blocking;
@@ -50,6 +52,11 @@ const FOLDER: &str = "keys";
 const ENDING: &str = ".wrapped";
 /// KMS wraps a key of 32 bytes into less than 400.
 const FILE_BYTES_MAX: u64 = 16 << 10;
+/// An agent starts with its machine, and the network often a little later. KMS is asked again so
+/// often, after these waits: about eight seconds, of the ninety that systemd gives a start.
+const ASKED_AGAIN: u32 = 4;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
 /// The keys of a stream, ready for what is written from now on: the newest data key, or a new one
 /// if it is too old; and all that segments still need. Others are forgotten.
@@ -119,7 +126,7 @@ fn list(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Kept>> {
         let Some(id) = one.name.strip_suffix(ENDING).and_then(KeyId::parse) else { continue };
         let path = folder.join(&one.name);
         let bytes = read_file(disk, &path, FILE_BYTES_MAX)?;
-        let bad = |why: String| io::Error::other(format!("{}: {why}", path.display()));
+        let bad = |why: String| damaged(format!("{}: {why}", path.display()));
         let written: Written =
             serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
         if written.version != VERSION {
@@ -137,7 +144,7 @@ async fn make(
     (stream, folder): (&str, &Path),
     (disk, clock): (&SharedDisk, &Clock),
 ) -> Result<Key, StartError> {
-    let (secret, wrapped) = kms.make(stream).await.map_err(|fault| refused(stream, &fault))?;
+    let (secret, wrapped) = patiently(stream, || kms.make(stream)).await?;
     let key = Key::parse(secret.reveal()).map_err(StartError::Setting)?;
     let written = Written {
         version: VERSION,
@@ -168,21 +175,49 @@ impl Kept {
 
     async fn unwrap(&self, kms: &Kms) -> Result<Key, StartError> {
         let wrong = |why: &str| {
-            StartError::Setting(format!(
-                "{} holds no key of this queue: {why}",
-                self.path.display()
-            ))
+            let words = format!("{} holds no key of this queue: {why}", self.path.display());
+            StartError::Disk(damaged(words))
         };
         let bytes = BASE64.decode(&self.written.wrapped);
         let wrapped = Wrapped(bytes.map_err(|_| wrong("it is not in base64"))?);
         let stream = &self.written.stream;
-        let secret = kms.unwrap(stream, &wrapped).await.map_err(|fault| refused(stream, &fault))?;
+        let secret = patiently(stream, || kms.unwrap(stream, &wrapped)).await?;
         let key = Key::parse(secret.reveal()).map_err(|why| wrong(&why))?;
         if key.id() != self.id {
             return Err(wrong("KMS unwraps it to another one"));
         }
         Ok(key)
     }
+}
+
+/// Asks KMS until it answers, for a while.
+async fn patiently<T>(
+    stream: &str,
+    ask: impl AsyncFn() -> Result<T, Fault>,
+) -> Result<T, StartError> {
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(fault) if fault.may_pass() && backoff.attempts() < ASKED_AGAIN => {
+                let again_in = backoff.next_wait();
+                warn!(
+                    problem = "kms-away",
+                    stream,
+                    code = fault.code,
+                    why = fault.message,
+                    ?again_in,
+                    "KMS gives no key yet; it is asked again"
+                );
+                sleep(again_in).await;
+            }
+            Err(fault) => return Err(refused(stream, &fault)),
+        }
+    }
+}
+
+fn damaged(words: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
 fn refused(stream: &str, fault: &Fault) -> StartError {

@@ -6,10 +6,13 @@
 
 pub mod disk;
 pub mod http_call;
+#[cfg(any(test, feature = "testing"))]
+pub mod issuer;
 pub mod serve;
 pub mod tasks;
 
 pub mod backoff;
+pub mod bucket;
 pub mod clock;
 pub mod nets;
 #[cfg(test)]

@@ -129,6 +129,7 @@ impl From<StartError> for Report {
 fn exit_of(error: &io::Error) -> Exit {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Exit::NoPermission,
+        io::ErrorKind::InvalidData => Exit::Data,
         _ => Exit::Disk,
     }
 }

@@ -45,8 +45,12 @@ pub(super) fn assemble(sections: Sections) -> Config {
             .into_iter()
             .map(|(name, max_record_bytes)| {
                 let partition_key = keys.get(&name).cloned();
+                let flow = sections.flows.iter().find(|flow| flow.name.value == name);
+                let plan = flow.and_then(|flow| Some(flow.plan.as_ref()?.value.clone()));
                 let aliases = aliases.remove(&name).unwrap_or_default();
-                (name, admission::StreamSettings { max_record_bytes, partition_key, aliases })
+                let settings =
+                    admission::StreamSettings { max_record_bytes, partition_key, aliases, plan };
+                (name, settings)
             })
             .collect(),
         auth: sections.auth.into_iter().map(|auth| (auth.name.value, auth.settings)).collect(),
@@ -80,6 +84,8 @@ pub(super) fn assemble(sections: Sections) -> Config {
 fn listeners(sections: &Sections) -> Vec<http::Settings> {
     let with_routes = |http: &Http| {
         let mut settings = http.settings.clone();
+        let rules = sections.rules.iter().filter(|rule| rule.is_for(&settings.name));
+        settings.rules = rules.map(|rule| rule.settings.clone()).collect();
         let routes = sections.routes.iter().filter(|route| route.is_served_by(&settings.name));
         settings.routes = routes.map(|route| route.settings.clone()).collect();
         settings

@@ -94,9 +94,32 @@ fn check_references(sections: &Sections, faults: &mut Faults) {
         let from = format!("route `{}` asks", route.name.value);
         route.auth.iter().for_each(|name| refer(&from, "auth", name, &auth, faults));
     }
+    for rule in &sections.rules {
+        let from = format!("rule `{}` is for", rule.settings.name);
+        rule.http.iter().for_each(|name| refer(&from, "http", name, &listeners, faults));
+    }
+    check_plans(sections, &plans, faults);
     for one in &sections.auth {
         let from = format!("auth `{}` gives its callers the plan", one.name.value);
         one.plan.iter().for_each(|name| refer(&from, "plan", name, &plans, faults));
+        let from = format!("auth `{}` lets its callers in to", one.name.value);
+        one.streams.iter().for_each(|name| refer(&from, "stream", name, &streams, faults));
+    }
+}
+
+/// Whoever holds one names one that is there.
+fn check_plans(sections: &Sections, plans: &[&str], faults: &mut Faults) {
+    let mut check = |what: &str, holder: &str, plan: &At<String>| {
+        refer(&format!("{what} `{holder}` has the plan"), "plan", plan, plans, faults);
+    };
+    for flow in &sections.flows {
+        flow.plan.iter().for_each(|plan| check("stream", &flow.name.value, plan));
+    }
+    for http in &sections.http {
+        http.plans.iter().for_each(|plan| check("listener", &http.settings.name, plan));
+    }
+    for route in &sections.routes {
+        route.plan.iter().for_each(|plan| check("route", &route.name.value, plan));
     }
 }
 

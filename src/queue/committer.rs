@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::warn;
 
+use super::active::Active;
 use super::error::AppendError;
 use super::frame::{self, Builder};
 use super::group::{Durable, Group, Mark};
 use super::log::{Frame, Place};
 use super::marks::Growth;
 use super::once::Kept;
-use super::roll::{Active, Newest, Rolls};
+use super::roll::{Newest, Preparing, Rolls};
 use super::settings::SyncLevel;
 use super::store::Store;
 use crate::base::seldom::Seldom;
@@ -105,9 +106,10 @@ impl Committer {
         answers
     }
 
-    /// What can be done while nobody waits: ends of old segments, the next one prepared.
-    pub(super) fn tidy(&mut self) {
-        self.rolls.tidy(self.active.as_ref());
+    /// What can be done while nobody waits: ends of old segments; and what is left for another
+    /// thread.
+    pub(super) fn tidy(&mut self) -> Option<Preparing> {
+        self.rolls.tidy(self.active.as_ref())
     }
 
     /// Whether a sync is due some time after.
@@ -166,9 +168,12 @@ impl Committer {
         self.store.rest_later();
     }
 
-    /// After a panic nothing is known about the file it wrote to.
+    /// The active segment is not written any more: it failed, or after a panic nothing is known
+    /// about it.
     pub(super) fn abandon(&mut self) {
-        self.active = None;
+        if let Some(active) = self.active.take() {
+            self.rolls.abandon(active);
+        }
     }
 
     fn compose(&mut self, groups: Vec<Group>, first: u64, unix_ms: u64) -> Composed {
@@ -245,7 +250,7 @@ impl Committer {
                 Ok(place) => return Ok(place),
                 Err(error) => last = Some(error),
             }
-            self.active = None;
+            self.abandon();
         }
         let error = last.unwrap_or_else(|| io::Error::other("no file was tried"));
         Err(self.rolls.in_words(&error))
@@ -308,7 +313,7 @@ impl Committer {
             }
             Err(why) => {
                 self.tell(why);
-                self.active = None;
+                self.abandon();
             }
         }
         synced

@@ -11,7 +11,7 @@ use super::frame;
 use super::log::Segment;
 use super::seal::{KeyId, Keys};
 use super::segment::{self, Header, Read};
-use super::spares::SETTLED_MAX;
+use super::settings::Limits;
 use crate::base::disk::{Disk, Kind, Listed, Open, read_full_at};
 
 /// What a queue's folder holds.
@@ -22,12 +22,12 @@ pub(super) struct Survey {
     pub(super) spares: Vec<String>,
 }
 
-/// Looks at the segments. Spare files of `segment_bytes` are kept if they are sure to have no other
-/// name; the others are removed.
+/// Looks at the segments. Spare files as long as an ordinary segment are kept if they are sure to
+/// have no other name; the others are removed.
 pub(super) fn survey(
     disk: &dyn Disk,
     folder: &Path,
-    segment_bytes: u64,
+    limits: &Limits,
     keys: &Keys,
 ) -> Result<Survey, OpenError> {
     let io = |source| OpenError::Io { folder: folder.to_owned(), source };
@@ -58,7 +58,7 @@ pub(super) fn survey(
     let first = segments.first().map_or(0, |segment| segment.first);
     let mut spares = Vec::new();
     for Listed { name, bytes, .. } in found {
-        let keeps = bytes == segment_bytes && spares.len() < SETTLED_MAX;
+        let keeps = bytes == limits.segment_bytes && spares.len() < limits.settled_max;
         if keeps && has_lost_its_name(disk, folder, &name, first) {
             spares.push(name);
         } else if let Err(why) = disk.remove(&folder.join(&name)) {
@@ -118,7 +118,7 @@ fn known(first: u64, header: Option<Header>, listed: &Listed) -> Segment {
             "the header of a segment is damaged; its frames are looked for"
         );
     }
-    Segment::of(first, header, listed.bytes)
+    Segment::listed(first, header, listed)
 }
 
 /// The keys that the segments in a folder are sealed with; none if there is no folder.

@@ -266,22 +266,22 @@ impl Run {
                 Work::Commit(batch) => {
                     last = batch.len();
                     inflow.commit(&mut committer, batch);
-                    committer.tidy();
-                    if !committer.is_synced() {
-                        inflow.sync_later();
-                    }
                 }
                 Work::Sync => {
                     // Told to whoever asks for the health; the next group tries again.
-                    if committer.sync().is_err() {
-                        inflow.sync_later();
-                    }
+                    drop(committer.sync());
                 }
                 Work::Mend => committer.mend(),
                 Work::Nothing => {
                     committer.rest();
                     break;
                 }
+            }
+            if let Some(preparing) = committer.tidy() {
+                tasks::blocking_detached(move || preparing.run());
+            }
+            if !committer.is_synced() {
+                inflow.sync_later();
             }
         }
         self.has_ended = true;

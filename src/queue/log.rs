@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::seal::Keyed;
 use super::segment;
+use crate::base::disk::Listed;
 
 /// Where a frame lies on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,8 +56,10 @@ pub(super) struct Segment {
     pub(super) first: u64,
     /// `None` if its header is damaged.
     pub(super) salt: Option<u64>,
-    /// Bytes it takes on disk.
+    /// Length of its file, as far as that can be a segment's.
     pub(super) bytes: u64,
+    /// Bytes it takes on disk.
+    pub(super) taken_bytes: u64,
     /// Its durable frames end here, as far as that is known; else the length of the file.
     pub(super) used: u64,
     pub(super) unix_ms: u64,
@@ -71,13 +74,19 @@ pub(super) struct Segment {
 const FILE_BYTES_MAX: u64 = 128 << 20;
 
 impl Segment {
-    /// As long as its file, as far as that can be a segment's; `header` is `None` if it is damaged.
+    /// One that lies in a folder; `header` is `None` if it is damaged.
+    pub(super) fn listed(first: u64, header: Option<segment::Header>, file: &Listed) -> Self {
+        Self { taken_bytes: file.taken_bytes, ..Self::of(first, header, file.bytes) }
+    }
+
+    /// One in a file of so many bytes.
     pub(super) fn of(first: u64, header: Option<segment::Header>, bytes: u64) -> Self {
         let bytes = bytes.min(FILE_BYTES_MAX);
         Self {
             first,
             salt: header.map(|header| header.salt),
             bytes,
+            taken_bytes: bytes,
             used: bytes,
             unix_ms: header.map_or(0, |header| header.unix_ms),
             is_packed: header.is_some_and(|header| header.is_packed),
@@ -128,7 +137,7 @@ impl Log {
 
     /// What the segments take on disk.
     pub(super) fn segment_bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
+        self.segments.iter().map(|segment| segment.taken_bytes).sum()
     }
 
     /// Whether a segment is still part of the log.
@@ -142,6 +151,15 @@ impl Log {
     pub(super) fn add(&mut self, new: Segment) {
         self.segments.pop_back_if(|last| last.first == new.first);
         self.segments.push_back(new);
+    }
+
+    /// The file of a segment was cut to `bytes`.
+    pub(super) fn cut(&mut self, cut: &Segment, bytes: u64) {
+        let at = self.segments.binary_search_by_key(&cut.first, |one| one.first);
+        let segment = at.ok().and_then(|at| self.segments.get_mut(at));
+        if let Some(segment) = segment.filter(|one| one.salt == cut.salt) {
+            (segment.bytes, segment.taken_bytes) = (bytes, bytes);
+        }
     }
 
     /// A frame of `count` payloads is durable at `place`.
@@ -198,7 +216,8 @@ impl Log {
 
     /// The oldest segment is gone.
     pub(super) fn forget(&mut self, removed: &Segment) {
-        self.segments.pop_front_if(|front| front == removed);
+        let is_same = |one: &Segment| (one.first, one.salt) == (removed.first, removed.salt);
+        self.segments.pop_front_if(|front| is_same(front));
     }
 
     /// Bytes of frames from a place to the end.

@@ -27,6 +27,7 @@ mod recover;
 mod roll;
 
 // What they share.
+mod active;
 mod age;
 mod books;
 mod folder;

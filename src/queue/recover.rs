@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use super::active::Active;
 use super::books::Books;
 use super::cursor::{Cursor, How};
 use super::cursor_file::{self, CursorFile, Found};
@@ -16,7 +17,7 @@ use super::frame::{self, SNAPSHOT};
 use super::log::{Log, Segment};
 use super::marks::MarkTable;
 use super::metrics::StreamMetrics;
-use super::roll::{self, Active, Newest};
+use super::roll::{self, Newest};
 use super::seal::Key;
 use super::segment;
 use super::settings::{Limits, Settings};
@@ -61,8 +62,7 @@ impl Opening<'_> {
         let folder = self.settings.folder.clone();
         let io = |source| OpenError::Io { folder: folder.clone(), source };
         let disk = Arc::clone(&self.disk);
-        let segment_bytes = self.limits.segment_bytes;
-        let found = folder::survey(disk.as_ref(), &folder, segment_bytes, &self.settings.keys)?;
+        let found = folder::survey(disk.as_ref(), &folder, &self.limits, &self.settings.keys)?;
         let (mut segments, spares) = (found.segments, found.spares);
         let cursors = folder.join(CURSORS);
         disk.create_folders(&cursors).map_err(io)?;
@@ -75,12 +75,14 @@ impl Opening<'_> {
 
         let (marks, scan) = self.scan_newest(&segments).map_err(io)?;
         let mut goes_on = Newest::Ended;
+        let length = self.length_of_newest(&segments, spares.len());
         if let (Some(scan), Some(newest)) = (&scan, segments.last_mut()) {
             newest.used = scan.used;
             // Positions a cursor knows are taken, even if the log has lost them.
             if !scan.is_sealed && scan.has_snapshot && highest <= scan.end && newest.salt.is_some()
             {
-                newest.bytes = newest.bytes.max(self.limits.segment_bytes);
+                newest.bytes = newest.bytes.max(length);
+                newest.taken_bytes = newest.taken_bytes.max(newest.bytes);
                 goes_on = self.go_on(newest, scan).map_err(io)?;
             }
             // What follows is written in another way, which a segment says in its header.
@@ -96,6 +98,14 @@ impl Opening<'_> {
         let parts = Parts { disk, settings, limits, clock, books, log, marks, metrics, spares };
         let store = Store::new(parts);
         Ok((store, goes_on))
+    }
+
+    /// How long the newest segment may grow: it may be one that was cut when it ended early.
+    fn length_of_newest(&self, segments: &[Segment], spares: usize) -> u64 {
+        let older = segments.iter().rev().skip(1).map(|one| one.taken_bytes).sum::<u64>();
+        let spares = spares as u64 * self.limits.segment_bytes;
+        let room = self.limits.max_bytes.saturating_sub(older + spares);
+        self.limits.segment_bytes.min(room)
     }
 
     fn is_as_written_now(&self, segment: &Segment) -> bool {

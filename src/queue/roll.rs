@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::active::{Active, BLOCK_BYTES};
 use super::error::AppendError;
-use super::frame::{self, Builder, FOOTER, SNAPSHOT};
+use super::frame::{self, Builder, SNAPSHOT};
 use super::log::{Place, Segment};
 use super::seal::{Cipher, Keyed};
 use super::segment;
@@ -18,18 +19,6 @@ use super::spares::Spare;
 use super::store::Store;
 use crate::base::disk::{Disk, DiskFile, Open, is_full, read_full_at};
 use crate::base::random;
-
-/// The segment that takes frames.
-pub(super) struct Active {
-    file: Box<dyn DiskFile>,
-    segment: Segment,
-    /// Seals its frames, if they are sealed.
-    cipher: Option<Cipher>,
-    /// The next frame goes here.
-    offset: u64,
-    /// Everything before is on stable storage.
-    synced: u64,
-}
 
 /// What becomes of the newest segment that was found at opening.
 pub(super) enum Newest {
@@ -40,6 +29,14 @@ pub(super) enum Newest {
     Unsure(Segment),
     /// There is none, or it takes no more.
     Ended,
+}
+
+/// A segment that takes no more frames.
+struct Ended {
+    active: Active,
+    /// The position that follows, for its footer; `None` after a failure: what is not written any
+    /// more gets none.
+    next: Option<u64>,
 }
 
 /// What a segment begins with, and what seals it.
@@ -55,72 +52,34 @@ pub(super) struct Rolls {
     store: Arc<Store>,
     /// Its name may not be on disk.
     unsure: Option<Segment>,
-    /// Left behind by a roll, with the position that follows; they get a footer when nobody waits.
-    ended: Vec<(Active, u64)>,
+    /// Take no more frames; what is left to do with them waits until nobody does.
+    ended: Vec<Ended>,
     /// When free space was looked up, and what it was.
     free: Option<(Instant, u64)>,
-    spare_refused: Option<Instant>,
 }
 
-/// Free space is looked up, and a spare that could not be made is tried again, at most this often.
+/// The next segment is to be prepared: work that nobody waits for.
+pub(super) struct Preparing {
+    store: Arc<Store>,
+    may_make: bool,
+}
+
+impl Preparing {
+    /// Does it. Blocks.
+    pub(super) fn run(self) {
+        self.store.spares.prepare(self.may_make);
+    }
+}
+
+/// Free space is looked up at most this often.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// On a disk that is nearly full segments are made as short as this, so that what is left can be
 /// used; shorter ones would cost more in names and headers than they hold.
 const SEGMENT_BYTES_LEAST: u64 = 1 << 20;
-/// Files are made in whole blocks.
-const BLOCK_BYTES: u64 = 4096;
-
-impl Active {
-    /// The newest segment, found whole at opening.
-    pub(super) fn new(file: Box<dyn DiskFile>, segment: Segment, cipher: Option<Cipher>) -> Self {
-        Self { file, segment, cipher, offset: segment.used, synced: segment.used }
-    }
-
-    pub(super) fn has_room(&self, bytes: u64) -> bool {
-        self.offset + bytes <= self.segment.bytes
-    }
-
-    /// One write. After an error nothing behind the last sync may be trusted.
-    pub(super) fn append(&mut self, builder: &mut Builder) -> io::Result<Place> {
-        let salt = self.segment.salt.unwrap_or_default();
-        let frame = builder.sealed_for(salt, self.cipher.as_ref(), self.offset);
-        self.file.write_all_at(frame, self.offset)?;
-        let (offset, bytes) = (self.offset, builder.header().total_bytes());
-        self.offset += bytes;
-        Ok(Place { segment: self.segment.first, salt, offset, bytes })
-    }
-
-    /// Syncs what was written since the last time. After an error none of it may be trusted.
-    pub(super) fn sync(&mut self, store: &Store) -> io::Result<()> {
-        if self.is_synced() {
-            return Ok(());
-        }
-        let started = Instant::now();
-        self.file.sync()?;
-        store.metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
-        self.synced = self.offset;
-        Ok(())
-    }
-
-    pub(super) fn is_synced(&self) -> bool {
-        self.synced == self.offset
-    }
-
-    /// Says on disk that nothing follows. Nobody depends on it but those who look at one file.
-    fn end(&self, next: u64, unix_ms: u64) -> io::Result<()> {
-        let mut footer = Builder::default();
-        footer.begin(next, unix_ms, FOOTER);
-        footer.finish();
-        let bytes = footer.sealed_for(self.segment.salt.unwrap_or_default(), None, self.offset);
-        let bytes = bytes.get(..frame::HEADER_BYTES).unwrap_or(bytes);
-        self.file.write_all_at(bytes, self.offset)?;
-        self.file.sync()
-    }
-}
 
 impl Rolls {
     pub(super) fn new(store: Arc<Store>, unsure: Option<Segment>) -> Self {
-        Self { store, unsure, ended: Vec::new(), free: None, spare_refused: None }
+        Self { store, unsure, ended: Vec::new(), free: None }
     }
 
     /// Begins a new segment with built frames; the place is the last one's. The outer refusal is
@@ -130,6 +89,8 @@ impl Rolls {
         active: &mut Option<Active>,
         frames: &mut [Builder],
     ) -> Result<io::Result<Place>, AppendError> {
+        // A file among them may be settled by now, and would be taken as a spare.
+        self.finish_ended();
         if let Some(segment) = &self.unsure {
             let folder = &self.store.settings.folder;
             if let Err(error) = name_again(self.store.disk.as_ref(), folder, segment) {
@@ -164,9 +125,15 @@ impl Rolls {
         let segment = Segment { used, ..Segment::of(first, Some(header), spare.bytes) };
         self.store.log().add(segment);
         let before = active.replace(Active::new(spare.file, segment, cipher));
-        self.ended.extend(before.map(|before| (before, header.first)));
+        let next = Some(header.first);
+        self.ended.extend(before.map(|active| Ended { active, next }));
         let bytes = frames.last().map_or(0, |frame| frame.header().total_bytes());
         Ok(Ok(Place { segment: first, salt: header.salt, offset: used - bytes, bytes }))
+    }
+
+    /// Leaves a segment behind after a failed write or sync.
+    pub(super) fn abandon(&mut self, active: Active) {
+        self.ended.push(Ended { active, next: None });
     }
 
     /// Refuses when the disk is fuller than the operator wants it.
@@ -189,28 +156,29 @@ impl Rolls {
         }
     }
 
-    /// What can be done while nobody waits: footers, and the next segment prepared, so that a full
-    /// disk is met before anybody needs it.
-    pub(super) fn tidy(&mut self, active: Option<&Active>) {
-        for (ended, next) in self.ended.drain(..) {
-            if let Err(why) = ended.end(next, self.store.clock.unix_ms()) {
-                debug!(%why, "a sealed segment got no footer; its end is known from the next one");
-            }
-        }
-        let half_full = active.is_some_and(|active| active.offset > active.segment.bytes / 2);
-        let refused = self.spare_refused.is_some_and(|at| at.elapsed() < LOOK_AGAIN_AFTER);
-        let spares = &self.store.spares;
-        if !half_full || refused || spares.has_ready() || spares.is_resting() {
-            return;
+    /// What can be done while nobody waits: ends of segments. And what somebody else should do, as
+    /// it takes longer: the next segment prepared, so that a full disk is met before anybody needs
+    /// it.
+    pub(super) fn tidy(&mut self, active: Option<&Active>) -> Option<Preparing> {
+        self.finish_ended();
+        let half_full = active.is_some_and(Active::is_half_full);
+        if !half_full || !self.store.spares.claim() {
+            return None;
         }
         let bytes = self.store.limits.segment_bytes;
         let fits = self.store.used_bytes() + bytes <= self.store.limits.max_bytes;
         let may_make = fits && self.has_free(bytes, LOOK_AGAIN_AFTER).is_ok();
-        let prepared = self.store.spares.prepare(may_make).unwrap_or_else(|why| {
-            debug!(%why, "the next segment could not be prepared; it is tried again");
-            false
-        });
-        self.spare_refused = (!prepared).then(Instant::now);
+        Some(Preparing { store: Arc::clone(&self.store), may_make })
+    }
+
+    fn finish_ended(&mut self) {
+        for Ended { active, next } in self.ended.drain(..) {
+            match active.finish(next, self.store.clock.unix_ms()) {
+                Ok(Some(bytes)) => self.store.log().cut(active.segment(), bytes),
+                Ok(None) => {}
+                Err(why) => debug!(%why, "a segment that ended got no footer and keeps its length"),
+            }
+        }
     }
 
     /// A file of at least `needed` bytes: a spare, or a new one.

@@ -106,6 +106,9 @@ pub(super) struct Limits {
     pub(super) min_free_disk: u64,
     /// Size of an ordinary segment.
     pub(super) segment_bytes: u64,
+    /// Settled segments kept to be written over: as many as are filled between two saves of the
+    /// cursors, each of which lets several go at once.
+    pub(super) settled_max: usize,
     /// A frame takes groups up to this many bytes of body; a larger group is alone in its frame.
     pub(super) frame_bytes: usize,
     /// A frame takes at most this many groups.
@@ -149,6 +152,8 @@ const MARK_TABLE_BYTES_MAX: u64 = 16 * MIB;
 /// Left free by the queue however little `min_free_disk` is. A record that must become a dead letter
 /// holds its segment until the letter is written: without room for that, none would ever come.
 const HEADROOM_BYTES: u64 = MIB;
+/// A fast disk takes so much between two saves of the cursors.
+const SETTLED_BYTES_MAX: u64 = 128 * MIB;
 /// 64 Ki keys with a note of 24 bytes: a sixteenth of the largest segment.
 const KEY_TABLE_BYTES_MAX: u64 = 4 * MIB;
 
@@ -191,6 +196,8 @@ impl Limits {
             max_bytes,
             min_free_disk,
             segment_bytes,
+            settled_max: frame::in_memory((max_bytes / 2).min(SETTLED_BYTES_MAX) / segment_bytes)
+                .max(2),
             frame_bytes: frame::in_memory((segment_bytes / 4).min(MIB)),
             frame_groups: 1024,
             group_bytes: frame::in_memory(group_bytes),

@@ -7,10 +7,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::segment;
+use super::settings::Limits;
 use super::store::lock;
 use crate::base::disk::{DiskFile, Open, SharedDisk};
 
@@ -19,6 +22,14 @@ pub(super) struct Spare {
     pub(super) file: Box<dyn DiskFile>,
     pub(super) name: String,
     pub(super) bytes: u64,
+}
+
+/// A settled segment that can be written over.
+struct Settled {
+    name: String,
+    /// Syncs of the folder that had begun when it lost its old name: the next is the first that
+    /// makes sure of that.
+    syncs_before: u64,
 }
 
 /// A segment that lost its name and is to be kept.
@@ -34,6 +45,7 @@ pub(super) struct Spares {
     folder: PathBuf,
     /// Of an ordinary segment; no other is kept.
     segment_bytes: u64,
+    settled_max: usize,
     kept: Mutex<Kept>,
 }
 
@@ -41,54 +53,76 @@ pub(super) struct Spares {
 struct Kept {
     /// Can be written to at once.
     ready: Option<Spare>,
-    /// Names of settled segments; the folder must be synced before one is written over.
-    settled: Vec<String>,
+    /// Their old names must be gone for good before one is written over.
+    settled: Vec<Settled>,
+    /// Somebody is to prepare the next one.
+    is_claimed: bool,
+    /// It is being prepared; as far as one knows it takes its room already.
+    is_preparing: bool,
+    /// When that did not succeed.
+    refused: Option<Instant>,
     /// The number of the last name.
     number: u64,
+    /// Syncs of the folder that began, and the last of them that succeeded.
+    syncs: u64,
+    synced: u64,
     /// Syncs of the folder that failed: renames before them may never reach the disk.
     failures: u64,
     is_resting: bool,
 }
 
-/// Settled segments kept. Cursors are saved every 200 ms, and a fast disk fills about two segments
-/// in that time.
-pub(super) const SETTLED_MAX: usize = 2;
+/// A spare that could not be prepared is tried again at most this often.
+const PREPARE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Spares {
     /// `found` at opening; their names are on disk, those they had before are not.
     pub(super) fn new(
         disk: SharedDisk,
         folder: PathBuf,
-        segment_bytes: u64,
+        limits: &Limits,
         found: Vec<String>,
     ) -> Self {
         let number = found.iter().filter_map(|name| segment::spare_number(name)).max().unwrap_or(0);
-        let kept = Kept { settled: found, number, ..Kept::default() };
-        Self { disk, folder, segment_bytes, kept: Mutex::new(kept) }
+        let settled = found.into_iter().map(|name| Settled { name, syncs_before: 0 }).collect();
+        let kept = Kept { settled, number, ..Kept::default() };
+        let Limits { segment_bytes, settled_max, .. } = *limits;
+        Self { disk, folder, segment_bytes, settled_max, kept: Mutex::new(kept) }
     }
 
     /// What they take on disk.
     pub(super) fn bytes(&self) -> u64 {
         let kept = self.kept();
-        let settled = kept.settled.len() as u64 * self.segment_bytes;
-        kept.ready.as_ref().map_or(0, |spare| spare.bytes) + settled
+        let others = kept.settled.len() as u64 + u64::from(kept.is_preparing);
+        kept.ready.as_ref().map_or(0, |spare| spare.bytes) + others * self.segment_bytes
     }
 
-    pub(super) fn has_ready(&self) -> bool {
-        self.kept().ready.is_some()
-    }
-
-    /// Whether the queue is idle, and nothing is prepared until the next segment begins.
-    pub(super) fn is_resting(&self) -> bool {
-        self.kept().is_resting
+    /// Whether the caller shall see to it that [`Spares::prepare`] is called: nothing is ready,
+    /// nobody else was told so, and the queue is not idle.
+    pub(super) fn claim(&self) -> bool {
+        let mut kept = self.kept();
+        let refused = kept.refused.is_some_and(|at| at.elapsed() < PREPARE_AGAIN_AFTER);
+        if kept.ready.is_some() || kept.is_claimed || kept.is_resting || refused {
+            return false;
+        }
+        kept.is_claimed = true;
+        true
     }
 
     /// Makes the names in the folder durable. After a failure no segment that lost its name before
     /// is written over: the old name may come back with the next crash.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
+        let number = {
+            let mut kept = self.kept();
+            kept.syncs += 1;
+            kept.syncs
+        };
         let synced = self.disk.sync_folder(&self.folder);
-        if synced.is_err() {
-            self.distrust();
+        match &synced {
+            Ok(()) => {
+                let mut kept = self.kept();
+                kept.synced = kept.synced.max(number);
+            }
+            Err(_) => self.distrust(),
         }
         synced
     }
@@ -100,7 +134,7 @@ impl Spares {
             kept.failures += 1;
             std::mem::take(&mut kept.settled)
         };
-        settled.iter().for_each(|name| self.remove(name));
+        settled.iter().for_each(|one| self.remove(&one.name));
     }
 
     /// Takes the name from a settled segment of `bytes`: its file is kept if there is a use for
@@ -108,7 +142,8 @@ impl Spares {
     pub(super) fn retire(&self, path: &Path, bytes: u64) -> io::Result<Option<Retired>> {
         let retired = {
             let mut kept = self.kept();
-            if bytes != self.segment_bytes || kept.settled.len() >= SETTLED_MAX || kept.is_resting {
+            let is_enough = kept.settled.len() >= self.settled_max;
+            if bytes != self.segment_bytes || is_enough || kept.is_resting {
                 None
             } else {
                 Some(Retired { name: kept.next_name(), failures: kept.failures })
@@ -125,8 +160,9 @@ impl Spares {
     pub(super) fn keep(&self, retired: Retired) {
         let dropped = {
             let mut kept = self.kept();
-            if kept.failures == retired.failures && kept.settled.len() < SETTLED_MAX {
-                kept.settled.push(retired.name);
+            if kept.failures == retired.failures && kept.settled.len() < self.settled_max {
+                let syncs_before = kept.syncs;
+                kept.settled.push(Settled { name: retired.name, syncs_before });
                 None
             } else {
                 Some(retired.name)
@@ -147,25 +183,43 @@ impl Spares {
             }
             if needed <= self.segment_bytes { kept.settled.pop() } else { None }
         };
-        settled.map(|name| self.write_over(name)).transpose()
+        settled.map(|settled| self.write_over(settled)).transpose()
     }
 
-    /// Prepares the next segment, so that a full disk is met before anybody needs it. `false` if
-    /// only a new file would do, and `may_make` is.
-    pub(super) fn prepare(&self, may_make: bool) -> io::Result<bool> {
-        let settled = self.kept().settled.pop();
-        let spare = match settled {
-            Some(name) => self.write_over(name)?,
-            None if may_make => {
-                let spare = self.make(self.segment_bytes)?;
-                let synced = spare.file.sync().and_then(|()| self.sync_folder());
-                synced.inspect_err(|_| self.remove(&spare.name))?;
-                spare
-            }
-            None => return Ok(false),
+    /// Prepares the next segment, so that a full disk is met before anybody needs it; a new file
+    /// only if `may_make`.
+    pub(super) fn prepare(&self, may_make: bool) {
+        let settled = {
+            let mut kept = self.kept();
+            kept.is_preparing = may_make || !kept.settled.is_empty();
+            kept.settled.pop()
         };
-        self.kept().ready = Some(spare);
-        Ok(true)
+        let prepared = match settled {
+            Some(settled) => self.write_over(settled).map(Some),
+            None if may_make => self.make_and_sync().map(Some),
+            None => Ok(None),
+        };
+        let mut kept = self.kept();
+        (kept.is_claimed, kept.is_preparing, kept.refused) = (false, false, None);
+        match prepared {
+            Ok(Some(spare)) if kept.ready.is_none() && !kept.is_resting => kept.ready = Some(spare),
+            Ok(Some(late)) => {
+                drop(kept);
+                self.remove(&late.name);
+            }
+            Ok(None) => kept.refused = Some(Instant::now()),
+            Err(why) => {
+                kept.refused = Some(Instant::now());
+                debug!(%why, "the next segment could not be prepared; it is tried again");
+            }
+        }
+    }
+
+    fn make_and_sync(&self) -> io::Result<Spare> {
+        let spare = self.make(self.segment_bytes)?;
+        let synced = spare.file.sync().and_then(|()| self.sync_folder());
+        synced.inspect_err(|_| self.remove(&spare.name))?;
+        Ok(spare)
     }
 
     /// A new file.
@@ -181,6 +235,7 @@ impl Spares {
             let mut kept = self.kept();
             (kept.ready.take(), std::mem::take(&mut kept.settled))
         };
+        let settled = settled.into_iter().map(|settled| settled.name);
         let names: Vec<String> = ready.into_iter().map(|spare| spare.name).chain(settled).collect();
         names.iter().for_each(|name| self.remove(name));
         !names.is_empty()
@@ -200,8 +255,10 @@ impl Spares {
         }
     }
 
-    fn write_over(&self, name: String) -> io::Result<Spare> {
-        let synced = self.sync_folder();
+    fn write_over(&self, Settled { name, syncs_before }: Settled) -> io::Result<Spare> {
+        // In a steady flow the sync that named the last segment made sure of it.
+        let is_sure = self.kept().synced > syncs_before;
+        let synced = if is_sure { Ok(()) } else { self.sync_folder() };
         let opened = synced.and_then(|()| self.disk.open(&self.folder.join(&name), Open::Write));
         match opened {
             Ok(file) => self.reserved(file, name, self.segment_bytes),

@@ -79,7 +79,7 @@ impl Store {
             limits.quarantine_bytes,
         );
         let folder = settings.folder.clone();
-        let spares = Spares::new(Arc::clone(&disk), folder, limits.segment_bytes, spares);
+        let spares = Spares::new(Arc::clone(&disk), folder, &limits, spares);
         let lapses = Lapses::new(&settings.policy, clock.unix_ms(), log.end());
         Arc::new(Self {
             disk,

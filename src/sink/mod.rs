@@ -8,6 +8,8 @@ mod directory;
 mod firehose;
 mod kinesis;
 mod kms;
+mod lambda;
+mod web;
 
 mod aws;
 mod form;
@@ -27,6 +29,8 @@ pub use form::{Form, Piece, Tally};
 pub use kinesis::{HashRange, Kinesis, Shard, ShardMap};
 pub(crate) use kinesis::{hash_of, is_aggregate};
 pub use kms::{Kms, KmsSettings, Wrapped};
+pub use lambda::{Lambda, LambdaFault, LambdaSettings};
+pub use web::{Web, WebSettings};
 
 /// One thing that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,7 +34,11 @@ mod killed;
 #[cfg(test)]
 mod listeners;
 #[cfg(test)]
+mod many_streams;
+#[cfg(test)]
 mod peers_answer;
+#[cfg(test)]
+mod queue_at_start;
 #[cfg(test)]
 mod queue_tools;
 #[cfg(test)]
@@ -44,9 +48,13 @@ mod roles;
 #[cfg(test)]
 mod sealed;
 #[cfg(test)]
+mod sealed_faults;
+#[cfg(test)]
 mod state_store;
 #[cfg(test)]
 mod stop;
+#[cfg(test)]
+mod sync_levels;
 #[cfg(test)]
 mod uplink;
 #[cfg(test)]

@@ -155,6 +155,10 @@ impl Agent {
         found.unwrap_or_else(|| panic!("no such address of {name}: {}", self.addresses)).to_owned()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A client of `[http.NAME]`.
     #[track_caller]
     pub fn client(&self, name: &str) -> Client {

@@ -23,7 +23,6 @@ pub(super) struct KeyRing {
     disk: SharedDisk,
     clock: Clock,
     file: PathBuf,
-    default_plan: Option<String>,
     plans: Arc<BTreeSet<String>>,
     state: Mutex<State>,
 }
@@ -53,18 +52,12 @@ impl std::fmt::Debug for KeyRing {
 
 impl KeyRing {
     /// Reads the file; one that is missing holds no keys yet.
-    pub(super) fn open(
-        ground: &Ground,
-        block: &str,
-        file: PathBuf,
-        plan: Option<String>,
-    ) -> Result<Self, String> {
+    pub(super) fn open(ground: &Ground, block: &str, file: PathBuf) -> Result<Self, String> {
         let ring = Self {
             block: block.to_owned(),
             disk: ground.disk.clone(),
             clock: ground.clock.clone(),
             file,
-            default_plan: plan,
             plans: ground.plans.clone(),
             state: Mutex::default(),
         };
@@ -81,8 +74,8 @@ impl KeyRing {
         if expired || self.lacks_plan(key) {
             return Some(Err(Refusal::NotAllowed));
         }
-        let plan = key.plan.clone().or_else(|| self.default_plan.clone());
-        Some(Ok(Caller { plan, streams: key.streams.clone(), ..Caller::named(&key.name) }))
+        let (plan, streams) = (key.plan.clone(), key.streams.clone());
+        Some(Ok(Caller { plan, streams, ..Caller::named(&key.name) }))
     }
 
     /// A key whose plan is not in the configuration must not become one without any limit.

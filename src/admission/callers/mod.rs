@@ -4,7 +4,13 @@
 //! verdict for what is; the first verdict decides.
 
 mod api_key;
+mod authorizer;
+mod jwt;
+mod mtls;
+mod peer;
 mod sigv4;
+
+mod pattern;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +18,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::api_key::KeyRing;
+use self::authorizer::Authorizer;
+use self::jwt::Issuer;
 use self::sigv4::Signers;
-use super::{AuthSettings, Knock, Refusal};
+use super::settings::{AuthKind, AuthSettings};
+use super::{Knock, Refusal};
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
+use crate::sink::Lambda;
+
+pub use jwt::Algorithm;
+pub use mtls::{SubjectField, SubjectRule};
+pub use pattern::Pattern;
+pub use peer::PeerRule;
+
+/// Longest name that somebody else may give a caller, in bytes.
+const NAME_BYTES_MAX: usize = 256;
 
 /// Who it is.
 #[derive(Debug, Default)]
@@ -35,6 +53,14 @@ impl Caller {
     /// A known caller without a plan.
     fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// The same, with a name that stands in a certificate or a token; `None` if it is no name that
+    /// can stand on records and in logs.
+    fn checked(name: &str) -> Option<Self> {
+        let is_name = (1..=NAME_BYTES_MAX).contains(&name.len())
+            && !name.chars().any(|c| c.is_control() || c.is_whitespace() && c != ' ');
+        is_name.then(|| Self::named(name))
     }
 }
 
@@ -57,22 +83,39 @@ pub(super) struct Ground {
 #[derive(Debug)]
 pub(super) struct Callers(BTreeMap<String, Block>);
 
+/// One auth block.
+#[derive(Debug)]
+struct Block {
+    way: Way,
+    plan: Option<String>,
+    streams: Option<Vec<String>>,
+    plans: Arc<BTreeSet<String>>,
+}
+
 /// One way to recognise a caller.
 #[derive(Debug)]
-enum Block {
+enum Way {
     ApiKey(KeyRing),
     SigV4(Signers),
+    Jwt(Box<Issuer>),
+    Mtls(Vec<SubjectRule>),
+    Peer(Vec<PeerRule>),
+    Authorizer(Box<Authorizer>),
 }
 
 impl Callers {
+    /// `lambdas` are the functions that authorizers ask, by the name of their block.
     pub(super) fn open(
         ground: &Ground,
         settings: BTreeMap<String, AuthSettings>,
+        mut lambdas: BTreeMap<String, Lambda>,
     ) -> Result<Self, String> {
         let mut blocks = BTreeMap::new();
         for (name, settings) in settings {
-            let block = Block::open(ground, &name, settings)?;
-            blocks.insert(name, block);
+            let lambda = lambdas.remove(&name);
+            let way = Way::open(ground, &name, settings.kind, lambda)?;
+            let AuthSettings { plan, streams, .. } = settings;
+            blocks.insert(name, Block { way, plan, streams, plans: ground.plans.clone() });
         }
         Ok(Self(blocks))
     }
@@ -93,21 +136,65 @@ impl Callers {
 }
 
 impl Block {
-    fn open(ground: &Ground, name: &str, settings: AuthSettings) -> Result<Self, String> {
-        Ok(match settings {
-            AuthSettings::ApiKey { file, plan } => {
-                Self::ApiKey(KeyRing::open(ground, name, file, plan)?)
+    async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
+        let verdict = self.way.recognise(knock).await?;
+        Some(verdict.and_then(|caller| self.grant(caller)))
+    }
+
+    /// What every caller of this block is held to.
+    fn grant(&self, mut caller: Caller) -> Result<Caller, Refusal> {
+        caller.plan = caller.plan.or_else(|| self.plan.clone());
+        // A plan that is not in the configuration must not become none.
+        let lacks_plan = caller.plan.as_ref().is_some_and(|plan| !self.plans.contains(plan));
+        if lacks_plan {
+            return Err(Refusal::NotAllowed);
+        }
+        // Both the block and what it knows of the caller may name the streams; for which of them the
+        // caller comes is known later.
+        caller.streams = match (caller.streams, &self.streams) {
+            (own, None) => own,
+            (None, Some(all)) => Some(all.clone()),
+            (Some(mut own), Some(all)) => {
+                own.retain(|stream| all.contains(stream));
+                Some(own)
             }
-            AuthSettings::SigV4(settings) => Self::SigV4(Signers::open(ground, name, settings)?),
+        };
+        Ok(caller)
+    }
+}
+
+impl Way {
+    fn open(
+        ground: &Ground,
+        block: &str,
+        kind: AuthKind,
+        lambda: Option<Lambda>,
+    ) -> Result<Self, String> {
+        Ok(match kind {
+            AuthKind::ApiKey { file } => Self::ApiKey(KeyRing::open(ground, block, file)?),
+            AuthKind::SigV4(settings) => Self::SigV4(Signers::open(ground, block, settings)?),
+            AuthKind::Jwt(settings) => Self::Jwt(Box::new(Issuer::open(ground, block, *settings)?)),
+            AuthKind::Mtls { callers } => Self::Mtls(callers),
+            AuthKind::Peer { callers } => Self::Peer(callers),
+            AuthKind::Authorizer(settings) => Self::Authorizer(Box::new(Authorizer::open(
+                &ground.clock,
+                block,
+                *settings,
+                lambda,
+            )?)),
         })
     }
 
     /// Kinds that may have to ask somebody else wait here, within their own bounds.
-    #[expect(clippy::unused_async, reason = "kinds that ask the network stand here soon")]
     async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
         match self {
             Self::ApiKey(ring) => ring.recognise(knock),
             Self::SigV4(signers) => signers.recognise(knock),
+            Self::Mtls(rules) => mtls::recognise(rules, knock),
+            Self::Peer(rules) => peer::recognise(rules, knock),
+            Self::Jwt(issuer) => issuer.recognise(knock).await,
+            // Its future is large and seldom waited for.
+            Self::Authorizer(authorizer) => Box::pin(authorizer.recognise(knock)).await,
         }
     }
 }

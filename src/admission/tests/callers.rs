@@ -139,7 +139,14 @@ async fn a_door_whose_block_is_unknown_lets_nobody_in() {
     let admission = door.open();
     let shown = Shown { api_key: Some(&secret), ..Shown::default() };
     let (auth, declared_bytes) = (&["other".into()], None);
-    let knock = Knock { source: "http.lan", auth, stream: "access", declared_bytes, shown };
+    let knock = Knock {
+        source: "http.lan",
+        auth,
+        bounds: Bounds::default(),
+        stream: "access",
+        declared_bytes,
+        shown,
+    };
 
     assert_eq!(admission.enter(&knock).await.unwrap_err(), Refusal::UnknownCaller);
 }
@@ -161,7 +168,14 @@ async fn nothing_comes_in_and_no_plan_is_charged_before_the_body_is_proven() {
     let admission = door.open();
     let enter = || {
         let (auth, declared_bytes, shown) = (&[][..], Some(100), Shown::default());
-        let knock = Knock { source: "http.lan", auth, stream: "access", declared_bytes, shown };
+        let knock = Knock {
+            source: "http.lan",
+            auth,
+            bounds: Bounds::default(),
+            stream: "access",
+            declared_bytes,
+            shown,
+        };
         let proof: Option<Box<dyn Proof>> = Some(Box::new(Shouted));
         let plan = Some("p".into());
         admission.let_in(&knock, Caller { plan, proof, ..Caller::default() }).unwrap()

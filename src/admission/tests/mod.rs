@@ -2,6 +2,7 @@
 
 mod callers;
 mod keys_file;
+mod others;
 mod plans;
 mod records;
 
@@ -23,16 +24,33 @@ struct Door {
     clock: Clock,
     disk: SharedDisk,
     plans: BTreeMap<String, PlanSettings>,
+    /// A block beside that of the keys, named `other`.
+    other: Option<AuthKind>,
+    stream_plan: Option<String>,
+    quotas: Option<Area>,
 }
 
 impl Door {
     fn new() -> Self {
         let (scratch, clock) = (Scratch::new(), Clock::starting_at(NOW));
-        Self { scratch, clock, disk: Arc::new(RealDisk), plans: BTreeMap::new() }
+        Self {
+            scratch,
+            clock,
+            disk: Arc::new(RealDisk),
+            plans: BTreeMap::new(),
+            other: None,
+            stream_plan: None,
+            quotas: None,
+        }
     }
 
     fn with_plan(mut self, name: &str, plan: PlanSettings) -> Self {
         self.plans.insert(name.into(), plan);
+        self
+    }
+
+    fn with_auth(mut self, kind: AuthKind) -> Self {
+        self.other = Some(kind);
         self
     }
 
@@ -49,17 +67,30 @@ impl Door {
     fn try_open(&self) -> Result<Arc<Admission>, String> {
         let mut settings = Settings { plans: self.plans.clone(), ..Settings::default() };
         let file = self.keys_path();
-        settings.auth.insert("keys".into(), AuthSettings::ApiKey { file, plan: None });
+        let auth = AuthSettings { kind: AuthKind::ApiKey { file }, plan: None, streams: None };
+        settings.auth.insert("keys".into(), auth);
+        if let Some(kind) = self.other.clone() {
+            let auth = AuthSettings { kind, plan: None, streams: None };
+            settings.auth.insert("other".into(), auth);
+        }
         let mut queues = BTreeMap::new();
         let metrics = Metrics::default();
         for name in ["access", "audit"] {
             settings.streams.insert(
                 name.into(),
-                StreamSettings { max_record_bytes: 100, partition_key: None, aliases: Vec::new() },
+                StreamSettings {
+                    max_record_bytes: 100,
+                    partition_key: None,
+                    aliases: Vec::new(),
+                    plan: self.stream_plan.clone(),
+                },
             );
             queues.insert(name.into(), self.queue(name, &metrics));
         }
-        Admission::open(self.disk.clone(), self.clock.clone(), settings, queues, &metrics)
+        let (disk, clock) = (self.disk.clone(), self.clock.clone());
+        let below =
+            Below { disk, clock, queues, lambdas: BTreeMap::new(), quotas: self.quotas.clone() };
+        Admission::open(below, settings, &metrics)
     }
 
     fn open(&self) -> Arc<Admission> {
@@ -93,7 +124,16 @@ fn key(name: &str) -> keys::NewKey {
 async fn knock(admission: &Admission, secret: Option<&str>, stream: &str) -> Result<Pass, Refusal> {
     let shown = Shown { api_key: secret, ..Shown::default() };
     let auth = &["keys".into()];
-    admission.enter(&Knock { source: "http.lan", auth, stream, declared_bytes: None, shown }).await
+    admission
+        .enter(&Knock {
+            source: "http.lan",
+            auth,
+            bounds: Bounds::default(),
+            stream,
+            declared_bytes: None,
+            shown,
+        })
+        .await
 }
 
 /// Knocks at the open door.

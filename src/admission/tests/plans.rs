@@ -22,7 +22,12 @@ fn planned(plan: PlanSettings) -> (Door, Arc<Admission>, String) {
 
 #[tokio::test(start_paused = true)]
 async fn records_beyond_the_burst_wait_exactly_as_long_as_they_are_told() {
-    let plan = PlanSettings { rate: rate(10, SECOND), burst: Some(5), bytes: None };
+    let plan = PlanSettings {
+        rate: rate(10, SECOND),
+        burst: Some(5),
+        bytes: None,
+        ..PlanSettings::default()
+    };
     let (_door, admission, secret) = planned(plan);
     let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
@@ -39,7 +44,12 @@ async fn records_beyond_the_burst_wait_exactly_as_long_as_they_are_told() {
 
 #[tokio::test(start_paused = true)]
 async fn more_at_once_than_the_burst_never_gets_through_and_is_told_so() {
-    let plan = PlanSettings { rate: rate(10, SECOND), burst: Some(5), bytes: bytes(1000) };
+    let plan = PlanSettings {
+        rate: rate(10, SECOND),
+        burst: Some(5),
+        bytes: bytes(1000),
+        ..PlanSettings::default()
+    };
     let (_door, admission, secret) = planned(plan);
     let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
@@ -54,12 +64,23 @@ async fn more_at_once_than_the_burst_never_gets_through_and_is_told_so() {
 
 #[tokio::test(start_paused = true)]
 async fn declared_bytes_are_charged_at_the_door() {
-    let (_door, admission, secret) =
-        planned(PlanSettings { rate: None, burst: None, bytes: bytes(1000) });
+    let (_door, admission, secret) = planned(PlanSettings {
+        rate: None,
+        burst: None,
+        bytes: bytes(1000),
+        ..PlanSettings::default()
+    });
     let knock = async |declared| {
         let shown = Shown { api_key: Some(&secret), ..Shown::default() };
         let (auth, declared_bytes) = (&["keys".into()], Some(declared));
-        let knock = Knock { source: "http.lan", auth, stream: "access", declared_bytes, shown };
+        let knock = Knock {
+            source: "http.lan",
+            auth,
+            bounds: Bounds::default(),
+            stream: "access",
+            declared_bytes,
+            shown,
+        };
         admission.enter(&knock).await
     };
 
@@ -72,7 +93,12 @@ async fn declared_bytes_are_charged_at_the_door() {
 #[tokio::test(start_paused = true)]
 async fn a_burst_that_is_not_set_is_one_second_of_the_rate() {
     for (per, expected) in [(SECOND, 500), (60 * SECOND, 9), (86_400 * SECOND, 1)] {
-        let plan = PlanSettings { rate: rate(500, per), burst: None, bytes: None };
+        let plan = PlanSettings {
+            rate: rate(500, per),
+            burst: None,
+            bytes: None,
+            ..PlanSettings::default()
+        };
         let (_door, admission, secret) = planned(plan);
         let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
@@ -84,7 +110,8 @@ async fn a_burst_that_is_not_set_is_one_second_of_the_rate() {
 
 #[tokio::test(start_paused = true)]
 async fn callers_of_one_plan_do_not_share_their_buckets_and_keys_of_one_caller_do() {
-    let plan = PlanSettings { rate: rate(1, SECOND), burst: None, bytes: None };
+    let plan =
+        PlanSettings { rate: rate(1, SECOND), burst: None, bytes: None, ..PlanSettings::default() };
     let door = Door::new().with_plan("p", plan);
     let new = |name: &str| keys::NewKey { plan: Some("p".into()), ..key(name) };
     let secrets = [new("a"), new("a"), new("b")].map(|new| door.add_key(&new));
@@ -111,16 +138,24 @@ async fn an_open_door_has_no_plan() {
 
 #[tokio::test(start_paused = true)]
 async fn a_plan_that_lets_nothing_through_is_a_fault_at_start() {
-    let nothing = PlanSettings { rate: rate(0, SECOND), burst: None, bytes: None };
-    let no_burst = PlanSettings { rate: rate(1, SECOND), burst: Some(0), bytes: None };
-    let no_bytes = PlanSettings { rate: None, burst: None, bytes: bytes(0) };
-    let no_rate = PlanSettings { rate: None, burst: Some(5), bytes: None };
+    let nothing =
+        PlanSettings { rate: rate(0, SECOND), burst: None, bytes: None, ..PlanSettings::default() };
+    let no_burst = PlanSettings {
+        rate: rate(1, SECOND),
+        burst: Some(0),
+        bytes: None,
+        ..PlanSettings::default()
+    };
+    let no_bytes =
+        PlanSettings { rate: None, burst: None, bytes: bytes(0), ..PlanSettings::default() };
+    let no_rate =
+        PlanSettings { rate: None, burst: Some(5), bytes: None, ..PlanSettings::default() };
 
     for (plan, words) in [
-        (nothing, "plan `p` lets nothing through, ever: its `rate` or `burst` is 0"),
-        (no_burst, "plan `p` lets nothing through, ever: its `rate` or `burst` is 0"),
-        (no_bytes, "plan `p` lets nothing through, ever: its `bytes` is 0"),
-        (no_rate, "plan `p` has a `burst` but no `rate`; add the rate"),
+        (nothing, "plan `p` lets nothing through, ever: its `rate` or its burst is 0"),
+        (no_burst, "plan `p` lets nothing through, ever: its `rate` or its burst is 0"),
+        (no_bytes, "plan `p` lets nothing through, ever: its `bytes` or its burst is 0"),
+        (no_rate, "plan `p` has a burst but no `rate`; add it"),
     ] {
         assert_eq!(Door::new().with_plan("p", plan).try_open().unwrap_err(), words);
     }

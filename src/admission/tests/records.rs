@@ -95,12 +95,22 @@ async fn a_full_queue_refuses_and_makes_the_agent_unready() {
     let mut settings = Settings::default();
     settings.streams.insert(
         "access".into(),
-        StreamSettings { max_record_bytes: 1 << 20, partition_key: None, aliases: Vec::new() },
+        StreamSettings {
+            max_record_bytes: 1 << 20,
+            partition_key: None,
+            aliases: Vec::new(),
+            plan: None,
+        },
     );
     let metrics = Metrics::default();
     let queues = BTreeMap::from([("access".to_owned(), door.queue("access", &metrics))]);
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
-    let admission = Admission::open(disk, clock, settings, queues, &metrics).unwrap();
+    let admission = Admission::open(
+        Below { disk, clock, queues, lambdas: BTreeMap::new(), quotas: None },
+        settings,
+        &metrics,
+    )
+    .unwrap();
     let pass = walk_in(&admission);
     let big = "x".repeat(1 << 19);
     assert_eq!(admission.unready(), Vec::<String>::new());
@@ -146,11 +156,18 @@ async fn a_stream_without_a_queue_is_a_fault_at_start() {
     let mut settings = Settings::default();
     settings.streams.insert(
         "access".into(),
-        StreamSettings { max_record_bytes: 1, partition_key: None, aliases: Vec::new() },
+        StreamSettings {
+            max_record_bytes: 1,
+            partition_key: None,
+            aliases: Vec::new(),
+            plan: None,
+        },
     );
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
 
-    let opened = Admission::open(disk, clock, settings, BTreeMap::new(), &Metrics::default());
+    let below =
+        Below { disk, clock, queues: BTreeMap::new(), lambdas: BTreeMap::new(), quotas: None };
+    let opened = Admission::open(below, settings, &Metrics::default());
 
     assert_eq!(opened.unwrap_err(), "stream `access` has no queue");
 }
@@ -164,12 +181,18 @@ async fn a_record_without_a_key_gets_that_of_the_template_and_one_with_a_key_kee
         max_record_bytes: 100,
         partition_key: Some(template),
         aliases: Vec::new(),
+        plan: None,
     };
     settings.streams.insert("access".into(), stream);
     let metrics = Metrics::default();
     let queues = BTreeMap::from([("access".to_owned(), door.queue("access", &metrics))]);
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
-    let admission = Admission::open(disk, clock, settings, queues, &metrics).unwrap();
+    let admission = Admission::open(
+        Below { disk, clock, queues, lambdas: BTreeMap::new(), quotas: None },
+        settings,
+        &metrics,
+    )
+    .unwrap();
     let pass = walk_in(&admission);
     assert_eq!(pass.key_headers().collect::<Vec<_>>(), ["x-device"]);
     let headers = vec![("x-device".to_owned(), "d-7".to_owned())];

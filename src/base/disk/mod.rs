@@ -40,6 +40,8 @@ pub struct Listed {
     pub name: String,
     /// Length in bytes; 0 for folders.
     pub bytes: u64,
+    /// Bytes it takes on the disk: fewer than its length where it has holes or is packed.
+    pub taken_bytes: u64,
     /// What it is; a symbolic link is never followed.
     pub kind: Kind,
 }

@@ -18,6 +18,8 @@ pub struct RealDisk;
 /// Payloads and keys are nobody's business but the owner's and the operator group's.
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
+/// What the system counts the blocks of a file in, whatever those of the file system are.
+const STAT_BLOCK_BYTES: u64 = 512;
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
@@ -61,10 +63,11 @@ impl Disk for RealDisk {
                 kind if kind.is_dir() => Kind::Folder,
                 _ => Kind::Other,
             };
-            let bytes = if kind == Kind::File { meta.len() } else { 0 };
+            let of_file = |bytes| if kind == Kind::File { bytes } else { 0 };
             all.push(Listed {
                 name: entry.file_name().to_string_lossy().into_owned(),
-                bytes,
+                bytes: of_file(meta.len()),
+                taken_bytes: of_file(meta.blocks().saturating_mul(STAT_BLOCK_BYTES)),
                 kind,
             });
         }

@@ -39,7 +39,7 @@ pub use connection::serve_one;
 pub use listener::{Address, Listener, bind};
 pub use problem::{Problem, REQUEST_ID};
 pub use tls::{Tls, TlsFault, TlsPart, TlsSettings, inspect};
-pub use unix::{Access, MODE};
+pub use unix::{Access, MODE, group_id, user_id};
 
 /// The bounds on connections.
 #[derive(Clone, Debug, PartialEq, Eq)]

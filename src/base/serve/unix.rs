@@ -90,20 +90,40 @@ fn not_given(path: &Path, access: &Access, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), words)
 }
 
+/// The number of a user, by its name in `/etc/passwd` or as it is; `None` if there is none.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn user_id(name: &str) -> io::Result<Option<u32>> {
+    id(name, "/etc/passwd")
+}
+
+/// The number of a group, by its name in `/etc/group` or as it is; `None` if there is none.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn group_id(name: &str) -> io::Result<Option<u32>> {
+    id(name, "/etc/group")
+}
+
 /// The number of a user or group. The two files are asked and nothing else, because a static binary
 /// has no name service switch.
 fn number(path: &Path, name: Option<&str>, what: &str, file: &str) -> io::Result<Option<u32>> {
     let Some(name) = name else { return Ok(None) };
-    if let Ok(number) = name.parse() {
-        return Ok(Some(number));
-    }
-    let text = read_named_file(&RealDisk, Path::new(file), NAMES_BYTES_MAX)?;
-    let found = number_in(&String::from_utf8_lossy(&text), name);
+    let found = id(name, file)?;
     let words = || {
         let shown = path.display();
         format!("`unix:{shown}` should belong to {what} `{name}`, which {file} does not have")
     };
     found.map(Some).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, words()))
+}
+
+fn id(name: &str, file: &str) -> io::Result<Option<u32>> {
+    if let Ok(number) = name.parse() {
+        return Ok(Some(number));
+    }
+    let text = read_named_file(&RealDisk, Path::new(file), NAMES_BYTES_MAX)?;
+    Ok(number_in(&String::from_utf8_lossy(&text), name))
 }
 
 /// Lines of both files are `name:password:number:…`.

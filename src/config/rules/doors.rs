@@ -1,6 +1,6 @@
 //! Nobody comes in from a network on his word alone.
 
-use crate::admission::{AuthSettings, SignatureMode};
+use crate::admission::{AuthKind, SignatureMode};
 use crate::source::http::Listen;
 
 use super::super::document::At;
@@ -10,9 +10,9 @@ use super::super::sections::Sections;
 pub(super) fn check(sections: &Sections, faults: &mut Faults) {
     let believes = |name: &At<String>| {
         let block = sections.auth.iter().find(|auth| auth.name.value == name.value);
-        block.is_some_and(|auth| match &auth.settings {
-            AuthSettings::SigV4(settings) => settings.mode == SignatureMode::Identify,
-            AuthSettings::ApiKey { .. } => false,
+        block.is_some_and(|auth| match &auth.settings.kind {
+            AuthKind::SigV4(settings) => settings.mode == SignatureMode::Identify,
+            _ => false,
         })
     };
     for http in &sections.http {

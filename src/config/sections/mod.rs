@@ -12,6 +12,7 @@ pub(super) mod plan;
 pub(super) mod process;
 mod role;
 pub(super) mod route;
+pub(super) mod rule;
 pub(super) mod stream;
 pub(super) mod tail;
 pub(super) mod uplink;
@@ -27,6 +28,7 @@ use self::http::Http;
 use self::plan::Plan;
 use self::process::Process;
 use self::route::Route;
+use self::rule::Rule;
 use self::stream::Flow;
 use self::tail::Tailed;
 use super::document::{At, Section};
@@ -39,7 +41,13 @@ pub(super) const TABLES: &[&Table] = &[
     &process::TOP,
     &http::TABLE,
     &route::TABLE,
+    &rule::TABLE,
     &auth::api_key::TABLE,
+    &auth::jwt::TABLE,
+    &auth::mtls::TABLE,
+    &auth::peer::TABLE,
+    &auth::authorizer::HTTP,
+    &auth::authorizer::LAMBDA,
     &auth::sigv4::TABLE,
     &plan::TABLE,
     &tail::TABLE,
@@ -59,6 +67,7 @@ pub(super) const TABLES: &[&Table] = &[
 const NAMES: &[&str] = &[
     "http",
     "route",
+    "rule",
     "auth",
     "plan",
     "tail",
@@ -77,6 +86,7 @@ pub(super) struct Sections {
     pub(super) process: Process,
     pub(super) http: Vec<Http>,
     pub(super) routes: Vec<Route>,
+    pub(super) rules: Vec<Rule>,
     pub(super) auth: Vec<Auth>,
     /// Names of auth blocks, also of those that are at fault.
     pub(super) auths: Vec<At<String>>,
@@ -102,9 +112,12 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
     let http = http.iter().map(|table| http::read(table, reading)).collect();
     let routes = root.take_named(&route::TABLE, &mut reading.faults);
     let routes = routes.iter().map(|table| route::read(table, reading)).collect();
+    let rules = root.take_named(&rule::TABLE, &mut reading.faults);
+    let rules = rules.iter().map(|table| rule::read(table, reading)).collect();
     let auth = root.take_named(&auth::api_key::TABLE, &mut reading.faults);
     let auths = auth.iter().map(|table| table.name.clone()).collect();
-    let auth = auth.iter().filter_map(|table| auth::read(table, reading)).collect();
+    let auth =
+        auth.iter().filter_map(|table| auth::read(table, &process.state_dir, reading)).collect();
     let plans = root.take_named(&plan::TABLE, &mut reading.faults);
     let plans = plans.iter().map(|table| plan::read(table, reading)).collect();
     let tails = root.take_named(&tail::TABLE, &mut reading.faults);
@@ -129,6 +142,7 @@ pub(super) fn read(document: &DeTable<'_>, reading: &mut Reading<'_>) -> Section
         process,
         http,
         routes,
+        rules,
         auth,
         auths,
         plans,

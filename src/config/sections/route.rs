@@ -15,7 +15,7 @@ pub(in crate::config) const TABLE: Table = Table {
     effect: "A method and a path of your own that lead to a stream. The fixed paths of a listener \
              come first; then a segment that is written out beats `{name}`, which beats `{*rest}`; \
              then a method that is named beats `ANY`.",
-    groups: &[&[METHOD, PATH, STREAM, HTTP, AUTH, JSON_ARRAY, STATUS, BODY]],
+    groups: &[&[METHOD, PATH, STREAM, HTTP, AUTH, PLAN, JSON_ARRAY, STATUS, BODY]],
 };
 
 const METHOD: Key =
@@ -36,6 +36,9 @@ const AUTH: Key = Key::new(
 )
 .says("Names of `[auth.NAME]` tables that are asked here; `[]` opens the route to everybody, which is \
        legal on loopback and unix sockets only.");
+const PLAN: Key =
+    Key::text("plan", Default::Otherwise { example: "\"gateway\"", then: "that of the listener" })
+        .says("The `[plan.NAME]` of the whole route, whoever hands in.");
 pub(in crate::config::sections) const JSON_ARRAY: Key =
     Key::new("json_array", Kind::Choice(&["one", "split"]), Default::Text("one")).says(
         "Whether a JSON array (`application/json`) is one record, or each of its elements is one.",
@@ -60,6 +63,7 @@ pub(in crate::config) struct Route {
     pub(in crate::config) stream: Option<At<String>>,
     pub(in crate::config) http: Vec<At<String>>,
     pub(in crate::config) auth: Vec<At<String>>,
+    pub(in crate::config) plan: Option<At<String>>,
     /// Where it was opened to everybody.
     pub(in crate::config) is_open: bool,
 }
@@ -79,6 +83,7 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Route {
     let (http, _) = section.texts(reading, &HTTP);
     let has_auth = section.has(&AUTH);
     let (auth, auth_is_sound) = section.texts(reading, &AUTH);
+    let plan = section.optional_text(reading, &PLAN);
     let split_arrays = section.choice(reading, &JSON_ARRAY).value == "split";
     let status = section.number(reading, &STATUS);
     if let Some((203, place)) = status.written().map(|(status, place)| (*status, place)) {
@@ -100,6 +105,7 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Route {
         path: path.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
         stream: stream.as_ref().map(|at| at.value.clone()).unwrap_or_default(),
         auth: has_auth.then(|| names(&auth)),
+        plan: plan.as_ref().map(|plan| plan.value.clone()),
         split_arrays,
         thanks: Thanks {
             status: u16::try_from(status.value).unwrap_or(202),
@@ -109,7 +115,7 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Route {
     let is_open = has_auth && auth_is_sound && auth.is_empty();
     let nowhere = At { value: String::new(), place: table.header.clone() };
     let path = path.unwrap_or(nowhere);
-    Route { settings, name: table.name.clone(), path, stream, http, auth, is_open }
+    Route { settings, name: table.name.clone(), path, stream, http, auth, plan, is_open }
 }
 
 fn methods(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Vec<String> {

@@ -23,7 +23,7 @@ pub(in crate::config) const TABLE: Table = Table {
     variant: None,
     effect: "A durable queue and the destinations it leads to; `POST /v1/streams/NAME` puts records \
              into it.",
-    groups: &[&[DESTINATIONS, ALIASES, PARTITION_KEY, MAX_RECORD, QUEUE_ROWS], uplink::RANKS],
+    groups: &[&[DESTINATIONS, ALIASES, PARTITION_KEY, MAX_RECORD, PLAN, QUEUE_ROWS], uplink::RANKS],
 };
 
 const DESTINATIONS: Key = Key::texts("destinations", Default::Required("[\"archive\"]")).says(
@@ -112,6 +112,15 @@ const ENCRYPTION: Key = Key::text(
 )
 .says("Name of an `[encryption.NAME]` table: what is written to disk is sealed with its key.");
 
+const PLAN: Key = Key::text(
+    "plan",
+    Default::Otherwise {
+        example: "\"gateway\"",
+        then: "only plans of callers and listeners count",
+    },
+)
+.says("The `[plan.NAME]` of the whole stream, whoever hands in.");
+
 #[derive(Debug)]
 pub(in crate::config) struct Flow {
     pub(in crate::config) name: At<String>,
@@ -124,6 +133,7 @@ pub(in crate::config) struct Flow {
     pub(in crate::config) max_bytes: Setting<u64>,
     pub(in crate::config) queue: queue::Settings,
     pub(in crate::config) encryption: Option<At<String>>,
+    pub(in crate::config) plan: Option<At<String>>,
 }
 
 pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_>) -> Flow {
@@ -133,6 +143,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
     let partition_key = partition_key(&mut section, reading);
     let max_record = section.number(reading, &MAX_RECORD);
     let rank = uplink::rank(&mut section, reading);
+    let plan = section.optional_text(reading, &PLAN);
 
     let mut rows = section.nested(reading, &QUEUE_ROWS);
     let max_bytes = rows.number(reading, &MAX_BYTES);
@@ -164,6 +175,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
         max_bytes,
         queue,
         encryption,
+        plan,
     }
 }
 

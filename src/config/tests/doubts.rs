@@ -109,7 +109,7 @@ warning: [plan.p] limits nothing
   --> /etc/weir/weir.toml:13:1
    |
 13 | [plan.p]
-   | ^^^^^^^^ neither rate nor bytes
+   | ^^^^^^^^ neither rate nor quota
 hint: for example: rate = "500/s""#,
     );
 }

@@ -29,6 +29,7 @@ fn a_route_is_served_where_it_says_or_everywhere() {
         path: "/all".into(),
         stream: "a".into(),
         auth: None,
+        plan: None,
         split_arrays: false,
         thanks: Thanks { status: 202, body: None },
     };
@@ -38,6 +39,7 @@ fn a_route_is_served_where_it_says_or_everywhere() {
         path: "/one/{b}".into(),
         stream: "a".into(),
         auth: Some(vec![]),
+        plan: None,
         split_arrays: true,
         thanks: Thanks { status: 200, body: Some("ok".into()) },
     };

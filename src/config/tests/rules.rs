@@ -88,7 +88,7 @@ x = 1
 type = "s3"
 "#,
         r#"
-error: `type` is "ldap", but it should be `api_key` or `sigv4`
+error: `type` is "ldap", but it should be `api_key`, `jwt`, `sigv4`, `mtls`, `peer`, `authorizer` or `lambda_authorizer`
  --> /etc/weir/weir.toml:5:8
   |
 5 | type = "ldap"
@@ -107,7 +107,7 @@ error: unknown key `x` in [stream.a]
    |
 14 | x = 1
    | ^ not a setting of a stream
-hint: what may stand here: `destinations`, `aliases`, `partition_key`, `max_record`, `queue`, `priority` and `weight`
+hint: what may stand here: `destinations`, `aliases`, `partition_key`, `max_record`, `plan`, `queue`, `priority` and `weight`
 
 error: `type` is "s3", but it should be `kinesis`, `firehose` or `directory`
   --> /etc/weir/weir.toml:16:8

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::admission::{AuthSettings, PlanSettings, StreamSettings};
+use crate::admission::{AuthKind, AuthSettings, PlanSettings, StreamSettings};
 use crate::base::nets::Nets;
 use crate::base::serve::Access;
 use crate::base::units::{ByteRate, ByteSize, CountRate};
@@ -48,6 +48,10 @@ fn feed(stream: &str, destination: &str) -> delivery::Settings {
 /// The listener of the smallest file.
 fn local() -> source::http::Settings {
     source::http::Settings {
+        plan: None,
+        address_plan: None,
+        guesses: Some(CountRate { count: 100, per: Duration::from_mins(1) }),
+        rules: Vec::new(),
         name: "local".into(),
         listen: vec![Listen::Tcp("127.0.0.1:8080".parse().unwrap())],
         tls: None,
@@ -86,7 +90,12 @@ fn the_smallest_file_gets_every_default() {
         admission: admission::Settings {
             streams: BTreeMap::from([(
                 "a".into(),
-                StreamSettings { max_record_bytes: MIB, partition_key: None, aliases: Vec::new() },
+                StreamSettings {
+                    max_record_bytes: MIB,
+                    partition_key: None,
+                    aliases: Vec::new(),
+                    plan: None,
+                },
             )]),
             auth: BTreeMap::new(),
             plans: BTreeMap::new(),
@@ -216,12 +225,17 @@ fn callers_and_plans_are_read() {
          [plan.p]\nrate = \"500/min\"\nburst = 1_000\nbytes = \"2 MiB/s\"\n",
     );
 
-    let keys = AuthSettings::ApiKey { file: "/etc/weir/keys.toml".into(), plan: Some("p".into()) };
+    let keys = AuthSettings {
+        kind: AuthKind::ApiKey { file: "/etc/weir/keys.toml".into() },
+        plan: Some("p".into()),
+        streams: None,
+    };
     assert_eq!(config.admission.auth, BTreeMap::from([("keys".into(), keys)]));
     let plan = PlanSettings {
         rate: Some(CountRate { count: 500, per: Duration::from_mins(1) }),
         burst: Some(1000),
         bytes: Some(ByteRate { bytes: ByteSize(2 * MIB), per: Duration::from_secs(1) }),
+        ..PlanSettings::default()
     };
     assert_eq!(config.admission.plans, BTreeMap::from([("p".into(), plan)]));
     let lan = config.http.iter().find(|http| http.name == "lan").unwrap();

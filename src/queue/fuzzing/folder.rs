@@ -123,7 +123,9 @@ impl Opened {
         let payloads = vec![Bytes::copy_from_slice(payload)];
         let group = Group { payloads, marks: vec![mark], key: None };
         let answers = self.committer.commit(vec![group]);
-        self.committer.tidy();
+        if let Some(preparing) = self.committer.tidy() {
+            preparing.run();
+        }
         answers.iter().all(Result::is_ok)
     }
 

@@ -94,7 +94,7 @@ impl Look {
             _ if !is_there(self.disk.as_ref(), &path) => return Ok(None),
             answer => answer.map_err(LookError::io(&path))?.map_err(foreign)?,
         };
-        Ok(Some(Segment::of(first, header, listed.bytes)))
+        Ok(Some(Segment::listed(first, header, listed)))
     }
 
     /// The same, with keys for what is sealed.

@@ -157,13 +157,13 @@ fn remove_settled(look: &Look, purged: &mut Purged) -> Result<(), LookError> {
         let path = look.folder.join(segment::name(oldest.first));
         look.disk.remove(&path).map_err(LookError::io(&path))?;
         purged.segments += 1;
-        purged.bytes += oldest.bytes;
+        purged.bytes += oldest.taken_bytes;
     }
     for spare in look.disk.list(&look.folder).map_err(LookError::io(&look.folder))? {
         if segment::is_spare(&spare.name) {
             let path = look.folder.join(&spare.name);
             look.disk.remove(&path).map_err(LookError::io(&path))?;
-            purged.bytes += spare.bytes;
+            purged.bytes += spare.taken_bytes;
         }
     }
     Ok(())

@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
-use super::rig::{ALL, Rig, group, over_seeds, small};
+use super::rig::{ALL, Rig, group, over_seeds, seeds, small};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::lapse::Sweep;
 use crate::queue::metrics::Shown as _;
@@ -285,4 +285,57 @@ fn a_group_that_does_not_fit_beside_others_is_taken_when_they_are_let_go() {
 
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(rig.ledger(0).accepted, 33);
+}
+
+const MAX_AGE: Duration = Duration::from_secs(100);
+
+/// Puts, takes, settles, waits and starts again as the seed says. What was put when is known.
+async fn live(seed: u64) {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let policy = aged(MAX_AGE, Lapsed::Discard);
+    let mut rig = rig(policy, &["a", "b"]);
+    let (mut sweep, mut put_at) = (Sweep::default(), Vec::new());
+    for _ in 0..80 {
+        match chance.u32(0..100) {
+            0..40 => {
+                let stored = rig.put(&vec![7; chance.usize(0..3000)]).is_ok();
+                put_at.extend(stored.then(Instant::now));
+            }
+            40..55 => {
+                let at = chance.usize(0..2);
+                let given = rig.take(at, ALL).into_iter().map(|one| one.position.0);
+                let some: Vec<u64> = given.filter(|_| chance.bool()).collect();
+                rig.settle(at, some);
+            }
+            55..75 => advance(MAX_AGE.mul_f64(chance.f64() / 3.0)).await,
+            75..90 => sweep.step(&rig.store).unwrap(),
+            90..94 => rig.store.save().unwrap(),
+            _ => {
+                rig = if chance.bool() { rig.crashed(seed) } else { rig.reopened() };
+                sweep = Sweep::default();
+            }
+        }
+        assert_eq!(rig.store.log().end(), put_at.len() as u64);
+        let below = usize::try_from(rig.store.lapses.below()).unwrap();
+        let lapsed = put_at.iter().take(below.saturating_sub(1));
+        assert!(lapsed.into_iter().all(|at| at.elapsed() >= MAX_AGE), "one lapsed early");
+        for at in [0, 1] {
+            let ledger = rig.ledger(at);
+            assert_eq!(ledger.damaged, 0);
+        }
+    }
+
+    // What was there at an opening gets as long again.
+    advance(MAX_AGE * 2).await;
+    sweep.step(&rig.store).unwrap();
+    assert_eq!((rig.ledger(0).waiting, rig.ledger(1).waiting), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_nothing_lapses_early_and_in_the_end_everything_does() {
+    let chosen = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    for seed in chosen.map_or(0..seeds(60), |seed: u64| seed..seed + 1) {
+        println!("SEED={seed}");
+        live(seed).await;
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::live::queue_of;
-use super::rig::{ALL, Rig, group, mark, over_seeds, settings, small};
+use super::rig::{ALL, Rig, group, mark, over_seeds, seeds, settings, small};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::backlog::Found;
 use crate::queue::settings::Limits;
@@ -96,7 +96,7 @@ fn a_power_cut_takes_at_most_what_the_level_allows_and_nothing_before_the_last_s
     let mut taken = 0;
     for level in [SyncLevel::Always, EVERY, SyncLevel::System] {
         let lost = std::sync::atomic::AtomicU64::new(0);
-        over_seeds(150, |seed| {
+        over_seeds(seeds(150), |seed| {
             let mut chance = fastrand::Rng::with_seed(seed);
             let mut rig = rig(level);
             let mut holes = BTreeSet::new();

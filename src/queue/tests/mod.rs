@@ -14,3 +14,4 @@ mod recycling;
 mod repeats;
 pub(super) mod rig;
 mod sealed;
+mod sizes;

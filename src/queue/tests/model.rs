@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,19 +12,37 @@ use crate::queue::backlog::Found;
 use crate::queue::feed::Turn;
 use crate::queue::frame::in_memory;
 use crate::queue::metrics::Shown as _;
-use crate::queue::{AppendError, Budget, Group, Key, Keys, Mark, Policy, Settings, WhenFull};
+use crate::queue::{
+    AppendError, Budget, Group, Key, Keys, Mark, OnceKey, Policy, Settings, WhenFull,
+};
 
 /// What must be true, in the simplest form.
 #[derive(Default)]
 struct Model {
+    now: State,
+    /// Refused since the last commit: after a restart one of them may have been stored after all.
+    maybe: Vec<Change>,
+    /// What there is without what was refused and found all the same, on a disk too full to make
+    /// it last: it may be gone after the next crash, as nobody was promised it.
+    without: Option<State>,
+    ways: Vec<Way>,
+}
+
+/// What the queue holds.
+#[derive(Clone, Default, PartialEq)]
+struct State {
     log: Vec<Bytes>,
     marks: BTreeMap<String, Bytes>,
-    /// Refused since the last commit: after a restart one of them may have been stored after all.
-    maybe: Vec<(Vec<Bytes>, Vec<Mark>)>,
-    /// Log and marks without what was refused and found all the same, on a disk too full to make
-    /// it last: it may be gone after the next crash, as nobody was promised it.
-    without: Option<(Vec<Bytes>, BTreeMap<String, Bytes>)>,
-    ways: Vec<Way>,
+    /// The keys that are remembered: first position and count of what came with them.
+    keys: BTreeMap<u8, (u64, u32)>,
+}
+
+/// What one commit adds.
+#[derive(Default)]
+struct Change {
+    payloads: Vec<Bytes>,
+    marks: Vec<Mark>,
+    keys: Vec<(u8, (u64, u32))>,
 }
 
 #[derive(Default)]
@@ -66,7 +85,8 @@ impl Sim {
         let mut limits = super::rig::small();
         limits.window = [3, 50, 1 << 16][chance.usize(0..3)];
         let when_full = [WhenFull::Reject, WhenFull::DropOldest][chance.usize(0..2)];
-        let policy = Policy { when_full, ..Policy::default() };
+        let keys_kept = Duration::from_hours(1);
+        let policy = Policy { when_full, keys_kept, ..Policy::default() };
         let keys = Keys::new(chance.bool().then(|| Key::new([7; 32])), Vec::new());
         let settings = Settings { compresses: chance.bool(), keys, policy, ..settings() };
         let rig = Rig::kept(settings, (FaultyDisk::new(), limits), &["a", "b"]).unwrap();
@@ -127,34 +147,44 @@ impl Sim {
             let value = Some(value).filter(|_| self.chance.u8(0..5) > 0);
             group.marks.push(Mark { name, value });
         }
+        if self.chance.u8(0..4) == 0 {
+            group.key = Some(once_key(self.chance.u8(0..KEYS)));
+        }
         group
     }
 
     fn commit(&mut self) {
         let groups: Vec<Group> = (0..self.chance.usize(1..4)).map(|_| self.group()).collect();
-        let payloads: Vec<Bytes> = groups.iter().flat_map(|one| one.payloads.clone()).collect();
-        let marks: Vec<Mark> = groups.iter().flat_map(|one| one.marks.clone()).collect();
         let counts: Vec<usize> = groups.iter().map(|one| one.payloads.len()).collect();
+        let (change, expected) = self.model.now.change(&groups);
 
         let answers = self.rig().commit(groups);
 
         self.history.push(format!("commit {counts:?} {answers:?}"));
-        if answers.iter().all(Result::is_err) {
-            assert!(
-                answers.iter().all(|one| !matches!(one, Err(AppendError::TooLarge { .. }))),
-                "{answers:?}"
-            );
-            self.model.maybe.push((payloads, marks));
-            return;
+        let (mut stored, mut refused) = (0, 0);
+        for (answer, expected) in answers.iter().zip(expected) {
+            let Proof { first, count, is_known, is_again } = expected;
+            match answer {
+                Ok(durable) => {
+                    assert_eq!((durable.first().0, durable.count()), (first, count));
+                    assert_eq!(durable.note_of_earlier().is_some(), is_again);
+                    stored += usize::from(!is_known);
+                }
+                Err(AppendError::TooLarge { .. }) => panic!("{answers:?}"),
+                Err(_) => {
+                    assert!(!is_known, "what was stored before needs no disk");
+                    refused += 1;
+                }
+            }
         }
-        let mut next = self.model.log.len() as u64 + 1;
-        for (answer, count) in answers.iter().zip(counts) {
-            let durable = answer.as_ref().unwrap();
-            assert_eq!((durable.first().0, durable.count() as usize), (next, count));
-            next += count as u64;
+        assert!(stored == 0 || refused == 0, "a frame is all or nothing");
+        if refused > 0 {
+            self.model.maybe.push(change);
+        } else if stored > 0 {
+            self.model.without = None;
+            self.model.maybe.clear();
+            self.model.now.apply(change);
         }
-        self.model.without = None;
-        self.model.adopt((payloads, marks));
     }
 
     fn take(&mut self) {
@@ -176,7 +206,7 @@ impl Sim {
                         assert!(way.settled.contains(&skipped), "{skipped} was left out");
                     }
                     assert!(!way.settled.contains(&position), "{position} is settled");
-                    assert_eq!(one.payload, self.model.log[in_memory(position) - 1]);
+                    assert_eq!(one.payload, self.model.now.log[in_memory(position) - 1]);
                     way.given = position;
                     way.open.insert(position);
                 }
@@ -276,43 +306,50 @@ impl Sim {
             }
         }
         for way in &self.model.ways {
-            let kept = self.model.without.as_ref().map_or(end, |(log, _)| log.len() as u64);
+            let kept = self.model.without.as_ref().map_or(end, |one| one.log.len() as u64);
             let mut promised = gone.iter().filter(|gone| **gone <= kept);
             assert!(promised.all(|gone| way.settled.contains(gone)), "an unsettled one is gone");
         }
         assert_eq!(found.len() + gone.len(), in_memory(end));
         let marks: BTreeMap<_, _> = rig.store.marks().with_prefix("").into_iter().collect();
-        let now = (self.model.log.clone(), self.model.marks.clone());
+        let keys: BTreeMap<_, _> = rig
+            .store
+            .marks()
+            .keys
+            .iter()
+            .map(|kept| (kept.key.print[0], (kept.first, kept.count)))
+            .collect();
+        let now = self.model.now.clone();
         let mut possible = vec![now.clone()];
-        for (payloads, changes) in std::mem::take(&mut self.model.maybe) {
-            let (mut log, mut table) = now.clone();
-            log.extend(payloads);
-            apply(&mut table, &changes);
-            possible.push((log, table));
+        for change in std::mem::take(&mut self.model.maybe) {
+            let mut with = now.clone();
+            with.apply(change);
+            possible.push(with);
         }
         possible.extend(self.model.without.clone());
         let is_sure = rig.is_sure;
-        let agrees = |(log, table): &&(Vec<Bytes>, BTreeMap<String, Bytes>)| {
+        let agrees = |one: &&State| {
             let is_there = |(position, payload): &(u64, Bytes)| {
-                log.get(in_memory(*position) - 1) == Some(payload)
+                one.log.get(in_memory(*position) - 1) == Some(payload)
             };
-            log.len() == in_memory(end) && found.iter().all(is_there) && *table == marks
+            let is_whole = one.log.len() == in_memory(end) && found.iter().all(is_there);
+            is_whole && one.marks == marks && one.keys == keys
         };
-        let Some((log, marks)) = possible.iter().find(agrees).cloned() else {
-            let kept = self.model.without.as_ref().map(|(log, _)| log.len() as u64);
+        let Some(agreed) = possible.iter().find(agrees).cloned() else {
+            let kept = self.model.without.as_ref().map(|one| one.log.len() as u64);
             let settled = self.model.ways.iter().filter_map(|way| way.settled.last()).max();
             self.is_over = kept.is_some_and(|kept| settled.is_some_and(|last| *last > kept));
-            assert!(self.is_over, "{} promised, {} found from {first}", now.0.len(), found.len());
+            assert!(self.is_over, "{} promised, {} found from {first}", now.log.len(), found.len());
             return;
         };
         let before = self.model.without.take().unwrap_or(now);
         self.model.without = Some(before).filter(|_| !is_sure);
-        (self.model.log, self.model.marks) = (log, marks);
+        self.model.now = agreed;
     }
 
     /// Everything saved is still settled, and nothing that was never settled is.
     fn compare_cursors(&mut self) {
-        let end = self.model.log.len() as u64;
+        let end = self.model.now.log.len() as u64;
         let rig = self.rig.as_ref().unwrap();
         for (books, way) in rig.store.books.iter().zip(&mut self.model.ways) {
             let cursor = books.open().cursor.clone();
@@ -336,7 +373,7 @@ impl Sim {
     }
 
     fn compare_books(&mut self) {
-        let end = self.model.log.len() as u64;
+        let end = self.model.now.log.len() as u64;
         let rig = self.rig.as_ref().unwrap();
         for (at, way) in self.model.ways.iter().enumerate() {
             let ledger = rig.ledger(at);
@@ -351,21 +388,55 @@ impl Sim {
     }
 }
 
-impl Model {
-    fn adopt(&mut self, (payloads, marks): (Vec<Bytes>, Vec<Mark>)) {
-        self.log.extend(payloads);
-        apply(&mut self.marks, &marks);
-        self.maybe.clear();
+/// What a group must be answered if it is not refused.
+struct Proof {
+    first: u64,
+    count: u32,
+    /// It was stored before this commit.
+    is_known: bool,
+    /// It came before, in this commit or an earlier one.
+    is_again: bool,
+}
+
+impl State {
+    /// What groups add, and what each of them is answered.
+    fn change(&self, groups: &[Group]) -> (Change, Vec<Proof>) {
+        let (mut change, mut proofs) = (Change::default(), Vec::new());
+        for group in groups {
+            let key = group.key.as_ref().map(|key| key.print[0]);
+            let known = key.and_then(|key| self.keys.get(&key));
+            let beside = key.and_then(|key| change.keys.iter().find(|(one, _)| *one == key));
+            if let Some(&(first, count)) = known.or(beside.map(|(_, at)| at)) {
+                proofs.push(Proof { first, count, is_known: known.is_some(), is_again: true });
+                continue;
+            }
+            let first = (self.log.len() + change.payloads.len()) as u64 + 1;
+            let count = u32::try_from(group.payloads.len()).unwrap();
+            proofs.push(Proof { first, count, is_known: false, is_again: false });
+            change.payloads.extend(group.payloads.iter().cloned());
+            change.marks.extend(group.marks.iter().cloned());
+            change.keys.extend(key.map(|key| (key, (first, count))));
+        }
+        (change, proofs)
+    }
+
+    fn apply(&mut self, change: Change) {
+        self.log.extend(change.payloads);
+        for Mark { name, value } in change.marks {
+            match value {
+                Some(value) => self.marks.insert(name, value),
+                None => self.marks.remove(&name),
+            };
+        }
+        self.keys.extend(change.keys);
     }
 }
 
-fn apply(table: &mut BTreeMap<String, Bytes>, marks: &[Mark]) {
-    for Mark { name, value } in marks {
-        match value {
-            Some(value) => table.insert(name.clone(), value.clone()),
-            None => table.remove(name),
-        };
-    }
+/// So few that the table has room for all.
+const KEYS: u8 = 8;
+
+fn once_key(number: u8) -> OnceKey {
+    OnceKey { print: [number; 16], note: Bytes::from_static(b"of it") }
 }
 
 /// A run: its seed, which of its steps are taken, and whether its disk lies about syncs. Each step

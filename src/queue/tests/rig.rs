@@ -110,7 +110,9 @@ impl Rig {
 
     pub(crate) fn commit(&mut self, groups: Vec<Group>) -> Vec<Answer> {
         let answers = self.committer.commit(groups);
-        self.committer.tidy();
+        if let Some(preparing) = self.committer.tidy() {
+            preparing.run();
+        }
         answers
     }
 

@@ -21,12 +21,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 
-use self::transport::Transport;
 use super::{AwsSettings, Fate, Fault};
 
 pub use clock::{ClockChanges, ClockMemory, ServiceClock};
 pub(super) use credentials::Keeper;
 pub(super) use fault::{ambiguous, entry_fault, fault_of};
+pub(super) use transport::Transport;
 
 /// What the SDK may change between versions is changed here, after a look at what it means.
 fn behavior() -> BehaviorVersion {

@@ -17,6 +17,7 @@ use super::head::check_head;
 use super::metrics::Numbers;
 use super::problem::Fault;
 use super::routes::{NO_ROUTE, Route, Routes};
+use super::rules::Rules;
 use super::visitor::Visitor;
 use super::{Readiness, Settings, Shards, ShardsOf, aws};
 use crate::admission::{Admission, Refusal};
@@ -37,6 +38,7 @@ pub(super) struct Door {
     pub(super) budget: Budget,
     readiness: Readiness,
     routes: Routes,
+    rules: Rules,
     numbers: Numbers,
     turned_away: Seldom,
     tls: Option<Arc<Tls>>,
@@ -56,6 +58,7 @@ impl Door {
             source: format!("http.{}", settings.name),
             budget: Budget::new(&settings),
             routes: Routes::new(&settings),
+            rules: Rules::new(&settings.rules),
             numbers: Numbers::new(metrics, &settings.name),
             settings,
             admission,
@@ -99,7 +102,10 @@ impl Door {
         id: &str,
     ) -> (Answer, &'static str) {
         let mut is_read = request.body().is_end_stream();
-        let may = self.check_address(visitor).and_then(|()| check_head(&request));
+        let may = self
+            .check_address(visitor)
+            .and_then(|()| check_head(&request))
+            .and_then(|()| self.rules.check(visitor, &request, |rule| self.numbers.met(rule)));
         let (mut answer, label) = match may.and_then(|()| self.routes.find(&request)) {
             Ok(Route::Live) => (text(StatusCode::OK, "live\n"), "livez"),
             Ok(Route::Ready) => (self.ready(), "readyz"),

@@ -15,7 +15,7 @@ use super::rejected::Rejected;
 use super::routes::Arrival;
 use super::unpack::unpack;
 use super::visitor::Visitor;
-use crate::admission::{Admitted, Knock, Once, Pass, Receipt, Shown};
+use crate::admission::{Admitted, Bounds, Knock, Once, Pass, Receipt, Shown};
 use crate::base::tasks;
 
 /// From this size on, splitting and encoding is done away from the async threads.
@@ -53,7 +53,11 @@ impl Door {
             pattern: &arrival.pattern,
             params: &arrival.params,
         };
+        let of_route = arrival.plan.as_ref().map(|(plan, route)| (plan.as_str(), route.as_str()));
+        let of_listener = self.bounds();
+        let bounds = Bounds { plan: of_route.or(of_listener.plan), ..of_listener };
         let knock = Knock {
+            bounds,
             source: &self.source,
             auth: arrival.auth.as_deref().unwrap_or(&self.settings.auth),
             stream: &arrival.stream,
@@ -79,6 +83,15 @@ impl Door {
         // Until here the bytes were in memory.
         drop(share);
         Ok(receipt)
+    }
+
+    /// What holds whoever comes in by this listener.
+    pub(super) fn bounds(&self) -> Bounds<'_> {
+        Bounds {
+            plan: self.settings.plan.as_deref().map(|plan| (plan, self.source.as_str())),
+            address_plan: self.settings.address_plan.as_deref(),
+            guesses: self.settings.guesses,
+        }
     }
 
     async fn prepare(

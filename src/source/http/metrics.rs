@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::rules::{Mode, RuleSettings};
 use crate::base::serve::TurnedAway;
 use crate::telemetry::Metrics;
 
@@ -36,6 +37,13 @@ struct ByReason {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRule {
+    listener: String,
+    rule: String,
+    mode: &'static str,
+}
+
 /// The numbers of all listeners together.
 #[derive(Clone, Debug)]
 struct Families {
@@ -44,6 +52,7 @@ struct Families {
     body_bytes: Family<ByListener, Counter>,
     connections: Family<ByListener, Gauge>,
     turned_away: Family<ByReason, Counter>,
+    rule_matches: Family<ByRule, Counter>,
     certificate: Family<ByListener, Gauge>,
 }
 
@@ -67,6 +76,7 @@ impl Families {
             body_bytes: Family::default(),
             connections: Family::default(),
             turned_away: Family::default(),
+            rule_matches: Family::default(),
             certificate: Family::default(),
         };
         registry.register("http_requests", "Requests answered", families.requests.clone());
@@ -85,6 +95,11 @@ impl Families {
             "http_turned_away",
             "Connections and requests that were turned away before they were looked at",
             families.turned_away.clone(),
+        );
+        registry.register(
+            "http_rule_matches",
+            "Requests that a rule met, whether they were let through or not",
+            families.rule_matches.clone(),
         );
         registry.register(
             "http_certificate_valid_until_seconds",
@@ -137,6 +152,15 @@ impl Numbers {
     fn count_turned_away(&self, reason: &'static str) {
         let labels = ByReason { listener: self.listener.clone(), reason };
         self.families.turned_away.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn met(&self, rule: &RuleSettings) {
+        let mode = match rule.mode {
+            Mode::Count => "count",
+            Mode::Block => "block",
+        };
+        let (listener, rule) = (self.listener.clone(), rule.name.clone());
+        self.families.rule_matches.get_or_create(&ByRule { listener, rule, mode }).inc();
     }
 
     pub(super) fn certificate(&self, valid_until: i64) {

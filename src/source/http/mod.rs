@@ -4,6 +4,7 @@
 
 mod door;
 mod routes;
+mod rules;
 mod visitor;
 
 mod aws;
@@ -21,6 +22,7 @@ mod json;
 
 mod manner;
 mod problem;
+mod refused;
 mod rejected;
 
 mod metrics;
@@ -40,12 +42,13 @@ use crate::base::disk::SharedDisk;
 use crate::base::nets::Nets;
 use crate::base::serve::{self, Limits, Listener, Tls, TlsSettings};
 use crate::base::shutdown::Stopping;
-use crate::base::units::ByteRate;
+use crate::base::units::{ByteRate, CountRate};
 use crate::telemetry::Metrics;
 
 pub use crate::base::serve::Address as Listen;
 pub use aws::{Shard, Shards, ShardsOf};
 pub use routes::{ANY, BadRoute, RouteSettings, Thanks, check_routes, is_hidden};
+pub use rules::{HeaderRule, Mode, RuleSettings};
 pub use visitor::{Forwarded, Proxies};
 
 /// One `[http.NAME]` block.
@@ -59,6 +62,14 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// Auth blocks, tried in order; empty for an open door.
     pub auth: Vec<String>,
+    /// The plan of all of them together.
+    pub plan: Option<String>,
+    /// The plan of each source address.
+    pub address_plan: Option<String>,
+    /// How many wrong keys and tokens one address may show.
+    pub guesses: Option<CountRate>,
+    /// What is counted or sent away before anybody is asked who it is.
+    pub rules: Vec<RuleSettings>,
     /// Who may come in at all; empty for everybody.
     pub allow: Nets,
     /// Who may not, even so.

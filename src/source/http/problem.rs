@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, HeaderValue};
 use serde_json::{Value, json};
 
+use super::refused::{again, later, refused};
 use super::rejected::{LISTED_MAX, Rejected};
-use crate::admission::{Refusal, SignatureFault};
+use crate::admission::Refusal;
 use crate::base::serve::Problem;
 use crate::base::units::{ByteSize, Span};
 
@@ -20,6 +21,10 @@ pub(super) enum Fault {
     Refused(Refusal),
     Rejected(Rejected),
     AddressNotAllowed,
+    BlockedByRule,
+    TooFastForRule {
+        retry_after: Duration,
+    },
     UnknownPath,
     WrongMethod {
         allow: String,
@@ -74,7 +79,6 @@ impl From<Refusal> for Fault {
 
 /// When to try again where nothing better is known.
 const RETRY_SOON: Duration = Duration::from_secs(1);
-const RETRY_WHEN_STOPPING: Duration = Duration::from_secs(5);
 
 impl Fault {
     /// What the client is told.
@@ -83,6 +87,8 @@ impl Fault {
             Self::Refused(refusal) => refused(&refusal),
             Self::Rejected(rejected) => rejected.problem(),
             Self::AddressNotAllowed
+            | Self::BlockedByRule
+            | Self::TooFastForRule { .. }
             | Self::UnknownPath
             | Self::WrongMethod { .. }
             | Self::BadPath
@@ -177,6 +183,21 @@ impl Fault {
                 "address-not-allowed",
                 "The address may not come in",
                 "Senders with this address are not let in here. Nothing was stored.",
+            ),
+            Self::BlockedByRule => Problem::new(
+                StatusCode::FORBIDDEN,
+                "blocked-by-rule",
+                "Requests like this are sent away",
+                "The operator sends requests like this away. Nothing was stored.",
+            ),
+            Self::TooFastForRule { retry_after } => later(
+                Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "rate-limited",
+                    "Too many requests like this from this address",
+                    again(retry_after),
+                ),
+                retry_after,
             ),
             _ => Problem::new(
                 StatusCode::NOT_FOUND,
@@ -300,102 +321,11 @@ fn bad_events(wrong: &[(usize, String)]) -> Problem {
         .with_member("rejected_count", wrong.len().into())
 }
 
-fn refused(refusal: &Refusal) -> Problem {
-    let new = |status, title, detail: String| Problem::new(status, refusal.reason(), title, detail);
-    let wait = |status, title, after| later(new(status, title, again(after)), after);
-    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    match refusal {
-        Refusal::UnknownCaller => new(
-            StatusCode::UNAUTHORIZED,
-            "The caller is not known",
-            "A valid key is needed, in `x-api-key` or as a Bearer token. Nothing was stored."
-                .into(),
-        )
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\"")),
-        Refusal::BadSignature(fault) => new(
-            StatusCode::FORBIDDEN,
-            "The signature does not hold",
-            match fault {
-                SignatureFault::Incomplete(why) | SignatureFault::Invalid(why) => {
-                    format!("{why} Nothing was stored.")
-                }
-                SignatureFault::UnknownKey => {
-                    "The security token included in the request is invalid. Nothing was stored."
-                        .into()
-                }
-            },
-        ),
-        Refusal::NotAllowed => new(
-            StatusCode::FORBIDDEN,
-            "The caller may not do this",
-            "The key is known, but has expired or is not for this stream. Nothing was stored."
-                .into(),
-        ),
-        Refusal::UnknownStream => new(
-            StatusCode::NOT_FOUND,
-            "There is no such stream",
-            "No stream has this name. Nothing was stored.".into(),
-        ),
-        Refusal::TooFast { retry_after } => {
-            wait(StatusCode::TOO_MANY_REQUESTS, "Faster than the plan allows", *retry_after)
-        }
-        Refusal::OverBurst { limit, unit } => new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "More at once than the plan allows",
-            format!(
-                "The plan of this caller lets at most {limit} {unit} through at once. Nothing was stored; send smaller requests."
-            ),
-        ),
-        Refusal::Full { retry_after } => {
-            wait(unavailable, "No room for more records", *retry_after)
-        }
-        Refusal::Broken { retry_after } => {
-            wait(unavailable, "Records cannot be stored now", *retry_after)
-        }
-        Refusal::TooLarge { limit } => new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "More at once than can be stored",
-            format!(
-                "The records of one request may have at most {} together. Nothing was stored; send them in parts.",
-                ByteSize(*limit)
-            ),
-        ),
-        Refusal::KeyReused => new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "The idempotency key was used for something else",
-            "A request with this `Idempotency-Key` and another content was accepted before. Nothing was stored; take a new key for a new request."
-                .into(),
-        ),
-        Refusal::Stopping => wait(unavailable, "The agent is stopping", RETRY_WHEN_STOPPING),
-    }
-}
-
-/// Whole seconds, rounded up: one that comes back early is refused again.
-fn seconds(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
-}
-
-fn again(after: Duration) -> String {
-    let seconds = seconds(after);
-    let unit = if seconds == 1 { "second" } else { "seconds" };
-    format!("Nothing was stored. Send the same request again after {seconds} {unit}.")
-}
-
-fn later(problem: Problem, after: Duration) -> Problem {
-    problem.with_header(RETRY_AFTER, HeaderValue::from(seconds(after)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::admission::Rejection;
-
-    #[test]
-    fn waits_are_rounded_up_to_whole_seconds_and_never_zero() {
-        for (ms, expected) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (5000, 5)] {
-            assert_eq!(seconds(Duration::from_millis(ms)), expected, "{ms} ms");
-        }
-    }
+    use crate::admission::SignatureFault;
 
     #[test]
     fn every_slug_has_its_section_in_the_manual_and_every_section_its_slug() {
@@ -447,6 +377,8 @@ mod tests {
         };
         vec![
             Refusal::UnknownCaller.into(),
+            Refusal::BadToken { why: "it has expired" }.into(),
+            Refusal::Unchecked.into(),
             Refusal::NotAllowed.into(),
             Refusal::from(SignatureFault::UnknownKey).into(),
             Refusal::from(SignatureFault::Invalid("It is late.".into())).into(),
@@ -461,6 +393,10 @@ mod tests {
             Fault::Rejected(Rejected::new(1, Vec::new(), vec![rejection(false)])),
             Fault::Rejected(Rejected::new(2, Vec::new(), vec![rejection(true)])),
             Fault::AddressNotAllowed,
+            Fault::BlockedByRule,
+            Fault::TooFastForRule { retry_after: wait },
+            Refusal::OverQuota { retry_after: wait }.into(),
+            Refusal::TooManyGuesses { retry_after: wait }.into(),
             Fault::UnknownPath,
             Fault::WrongMethod { allow: "POST".into() },
             Fault::BadPath,

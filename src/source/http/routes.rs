@@ -29,6 +29,8 @@ pub struct RouteSettings {
     pub stream: String,
     /// Auth blocks of its own; those of the listener without.
     pub auth: Option<Vec<String>>,
+    /// The plan of all that come this way; that of the listener without.
+    pub plan: Option<String>,
     /// Whether the elements of a JSON array are records.
     pub split_arrays: bool,
     /// How a success is answered.
@@ -63,6 +65,8 @@ pub(super) struct Arrival {
     pub(super) stream: String,
     /// Instead of the auth blocks of the listener.
     pub(super) auth: Option<Arc<[String]>>,
+    /// The plan of a route and the route's name, instead of the listener's.
+    pub(super) plan: Option<(String, String)>,
     /// What the path says of the body; otherwise its head does.
     pub(super) shape: Option<Shape>,
     pub(super) split_arrays: bool,
@@ -257,6 +261,7 @@ impl Routes {
         Ok(Arrival {
             stream: route.stream.clone(),
             auth: auth.clone(),
+            plan: route.plan.clone().map(|plan| (plan, format!("route.{}", route.name))),
             shape: None,
             split_arrays: route.split_arrays,
             manner: Manner::Route(route.thanks.clone()),
@@ -280,6 +285,7 @@ mod tests {
             path: path.into(),
             stream: name.into(),
             auth: None,
+            plan: None,
             split_arrays: false,
             thanks: Thanks { status: 202, body: None },
         }

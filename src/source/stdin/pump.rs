@@ -166,7 +166,9 @@ impl<D: Door> Pump<D> {
                 }
                 Refusal::Full { retry_after }
                 | Refusal::Broken { retry_after }
-                | Refusal::TooFast { retry_after } => {
+                | Refusal::TooFast { retry_after }
+                | Refusal::OverQuota { retry_after }
+                | Refusal::TooManyGuesses { retry_after } => {
                     tracing::debug!(reason = refusal.reason(), "standard input waits");
                     sleep(retry.next_wait().max(retry_after.min(RETRY_MAX))).await;
                     groups.push_front(group);
@@ -174,6 +176,8 @@ impl<D: Door> Pump<D> {
                 Refusal::UnknownStream
                 | Refusal::UnknownCaller
                 | Refusal::BadSignature(_)
+                | Refusal::BadToken { .. }
+                | Refusal::Unchecked
                 | Refusal::NotAllowed
                 | Refusal::KeyReused => {
                     return Err(format!(

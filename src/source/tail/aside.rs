@@ -8,11 +8,9 @@ use tokio::time::Instant;
 
 use super::file::{Followed, Place};
 use super::files::{Files, GRACE};
+use super::names;
 use super::progress::Resume;
 use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
-
-/// Ends of names of compressed files.
-const PACKED: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip"];
 
 impl Files {
     /// Searches the folders of missing files for them under other names. Gives those back of which
@@ -70,7 +68,9 @@ impl Files {
         if !is_known && !file.is_open() {
             self.open_at(look.id, path)?;
             let Some(file) = self.all.get_mut(&look.id) else { return Ok(false) };
-            let known = file.progress.is_recognisable() || is_named_after(path, &file.home);
+            let known = file.progress.is_recognisable()
+                || names::is_named_after(path, &file.home)
+                || names::is_generation(path, &file.home);
             if !known || file.recognise()? != Resume::Here {
                 self.close(look.id);
                 return Ok(false);
@@ -83,6 +83,9 @@ impl Files {
         if file.leaving.is_none() && (before != Place::Aside || changed) {
             let home = file.home.clone();
             self.leave(look.id, home, now);
+            if before != Place::Aside {
+                self.take_in_generations(look.id, now);
+            }
         } else if changed {
             self.turn.wake(look.id);
         }
@@ -97,6 +100,11 @@ impl Files {
         if file.is_open() && file.leaving.is_none() {
             let home = file.home.clone();
             self.leave(id, home, now);
+        } else if !file.is_open() && !std::mem::replace(&mut file.is_sought, true) {
+            let is_never_seen = file.is_never_seen();
+            if !self.seek(id, now) && is_never_seen {
+                self.take_in_generations(id, now);
+            }
         }
     }
 
@@ -108,6 +116,11 @@ impl Files {
         if unsure || !is_due || !(file.is_deleted || is_gone_from_its_device(file)) {
             return;
         }
+        // A copy may have been made since, or may still be looked at.
+        if self.may_have_heir(id) || self.seek(id, now) {
+            return;
+        }
+        let Some(file) = self.all.get(&id) else { return };
         let unread = file.bytes.saturating_sub(file.progress.position);
         if unread > 0 {
             self.numbers.vanished_bytes.inc_by(unread);
@@ -124,11 +137,11 @@ impl Files {
 
 impl Followed {
     /// Where it may lie under another name: beside its path, and beside where a link led.
-    fn folders(&self) -> BTreeSet<PathBuf> {
+    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
         let resolved = foreign::resolve(&self.home).ok();
         let paths = [Some(&self.home), Some(&self.real), resolved.as_ref()];
         let folders = paths.into_iter().flatten().filter_map(|path| path.parent());
-        folders.filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_path_buf).collect()
+        folders.filter(|folder| !folder.as_os_str().is_empty()).map(PathBuf::from).collect()
     }
 }
 
@@ -137,14 +150,4 @@ impl Followed {
 fn is_gone_from_its_device(file: &Followed) -> bool {
     let above = file.real.ancestors().skip(1).find_map(|folder| foreign::look(folder).ok());
     above.is_some_and(|folder| folder.id.device == file.id.device)
-}
-
-/// `access.log` becomes `access.log.1`, `access.log-20261122` or `access-20261122.log`; but
-/// `access.log.1.gz` is a new file, even with the inode of an old one.
-fn is_named_after(path: &Path, home: &Path) -> bool {
-    let bytes = |path: &Path| path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
-    let (name, home) = (bytes(path), bytes(home));
-    let stem = home.split(|byte| *byte == b'.').next().unwrap_or_default();
-    let is_packed = PACKED.iter().any(|end| name.ends_with(end.as_bytes()));
-    !stem.is_empty() && name.starts_with(stem) && !is_packed
 }

@@ -62,7 +62,7 @@ impl Board {
     /// Writes down where a file stands.
     pub(super) fn show(&self, file: &Followed) {
         let mut rows = self.rows();
-        let position = file.progress.position;
+        let position = file.shown_position();
         let row = rows.here.entry(file.id).or_insert_with(|| self.first_sight(file));
         let before = lag(&row.status);
         let status = &mut row.status;
@@ -94,7 +94,7 @@ impl Board {
     /// Its lines up to its position lie in the queue, the last of them at `place` or before.
     pub(super) fn show_queued(&self, file: &Followed, place: u64) {
         if let Some(row) = self.rows().here.get_mut(&file.id) {
-            row.status.sent.note(place, file.progress.position);
+            row.status.sent.note(place, file.shown_position());
             row.is_changed = true;
         }
         self.show(file);
@@ -102,7 +102,7 @@ impl Board {
 
     fn first_sight(&self, file: &Followed) -> Row {
         self.numbers.files.inc();
-        let position = file.progress.position;
+        let position = file.shown_position();
         let sent = self.shared.registry.as_ref().map(|known| known.sent(&file.mark, position));
         let status = FileStatus {
             path: file.path.clone(),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::StartAt;
-use super::file::{Followed, Place};
+use super::file::{Followed, Place, Stand};
 use super::files::{Birth, Files};
 use super::find::{Found, FoundFile};
-use super::mark;
+use super::{mark, names};
 use crate::base::disk::foreign::{self, ForeignId};
 
 /// Inode and home.
@@ -80,7 +80,11 @@ impl Files {
             self.all.insert(id, file);
             return;
         }
-        self.all.insert(id, Followed::new(id, mark::fresh(&self.prefix, id), path, now));
+        let mut file = Followed::new(id, mark::fresh(&self.prefix, id), path, now);
+        if self.birth == Birth::Done && names::looks_rotated(path) {
+            file.stand = Stand::Unjudged;
+        }
+        self.all.insert(id, file);
         if self.birth == Birth::Unscanned && self.start_at == StartAt::End {
             self.begin_at_end(id, path);
         }
@@ -90,7 +94,7 @@ impl Files {
         let framing = Arc::clone(&self.framing);
         let opened = self.open(id);
         let Some(file) = self.all.get_mut(&id) else { return };
-        if opened.and_then(|()| file.skip_to_end(&framing)).is_err() {
+        if opened.and_then(|()| file.skip_to_end(&framing, u64::MAX)).is_err() {
             // It cannot be read now. What is in it was there before, so it is not read later either.
             file.progress.position = foreign::look(path).map(|look| look.bytes).unwrap_or_default();
             file.progress.recent = None;
@@ -129,7 +133,9 @@ impl Files {
     fn draw_up(&mut self) {
         self.by_path.clear();
         for file in self.all.values() {
-            self.board.show(file);
+            if file.stand == Stand::Own {
+                self.board.show(file);
+            }
             if !matches!(file.place, Place::Gone { .. }) {
                 self.by_path.insert(file.path.clone(), file.id);
                 self.by_path.insert(file.real.clone(), file.id);

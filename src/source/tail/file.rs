@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::progress::{Digest, HEAD_BYTES, MARKER_BYTES, Progress, Resume, Seen};
-use crate::base::disk::foreign::{self, ForeignFile, ForeignId, Look};
+use super::body::Body;
+use super::progress::{Digest, HEAD_BYTES, Likeness, MARKER_BYTES, Progress, Resume, Seen};
+use crate::base::disk::foreign::{self, ForeignId, Look};
 use crate::source::framing::{Framed, Framing, Situation};
 
 /// A file and all that is known of it.
@@ -23,23 +24,43 @@ pub(super) struct Followed {
     /// Where its events come from: the path, or where that leads if it is a link.
     pub(super) real: PathBuf,
     pub(super) place: Place,
+    pub(super) stand: Stand,
     /// What is durable.
     pub(super) progress: Progress,
     /// Counts what the mark has to say; `saved` is what the mark in the queue says.
     pub(super) revision: u64,
     pub(super) saved: u64,
-    /// Its length when it was last looked at.
+    /// Length of its content when it was last looked at.
     pub(super) bytes: u64,
+    /// Whether that lies there compressed.
+    pub(super) is_packed: bool,
     /// Set while it leaves its path, until nothing more is expected from it.
     pub(super) leaving: Option<Leaving>,
     /// Whether it was seen, through its handle, to have no name any more.
     pub(super) is_deleted: bool,
+    /// Whether it was read to its end after it had left its path.
+    pub(super) is_drained: bool,
+    /// Whether it was looked for under the names of rotated files.
+    pub(super) is_sought: bool,
     /// Whether the last attempt to read it failed; it is tried again at the next scan.
     pub(super) is_in_trouble: bool,
-    handle: Option<ForeignFile>,
+    handle: Option<Body>,
     stamp: Option<(u64, i128)>,
     /// When it was last seen to change.
     pub(super) changed: Instant,
+    /// Grows with each turn of any file: who had none for longest is closed first.
+    pub(super) used: u64,
+}
+
+/// What a file is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// One of its own.
+    Own,
+    /// New, and called like a copy of another: not read before that is settled.
+    Unjudged,
+    /// It begins with what was read of that one, which is still there: it is not read.
+    CopyOf(ForeignId),
 }
 
 /// Where a file is.
@@ -78,8 +99,17 @@ pub(super) struct Taken {
     pub(super) has_more: bool,
     /// When what is left of it becomes a record, if nothing more comes.
     pub(super) due: Option<Instant>,
-    /// Why the file was begun anew, if it was.
-    pub(super) restarted: Option<&'static str>,
+    /// Set if the file was begun anew; it brings nothing then.
+    pub(super) restarted: Option<Restart>,
+}
+
+/// Other content stands in a file.
+#[derive(Debug)]
+pub(super) struct Restart {
+    /// How that is known.
+    pub(super) why: &'static str,
+    /// What was known of the content before.
+    pub(super) before: Progress,
 }
 
 /// How much a turn may bring.
@@ -100,16 +130,21 @@ impl Followed {
             path: home.to_path_buf(),
             real: home.to_path_buf(),
             place: Place::Gone { since: now },
+            stand: Stand::Own,
             progress: Progress::start(),
             revision: 1,
             saved: 0,
             bytes: 0,
+            is_packed: false,
             leaving: None,
             is_deleted: false,
+            is_drained: false,
+            is_sought: false,
             is_in_trouble: false,
             handle: None,
             stamp: None,
             changed: now,
+            used: 0,
         }
     }
 
@@ -118,7 +153,22 @@ impl Followed {
     }
 
     pub(super) fn is_unsaved(&self) -> bool {
-        self.revision != self.saved
+        self.revision != self.saved && self.stand == Stand::Own
+    }
+
+    /// Its position, within what is there.
+    pub(super) fn shown_position(&self) -> u64 {
+        if self.progress.is_done() { self.bytes } else { self.progress.position }
+    }
+
+    /// Whether only its mark is known.
+    pub(super) fn is_never_seen(&self) -> bool {
+        self.stamp.is_none()
+    }
+
+    /// When its content last changed, in nanoseconds since 1970, as far as was seen.
+    pub(super) fn changed_unix_ns(&self) -> i128 {
+        self.stamp.map_or(self.progress.changed_unix_ns, |(_, at)| at)
     }
 
     /// Takes note of a look; `true` if the content may have changed since the last one.
@@ -129,7 +179,14 @@ impl Followed {
             self.stamp = stamp;
             self.changed = now;
         }
-        self.bytes = look.bytes;
+        if let Some(body) = &self.handle {
+            self.is_packed = body.is_packed();
+        }
+        let length = self.handle.as_ref().map_or(Some(look.bytes), |body| body.length(look));
+        self.bytes = match length {
+            Some(length) if self.handle.is_some() || !self.is_packed => length,
+            _ => self.bytes.max(look.bytes),
+        };
         changed
     }
 
@@ -143,10 +200,11 @@ impl Followed {
 
     /// Opens `path`, which must lead to this very file.
     pub(super) fn open(&mut self, path: &Path) -> io::Result<()> {
-        let file = ForeignFile::open(path)?;
+        let file = Body::open(path)?;
         if file.look()?.id != self.id {
             return Err(io::Error::new(io::ErrorKind::NotFound, "another file stands there now"));
         }
+        self.is_packed = file.is_packed();
         self.handle = Some(file);
         // A closed file may have been changed, or deleted and its inode used again.
         self.progress.recent = None;
@@ -160,13 +218,18 @@ impl Followed {
 
     /// Compares the open file with what is known of it.
     pub(super) fn recognise(&mut self) -> io::Result<Resume> {
-        let file = self.handle.as_ref().ok_or_else(not_open)?;
+        let file = self.handle.as_mut().ok_or_else(not_open)?;
         let progress = &self.progress;
+        if progress.is_done() {
+            return Ok(Resume::Here);
+        }
         let head = file.read_at(0, usize::from(progress.head.bytes))?;
         let before = progress.position.saturating_sub(u64::from(progress.marker.bytes));
         let recent = file.read_at(before, usize::from(progress.marker.bytes))?;
+        let length = file.length(&file.look()?);
         let seen = Seen {
-            bytes: file.look()?.bytes,
+            // Of compressed content that is not read to its end, the marker tells enough.
+            bytes: length.unwrap_or(progress.position),
             head: Digest::of(&head),
             marker: Digest::of(&recent),
         };
@@ -177,10 +240,22 @@ impl Followed {
         Ok(resume)
     }
 
-    /// Moves behind what is there, but before a line that is not finished yet.
-    pub(super) fn skip_to_end(&mut self, framing: &Framing) -> io::Result<()> {
-        let file = self.handle.as_ref().ok_or_else(not_open)?;
-        let end = framing.whole_characters(file.look()?.bytes);
+    /// Whether the open file holds what was read of another one, or begins as that one did.
+    pub(super) fn holds(&mut self, other: &Progress, by_head: bool) -> io::Result<Likeness> {
+        let file = self.handle.as_mut().ok_or_else(not_open)?;
+        other.likeness(by_head, |offset, bytes| file.read_at(offset, bytes))
+    }
+
+    /// Moves behind what is there, or behind so many bytes of it, but before a line that is not
+    /// finished yet. Of a compressed file nothing is wanted then.
+    pub(super) fn skip_to_end(&mut self, framing: &Framing, at_most: u64) -> io::Result<()> {
+        let file = self.handle.as_mut().ok_or_else(not_open)?;
+        if file.is_packed() {
+            self.progress = Progress::done();
+            self.revision += 1;
+            return Ok(());
+        }
+        let end = framing.whole_characters(file.look()?.bytes.min(at_most));
         let window = framing.room().min(usize::try_from(end).unwrap_or(usize::MAX));
         let tail = file.read_at(end.saturating_sub(window as u64), window)?;
         let unfinished = framing.unfinished(&tail);
@@ -203,32 +278,35 @@ impl Followed {
         share: Share,
         now: Instant,
     ) -> io::Result<Taken> {
-        let mut restarted = None;
+        if self.progress.is_done() {
+            return Ok(Taken::nothing(self.progress.clone()));
+        }
         if self.progress.recent.is_none()
             && let Resume::FromStart(why) = self.recognise()?
         {
-            restarted = Some(why);
-            self.restart();
+            return Ok(self.restart(why));
         }
         let look = self.handle.as_ref().ok_or_else(not_open)?.look()?;
         self.note(&look, now);
-        if look.bytes < self.progress.position {
-            restarted = Some("it is shorter than what was read of it");
-            self.restart();
+        let length = self.handle.as_ref().and_then(|file| file.length(&look));
+        if length.is_some_and(|length| length < self.progress.position) {
+            return Ok(self.restart("it is shorter than what was read of it"));
         }
         // One byte more than there is: if it does not come, this was the end.
-        let there = look.bytes.saturating_sub(self.progress.position).saturating_add(1);
-        let there = usize::try_from(there).unwrap_or(usize::MAX);
+        let there = length.map(|length| length - self.progress.position + 1);
+        let there = there.and_then(|there| usize::try_from(there).ok()).unwrap_or(usize::MAX);
         let (mut room, mut records_max) = (share.bytes.min(there), share.records);
         loop {
             let Some(chunk) = self.behind_the_marker(room)? else {
-                restarted = Some("other bytes stand where it was read last");
-                self.restart();
-                continue;
+                return Ok(self.restart("other bytes stand where it was read last"));
             };
             let at_end = chunk.len() < room;
             let quiet = now.duration_since(self.changed);
             let quiet_for = at_end.then_some(if share.last { Situation::END } else { quiet });
+            if at_end && self.is_packed {
+                // Only now it is known how long the content is.
+                self.note(&look, self.changed);
+            }
             let is_skipping = self.progress.is_skipping;
             let start = if self.progress.position == 0 { framing.preamble(&chunk) } else { 0 };
             let cut = framing
@@ -240,7 +318,7 @@ impl Followed {
             }
             let used = chunk.get(..start + cut.used).unwrap_or_default();
             let mut next = self.progress.advanced(if cut.used > 0 { used } else { &[] });
-            next.is_skipping = cut.is_skipping;
+            (next.is_skipping, next.changed_unix_ns) = (cut.is_skipping, look.changed_unix_ns);
             let is_unfinished = at_end && used.len() < chunk.len();
             let patience = framing.patience(quiet).filter(|_| is_unfinished);
             return Ok(Taken {
@@ -250,15 +328,15 @@ impl Followed {
                 pieces: cut.pieces,
                 has_more: !at_end || cut.is_full,
                 due: patience.map(|patience| self.changed + patience),
-                restarted,
+                restarted: None,
             });
         }
     }
 
     /// The bytes behind the position, read in one go with those before it: `None` if these are not
     /// the ones they were, for then the file was cut and written anew.
-    fn behind_the_marker(&self, room: usize) -> io::Result<Option<Bytes>> {
-        let file = self.handle.as_ref().ok_or_else(not_open)?;
+    fn behind_the_marker(&mut self, room: usize) -> io::Result<Option<Bytes>> {
+        let file = self.handle.as_mut().ok_or_else(not_open)?;
         let recent = self.progress.recent.as_deref().unwrap_or_default();
         let from = self.progress.position.saturating_sub(recent.len() as u64);
         let bytes = file.read_at(from, recent.len() + room)?;
@@ -266,9 +344,18 @@ impl Followed {
         Ok(is_same.then(|| Bytes::from(bytes).split_off(recent.len())))
     }
 
-    fn restart(&mut self) {
-        self.progress = Progress::start();
+    fn restart(&mut self, why: &'static str) -> Taken {
+        let before = std::mem::replace(&mut self.progress, Progress::start());
         self.revision += 1;
+        let restarted = Some(Restart { why, before });
+        Taken { has_more: true, restarted, ..Taken::nothing(self.progress.clone()) }
+    }
+}
+
+impl Taken {
+    fn nothing(next: Progress) -> Self {
+        let (records, from, pieces) = (Vec::new(), next.position, 0);
+        Self { records, from, next, pieces, has_more: false, due: None, restarted: None }
     }
 }
 

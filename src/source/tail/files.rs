@@ -1,6 +1,6 @@
 //! All followed files of one block, their marks and their open handles.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::base::disk::foreign::ForeignId;
 use crate::source::framing::Framing;
 
 /// Most files open at once, so that the process stays within the usual limit of 1,024. Beyond it
-/// files are closed in the order they were opened, and opened again when it is their turn.
+/// the one that had no turn for longest is closed, and opened again when it is its turn.
 pub(super) const OPEN_FILES_MAX: usize = 512;
 /// How long a renamed or deleted file must be quiet before nothing more is expected from it.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -62,7 +62,9 @@ pub(super) struct Files {
     pub(super) wants_scan: bool,
     /// What could not be read, said once.
     pub(super) complained: BTreeSet<PathBuf>,
-    opened: VecDeque<ForeignId>,
+    opened: BTreeSet<ForeignId>,
+    /// Counts turns.
+    pub(super) turns: u64,
 }
 
 /// How far the very first start of a block has come.
@@ -108,7 +110,8 @@ impl Files {
             round_bytes: ROUND_BYTES,
             wants_scan: false,
             complained: BTreeSet::new(),
-            opened: VecDeque::new(),
+            opened: BTreeSet::new(),
+            turns: 0,
         };
         for (name, value) in marks {
             files.take_up(name, value);
@@ -170,7 +173,7 @@ impl Files {
             }
             Err(error) => Err(error),
             Ok(()) => {
-                self.opened.push_back(id);
+                self.opened.insert(id);
                 Ok(())
             }
         }
@@ -181,17 +184,17 @@ impl Files {
     }
 
     pub(super) fn close(&mut self, id: ForeignId) {
-        self.opened.retain(|open| *open != id);
+        self.opened.remove(&id);
         if let Some(file) = self.all.get_mut(&id) {
             file.close();
         }
     }
 
-    /// Closes the file that is open longest, but none that could not be opened again.
+    /// Closes the file that had no turn for longest, but none that could not be opened again.
     fn close_oldest(&mut self, but: ForeignId) -> bool {
-        let is_gone = |file: &Followed| matches!(file.place, Place::Gone { .. });
-        let again = |id: &ForeignId| *id != but && !self.all.get(id).is_some_and(is_gone);
-        let oldest = self.opened.iter().find(|id| again(id)).copied();
+        let again = |file: &&Followed| file.id != but && !matches!(file.place, Place::Gone { .. });
+        let open = self.opened.iter().filter_map(|id| self.all.get(id)).filter(again);
+        let oldest = open.min_by_key(|file| file.used).map(|file| file.id);
         oldest.inspect(|id| self.close(*id)).is_some()
     }
 
@@ -217,13 +220,25 @@ impl Files {
 
     /// The next file at the path it left waits no longer.
     pub(super) fn release(&mut self, id: ForeignId) {
-        let left = self.all.get(&id).and_then(|file| file.leaving.as_ref());
-        if let Some(left) = left.map(|leaving| &leaving.left)
-            && let Some(holding) = self.holds.get_mut(left)
+        if let Some(file) = self.all.get(&id) {
+            let left = file.leaving.as_ref().map(|leaving| leaving.left.clone());
+            self.release_path(id, left);
+        }
+    }
+
+    /// The same of a file that is taken out already.
+    pub(super) fn release_of(&mut self, file: &Followed) {
+        let left = file.leaving.as_ref().map(|leaving| leaving.left.clone());
+        self.release_path(file.id, left);
+    }
+
+    fn release_path(&mut self, id: ForeignId, left: Option<PathBuf>) {
+        if let Some(left) = left
+            && let Some(holding) = self.holds.get_mut(&left)
         {
             holding.remove(&id);
             if holding.is_empty() {
-                self.holds.remove(left);
+                self.holds.remove(&left);
             }
         }
     }

@@ -84,7 +84,7 @@ impl Globs {
     }
 
     /// A pattern without a slash is about the name alone.
-    fn excludes(&self, path: &Path) -> bool {
+    pub(super) fn excludes(&self, path: &Path) -> bool {
         let name = Path::new(path.file_name().unwrap_or_default());
         self.exclude.iter().any(|pattern| {
             let subject = if pattern.as_str().contains('/') { path } else { name };

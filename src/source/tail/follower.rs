@@ -186,6 +186,8 @@ impl<D: Door> Follower<D> {
             Refusal::UnknownStream
             | Refusal::UnknownCaller
             | Refusal::BadSignature(_)
+            | Refusal::BadToken { .. }
+            | Refusal::Unchecked
             | Refusal::NotAllowed
             | Refusal::KeyReused => Err(End::Failed(format!(
                 "tail block `{}` may not hand in to stream `{}` ({refusal:?}); nothing was \
@@ -194,7 +196,11 @@ impl<D: Door> Follower<D> {
             ))),
             Refusal::Full { retry_after } => Ok(self.wait(batch, "full", retry_after)),
             Refusal::Broken { retry_after } => Ok(self.wait(batch, "broken", retry_after)),
-            Refusal::TooFast { retry_after } => Ok(self.wait(batch, "too fast", retry_after)),
+            Refusal::TooFast { retry_after }
+            | Refusal::OverQuota { retry_after }
+            | Refusal::TooManyGuesses { retry_after } => {
+                Ok(self.wait(batch, "too fast", retry_after))
+            }
         }
     }
 

@@ -4,9 +4,11 @@
 //! name   tail/<block>/<device>-<inode>-<birth>   numbers in hex; birth is random, so that a name
 //!                                                never means two files. All three are of the day
 //!                                                the file was first seen; what holds is the value.
-//! value  1  version: 1
+//! value  1  version: 2
 //!        1  1: the position stands within an over-long line, whose rest is passed over; else 0
-//!        8  device      8  inode      8  position          all numbers little-endian
+//!        8  device      8  inode      8  position          all numbers little-endian; of a file
+//!           of which nothing is wanted, the position is the largest number
+//!        8  when the file had changed as it was last read, in nanoseconds since 1970, signed
 //!        2  bytes of the head         4  their CRC-32C
 //!        2  bytes of the marker       4  their CRC-32C
 //!        the rest is the path at which the globs last found the file
@@ -22,8 +24,8 @@ use super::progress::{Digest, Progress};
 use crate::base::disk::foreign::ForeignId;
 use crate::base::random;
 
-const VERSION: u8 = 1;
-const FIXED_BYTES: usize = 2 + 3 * 8 + 2 * 6;
+const VERSION: u8 = 2;
+const FIXED_BYTES: usize = 2 + 4 * 8 + 2 * 6;
 /// A mark's value is at most 4 KiB; a longer path is left out, and the file then only found again
 /// where the globs find it.
 const PATH_BYTES_MAX: usize = 4096 - FIXED_BYTES;
@@ -65,6 +67,7 @@ pub(super) fn encode(id: ForeignId, progress: &Progress, home: &Path) -> Bytes {
     out.put_u64_le(id.device);
     out.put_u64_le(id.inode);
     out.put_u64_le(progress.position);
+    out.put_i64_le(i64::try_from(progress.changed_unix_ns).unwrap_or_default());
     for digest in [progress.head, progress.marker] {
         out.put_u16_le(digest.bytes);
         out.put_u32_le(digest.crc);
@@ -86,13 +89,15 @@ pub(super) fn decode(mut bytes: Bytes) -> Result<Saved, String> {
     let is_skipping = bytes.get_u8() == 1;
     let id = ForeignId { device: bytes.get_u64_le(), inode: bytes.get_u64_le() };
     let position = bytes.get_u64_le();
+    let changed_unix_ns = i128::from(bytes.get_i64_le());
     let head = Digest { bytes: bytes.get_u16_le(), crc: bytes.get_u32_le() };
     let marker = Digest { bytes: bytes.get_u16_le(), crc: bytes.get_u32_le() };
     if u64::from(head.bytes.max(marker.bytes)) > position {
         return Err("it remembers more bytes than were read".into());
     }
     let home = PathBuf::from(OsStr::from_bytes(&bytes));
-    Ok(Saved { id, progress: Progress { position, head, marker, is_skipping, recent: None }, home })
+    let progress = Progress { position, head, marker, is_skipping, changed_unix_ns, recent: None };
+    Ok(Saved { id, progress, home })
 }
 
 #[cfg(test)]
@@ -106,6 +111,7 @@ mod tests {
         fn a_mark_reads_back_as_it_was_written(
             (device, inode, position) in (any::<u64>(), any::<u64>(), 1024..=u64::MAX),
             (head, marker) in ((0u16..=1024, any::<u32>()), (0u16..=256, any::<u32>())),
+            changed in any::<i64>(),
             home in proptest::collection::vec(1u8.., 0..300),
         ) {
             let saved = Saved {
@@ -115,6 +121,7 @@ mod tests {
                     head: Digest { bytes: head.0, crc: head.1 },
                     marker: Digest { bytes: marker.0, crc: marker.1 },
                     is_skipping: head.1 % 2 == 1,
+                    changed_unix_ns: changed.into(),
                     recent: None,
                 },
                 home: PathBuf::from(OsStr::from_bytes(&home)),

@@ -12,14 +12,17 @@ mod watch;
 
 mod aside;
 mod census;
+mod heirs;
 mod round;
 
 mod files;
 
+mod body;
 mod file;
 
 mod find;
 
+mod names;
 mod progress;
 mod turn;
 

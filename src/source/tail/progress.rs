@@ -4,6 +4,8 @@
 //! system gives them to a new file. So the head of what was read is remembered as a checksum, and
 //! the bytes just before the position as a marker.
 
+use std::io;
+
 use crc32c::{crc32c, crc32c_append};
 
 /// Longest head that is remembered.
@@ -29,6 +31,8 @@ pub(super) struct Progress {
     pub(super) marker: Digest,
     /// The position stands within an over-long line, whose rest is to be passed over.
     pub(super) is_skipping: bool,
+    /// When the file had last changed as it was read, in nanoseconds since 1970.
+    pub(super) changed_unix_ns: i128,
     /// The marker's bytes, once the file was compared with them.
     pub(super) recent: Option<Vec<u8>>,
 }
@@ -53,6 +57,20 @@ pub(super) enum Resume {
     FromStart(&'static str),
 }
 
+/// Whether a file holds what was read of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Likeness {
+    /// All of it, as far as head and marker tell.
+    Same,
+    /// It begins the same, or is too short to tell, and does not reach the position.
+    Shorter,
+    /// Something else.
+    Other,
+}
+
+/// The position in a file of which nothing is wanted.
+const DONE: u64 = u64::MAX;
+
 impl Digest {
     /// Of these bytes; they are never more than [`HEAD_BYTES`].
     pub(super) fn of(bytes: &[u8]) -> Self {
@@ -69,7 +87,42 @@ impl Progress {
     /// At `position`, known from the head of the file and the bytes before the position.
     pub(super) fn at(position: u64, head: &[u8], before: &[u8]) -> Self {
         let (head, marker) = (Digest::of(head), Digest::of(before));
-        Self { position, head, marker, is_skipping: false, recent: Some(before.to_vec()) }
+        Self { position, head, marker, recent: Some(before.to_vec()), ..Self::default() }
+    }
+
+    /// Of a file of which nothing is wanted, however long it is.
+    pub(super) fn done() -> Self {
+        Self { position: DONE, ..Self::default() }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.position == DONE
+    }
+
+    /// Whether other content begins with the same head and, unless that is to be enough, has the
+    /// same marker before the position.
+    pub(super) fn likeness(
+        &self,
+        by_head: bool,
+        mut read_at: impl FnMut(u64, usize) -> io::Result<Vec<u8>>,
+    ) -> io::Result<Likeness> {
+        if !self.is_recognisable() {
+            return Ok(Likeness::Other);
+        }
+        let before = self.position - u64::from(self.marker.bytes);
+        for (offset, expected) in [(0, self.head), (before, self.marker)] {
+            if by_head && offset > 0 {
+                break;
+            }
+            let bytes = read_at(offset, usize::from(expected.bytes))?;
+            if bytes.len() < usize::from(expected.bytes) {
+                return Ok(Likeness::Shorter);
+            }
+            if Digest::of(&bytes) != expected {
+                return Ok(Likeness::Other);
+            }
+        }
+        Ok(Likeness::Same)
     }
 
     /// Whether other content would be noticed.
@@ -93,7 +146,8 @@ impl Progress {
         recent.drain(..recent.len().saturating_sub(MARKER_BYTES));
         let position = self.position + used.len() as u64;
         let (marker, is_skipping) = (Digest::of(&recent), self.is_skipping);
-        Self { position, head, marker, is_skipping, recent: Some(recent) }
+        let changed_unix_ns = self.changed_unix_ns;
+        Self { position, head, marker, is_skipping, changed_unix_ns, recent: Some(recent) }
     }
 
     /// Decides where to go on in a file that claims to be the one this was about.

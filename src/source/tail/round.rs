@@ -175,10 +175,23 @@ impl Files {
 
     /// `true` if it brought anything.
     fn read_one(&mut self, id: ForeignId, share: Share, batch: &mut Batch, now: Instant) -> bool {
-        let opened = self.open(id);
+        match self.open(id).and_then(|()| self.may_read(id, now)) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                self.complain(id, &error);
+                return false;
+            }
+        }
+        self.turns += 1;
         let framing = Arc::clone(&self.framing);
         let Some(file) = self.all.get_mut(&id) else { return false };
-        match opened.and_then(|()| file.read(&framing, share, now)) {
+        file.used = self.turns;
+        match file.read(&framing, share, now) {
+            Ok(Taken { restarted: Some(restart), .. }) => {
+                self.restarted(id, restart, now);
+                true
+            }
             Ok(taken) => self.add(id, taken, batch),
             Err(error) => {
                 self.complain(id, &error);
@@ -195,15 +208,6 @@ impl Files {
         if file.is_in_trouble {
             file.is_in_trouble = false;
             tracing::info!(tail = self.name, path = %file.path.display(), "the file can be read again");
-        }
-        if let Some(why) = taken.restarted {
-            self.numbers.restarts.inc();
-            tracing::info!(
-                tail = self.name,
-                path = %file.path.display(),
-                why,
-                "a followed file holds other content; it is read from the beginning"
-            );
         }
         match taken.due {
             Some(due) => drop(self.due.insert(id, due)),
@@ -274,8 +278,11 @@ impl Files {
                 continue;
             }
             let share = Share { bytes: self.round_bytes, records: ROUND_RECORDS, last: true };
-            let has_rest = look.bytes > file.progress.position;
+            let has_rest = file.bytes > file.progress.position;
             if !(has_rest && self.read_one(id, share, batch, now)) {
+                if let Some(file) = self.all.get_mut(&id) {
+                    file.is_drained = file.is_deleted;
+                }
                 self.let_go(id);
             }
         }

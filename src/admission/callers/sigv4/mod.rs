@@ -94,7 +94,7 @@ impl Signers {
             return Err(Refusal::NotAllowed);
         }
         let mut caller = Caller {
-            plan: key.plan.clone().or_else(|| self.settings.plan.clone()),
+            plan: key.plan.clone(),
             streams: key.streams.clone(),
             ..Caller::named(&key.name)
         };

@@ -48,6 +48,7 @@ impl Disk for FaultyDisk {
         let listed = |path: &PathBuf, bytes, kind| Listed {
             name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             bytes,
+            taken_bytes: bytes,
             kind,
         };
         let files = image.names.iter().filter(|(path, _)| inside(path));

@@ -1,11 +1,11 @@
 //! `type = "sigv4"`: requests that are signed as AWS wants it.
 
-use crate::admission::{AuthSettings, SigV4Settings, SignatureMode};
+use crate::admission::{AuthKind, SigV4Settings, SignatureMode};
 
-use super::super::super::document::{At, Named};
+use super::super::super::document::Section;
 use super::super::super::key::{DAY, Default, Key, Kind, MINUTE, SECOND, Table};
 use super::super::super::value::Reading;
-use super::{PLAN, TYPE, name, section};
+use super::{PLAN, STREAMS, TYPE};
 
 pub(in crate::config) const TABLE: Table = Table {
     name: "auth",
@@ -14,7 +14,7 @@ pub(in crate::config) const TABLE: Table = Table {
     variant: Some("sigv4"),
     effect: "Callers who sign their requests as AWS wants it (Signature Version 4, in headers or \
              presigned), with access keys of this agent's own: any AWS SDK can.",
-    groups: &[&[TYPE, FILE, MODE, SKEW, REGION, UNSIGNED, PLAN]],
+    groups: &[&[TYPE, FILE, MODE, SKEW, REGION, UNSIGNED, PLAN, STREAMS]],
 };
 
 const FILE: Key = Key::new("file", Kind::Path, Default::Required("\"/etc/weir/access-keys.toml\""))
@@ -45,16 +45,10 @@ const UNSIGNED: Key = Key::new("unsigned_payload", Kind::Flag, Default::Flag(fal
      can then change the body; sensible within TLS only.",
 );
 
-pub(super) fn read(
-    table: &Named<'_>,
-    reading: &mut Reading<'_>,
-) -> (AuthSettings, Option<At<String>>) {
-    let (mut section, plan) = section(&TABLE, table, reading);
-    let file = section.path(reading, &FILE).value;
+pub(super) fn read(section: &mut Section<'_>, reading: &mut Reading<'_>) -> AuthKind {
     let mode = section.choice(reading, &MODE);
-    let settings = SigV4Settings {
-        file,
-        plan: name(plan.as_ref()),
+    AuthKind::SigV4(SigV4Settings {
+        file: section.path(reading, &FILE).value,
         mode: match mode.value.as_str() {
             "identify" => SignatureMode::Identify,
             "off" => SignatureMode::Off,
@@ -63,7 +57,5 @@ pub(super) fn read(
         skew: section.time(reading, &SKEW),
         region: section.optional_text(reading, &REGION).map(|region| region.value),
         allows_unsigned_body: section.flag(reading, &UNSIGNED),
-    };
-    section.finish(&mut reading.faults);
-    (AuthSettings::SigV4(settings), plan)
+    })
 }

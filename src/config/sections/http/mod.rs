@@ -4,7 +4,10 @@ pub(in crate::config) mod listen;
 pub(in crate::config) mod nets;
 mod tls;
 
+use std::time::Duration;
+
 use crate::base::serve::TlsPart;
+use crate::base::units::CountRate;
 use crate::source;
 use crate::source::http::{Forwarded, Listen, Proxies};
 
@@ -26,6 +29,9 @@ pub(in crate::config) const TABLE: Table = Table {
         LISTEN,
         tls::ROWS,
         AUTH,
+        MAX_GUESSES,
+        PLAN,
+        ADDRESS_PLAN,
         nets::ALLOW,
         nets::DENY,
         nets::TRUSTED_PROXIES,
@@ -55,6 +61,28 @@ const AUTH: Key = Key::texts("auth", Default::Nothing).says(
     "Names of `[auth.NAME]` tables, tried in order. Without any the door is open, which is legal \
      on loopback and unix sockets only.",
 );
+/// More than any honest mistake, and far too few for a guess.
+const GUESSES: CountRate = CountRate { count: 100, per: Duration::from_mins(1) };
+const MAX_GUESSES: Key = Key::new(
+    "max_guesses",
+    Kind::Rate,
+    Default::Otherwise { example: "\"100/min\"", then: "100/min" },
+)
+.within(1, 1_000_000_000)
+.says(
+    "Keys and tokens that are none, from one source address (IPv4, or IPv6 /64); beyond it everything \
+     from there is answered 429 for a while, right or wrong.",
+);
+const PLAN: Key = Key::text(
+    "plan",
+    Default::Otherwise { example: "\"gateway\"", then: "only plans of callers and streams count" },
+)
+.says("The `[plan.NAME]` of the whole listener, whoever hands in.");
+const ADDRESS_PLAN: Key = Key::text(
+    "address_plan",
+    Default::Otherwise { example: "\"gateway\"", then: "addresses have none" },
+)
+.says("The `[plan.NAME]` of each source address (IPv4, or IPv6 /64), whoever is behind it.");
 const FORWARDED: Key = Key::new(
     "forwarded",
     Kind::Choice(&["x-forwarded-for", "forwarded"]),
@@ -118,6 +146,8 @@ pub(in crate::config) struct Http {
     pub(in crate::config) listen: Vec<At<Listen>>,
     /// The auth blocks with their places.
     pub(in crate::config) auth: Vec<At<String>>,
+    /// Its plan, and that of its addresses.
+    pub(in crate::config) plans: Vec<At<String>>,
 }
 
 pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Http {
@@ -139,11 +169,20 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Http {
     let max_per_address = section.number(reading, &MAX_PER_ADDRESS);
     let max_per_address = max_per_address.written().map(|(most, _)| *most);
     let (max_body_bytes, max_unpacked_bytes) = sizes(&mut section, reading);
+    let plan = section.optional_text(reading, &PLAN);
+    let address_plan = section.optional_text(reading, &ADDRESS_PLAN);
+    let guesses = section
+        .read(reading, &MAX_GUESSES, GUESSES, |reading, entry| reading.rate(&MAX_GUESSES, entry));
+    let name = |plan: &Option<At<String>>| plan.as_ref().map(|plan| plan.value.clone());
     let settings = source::http::Settings {
         name: table.name.value.clone(),
         listen: listen.iter().map(|address| address.value.clone()).collect(),
         tls: tls::read(&mut section, reading),
         auth: auth.iter().map(|name| name.value.clone()).collect(),
+        plan: name(&plan),
+        address_plan: name(&address_plan),
+        guesses: Some(guesses.value),
+        rules: Vec::new(),
         allow: nets::read(&mut section, &nets::ALLOW, reading),
         deny: nets::read(&mut section, &nets::DENY, reading),
         proxies: proxies(&mut section, reading),
@@ -168,7 +207,8 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Http {
         idle_timeout: section.time(reading, &IDLE_TIMEOUT),
     };
     section.finish(&mut reading.faults);
-    Http { settings, listen, auth }
+    let plans = plan.into_iter().chain(address_plan).collect();
+    Http { settings, listen, auth, plans }
 }
 
 /// Largest body as it comes in, and once unpacked.

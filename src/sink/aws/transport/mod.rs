@@ -33,7 +33,7 @@ use crate::sink::{AwsSettings, Proxy};
 
 pub(super) use dial::DialError;
 use dial::{Detour, Dialer};
-pub(super) use trust::Identity;
+pub(in crate::sink) use trust::Identity;
 
 /// Largest answer that is read: the results of 500 records take a tenth of it.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -42,7 +42,7 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// The pool; cheap to clone, clones share it.
 #[derive(Clone)]
-pub(super) struct Transport {
+pub(in crate::sink) struct Transport {
     client: Client<Dialer, SdkBody>,
     detour: Detour,
     connect_timeout: Duration,
@@ -53,7 +53,7 @@ pub(super) struct Transport {
 
 impl Transport {
     /// For a destination. Reads the certificates that are trusted; connects to nobody yet.
-    pub(super) fn new(
+    pub(in crate::sink) fn new(
         settings: &AwsSettings,
         clock: &ServiceClock,
         identity: Option<Identity>,
@@ -82,12 +82,12 @@ impl Transport {
 
     /// The same connections, for clients of the SDK that correct the time of their signatures by
     /// themselves: corrected twice, it would be wrong again.
-    pub(super) fn untaught(&self) -> Self {
+    pub(in crate::sink) fn untaught(&self) -> Self {
         Self { is_taught: false, ..self.clone() }
     }
 
     /// One exchange: the whole answer, within the time a connection and an answer may take.
-    pub(super) async fn exchange(
+    pub(in crate::sink) async fn exchange(
         &self,
         request: Request<SdkBody>,
     ) -> Result<Response<Bytes>, ConnectorError> {

@@ -150,17 +150,23 @@ fn of_door(fault: Fault, service: Service) -> Told {
     let message = problem.detail;
     let told = |code| Told { code, status: bad, message: message.clone(), wait: None };
     match refusal {
-        Some(Refusal::TooFast { retry_after } | Refusal::Full { retry_after }) => {
-            throttled(service, message, retry_after)
-        }
+        Some(
+            Refusal::TooFast { retry_after }
+            | Refusal::OverQuota { retry_after }
+            | Refusal::TooManyGuesses { retry_after }
+            | Refusal::Full { retry_after },
+        ) => throttled(service, message, retry_after),
         Some(Refusal::Broken { retry_after }) => away(message, retry_after),
-        Some(Refusal::Stopping) => away(message, RETRY_SOON),
-        Some(Refusal::UnknownCaller) => told("UnrecognizedClientException"),
+        Some(Refusal::Unchecked | Refusal::Stopping) => away(message, RETRY_SOON),
+        Some(Refusal::UnknownCaller | Refusal::BadToken { .. }) => {
+            told("UnrecognizedClientException")
+        }
         Some(Refusal::BadSignature(fault)) => of_signature(fault, message),
         Some(Refusal::NotAllowed) => told("AccessDeniedException"),
         Some(_) => told("InvalidArgumentException"),
         None => match problem.status {
             StatusCode::SERVICE_UNAVAILABLE => away(message, RETRY_SOON),
+            StatusCode::TOO_MANY_REQUESTS => throttled(service, message, RETRY_SOON),
             StatusCode::REQUEST_TIMEOUT => Told {
                 code: "RequestTimeoutException",
                 status: problem.status,

@@ -154,7 +154,8 @@ impl Door {
         };
         // Each record is charged by itself, as far as the plan reaches.
         let declared_bytes = None;
-        Knock { source: &self.source, auth: &self.settings.auth, stream, declared_bytes, shown }
+        let (source, auth) = (self.source.as_str(), self.settings.auth.as_slice());
+        Knock { source, auth, bounds: self.bounds(), stream, declared_bytes, shown }
     }
 
     /// Everything between the body and the queue. May be long, and waits for nothing.
@@ -166,7 +167,7 @@ impl Door {
         mut share: Share,
     ) -> Result<Next, CallFault> {
         let call = caller.call;
-        let guest = self.admission.prove_guest(guest, &self.source, &body)?;
+        let guest = self.admission.prove_guest(guest, &self.knock(caller, ""), &body)?;
         let body = match packing(&caller.head.headers)? {
             Some(packing) => unpack(packing, &body, self.settings.max_unpacked_bytes, &mut share)?,
             None => body,

@@ -51,7 +51,12 @@ async fn a_door_that_is_not_ready_says_so_without_saying_why() {
     let (disk, metrics): (SharedDisk, _) = (Arc::new(RealDisk), Metrics::default());
     let empty = admission::Settings::default();
     let (clock, queues) = (Clock::real(), BTreeMap::new());
-    let admission = Admission::open(disk, clock, empty, queues, &metrics).unwrap();
+    let admission = Admission::open(
+        admission::Below { disk, clock, queues, lambdas: BTreeMap::new(), quotas: None },
+        empty,
+        &metrics,
+    )
+    .unwrap();
     let bound = bind(Arc::new(RealDisk), Wanted::default().settings(&scratch)).await.unwrap();
     let target = format!("http://{}", bound.addresses()[0]);
     let bound = bound.with_readiness(Arc::new(|| vec!["secret trouble".into()]));
@@ -134,7 +139,7 @@ async fn a_key_that_expired_or_was_revoked_is_refused() {
 #[tokio::test]
 async fn too_fast_is_told_when_to_come_back_and_too_much_at_once_that_it_is() {
     let rate = Some(CountRate { count: 1, per: Duration::from_secs(60) });
-    let plan = PlanSettings { rate, burst: Some(2), bytes: None };
+    let plan = PlanSettings { rate, burst: Some(2), ..PlanSettings::default() };
     let open = Wanted { keys: vec![key("device-1")], plan, ..Wanted::default() }.open().await;
     let post = |body: &'static str| {
         let headers = [LINES, ("x-api-key", open.secrets[0].as_str())];

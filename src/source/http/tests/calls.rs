@@ -317,7 +317,7 @@ async fn a_record_larger_than_the_stream_takes_refuses_the_call() {
 #[tokio::test]
 async fn of_a_batch_that_empties_the_plan_the_rest_is_held_back_in_order() {
     let rate = CountRate { count: 5, per: Duration::from_secs(3600) };
-    let plan = PlanSettings { rate: Some(rate), burst: Some(5), bytes: None };
+    let plan = PlanSettings { rate: Some(rate), burst: Some(5), ..PlanSettings::default() };
     let keys = vec![key("device")];
     let mut open = Wanted { keys, plan, ..Wanted::default() }.open().await;
     let secret = open.secrets[0].clone();

@@ -3,12 +3,14 @@
 mod addresses;
 mod answers;
 mod attacks;
+mod callers;
 mod calls;
 mod forms;
 mod limits;
 mod once;
 mod packed;
 mod paths;
+mod tokens;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -21,7 +23,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::admission::{self, AuthSettings, PlanSettings, StreamSettings, keys};
+use crate::admission::{self, AuthKind, AuthSettings, PlanSettings, StreamSettings, keys};
 use crate::base::clock::Clock;
 use crate::base::disk::{RealDisk, SharedDisk};
 use crate::base::http_call::{Call, Reply, call};
@@ -39,7 +41,12 @@ const NOW: u64 = 1_795_327_519_123;
 struct Wanted {
     /// The keys of the door; an open one if there are none.
     keys: Vec<keys::NewKey>,
+    /// Further auth blocks, asked after the keys.
+    auth: Vec<(&'static str, AuthKind)>,
     plan: PlanSettings,
+    address_plan: Option<&'static str>,
+    guesses: Option<CountRate>,
+    rules: Vec<RuleSettings>,
     max_body_bytes: u64,
     max_unpacked_bytes: u64,
     max_record_bytes: u64,
@@ -60,7 +67,11 @@ impl Default for Wanted {
     fn default() -> Self {
         Self {
             keys: Vec::new(),
+            auth: Vec::new(),
             plan: PlanSettings::default(),
+            address_plan: None,
+            guesses: None,
+            rules: Vec::new(),
             max_body_bytes: 64 << 10,
             max_unpacked_bytes: 256 << 10,
             max_record_bytes: 32 << 10,
@@ -103,19 +114,30 @@ impl Wanted {
         let keys_file = scratch.join("keys.toml");
         let add = |new| keys::add(disk.as_ref(), &clock, &keys_file, new).unwrap();
         let secrets = self.keys.iter().map(|new| add(new).reveal().to_owned()).collect();
-        let api_key = AuthSettings::ApiKey { file: keys_file.clone(), plan: Some("p".into()) };
+        let kind = AuthKind::ApiKey { file: keys_file.clone() };
+        let block = |kind| AuthSettings { kind, plan: Some("p".into()), streams: None };
+        let others = self.auth.iter().map(|(name, kind)| ((*name).into(), block(kind.clone())));
+        let auth = others.chain([("keys".into(), block(kind))]).collect();
         let stream = StreamSettings {
             max_record_bytes: self.max_record_bytes,
             partition_key: self.partition_key.clone(),
             aliases: vec!["access-in-the-cloud".into()],
+            plan: None,
         };
         let settings = admission::Settings {
             streams: BTreeMap::from([("access".into(), stream)]),
-            auth: BTreeMap::from([("keys".into(), api_key)]),
+            auth,
             plans: BTreeMap::from([("p".into(), self.plan.clone())]),
         };
         let queues = BTreeMap::from([("access".to_owned(), queue.clone())]);
-        let admission = Admission::open(disk.clone(), clock, settings, queues, &metrics).unwrap();
+        let below = admission::Below {
+            disk: disk.clone(),
+            clock,
+            queues,
+            lambdas: BTreeMap::new(),
+            quotas: None,
+        };
+        let admission = Admission::open(below, settings, &metrics).unwrap();
         let bound = bind(disk.clone(), self.settings(&scratch)).await.unwrap();
         let addresses = bound.addresses();
         let (stop, stopping) = shutdown::channel();
@@ -135,13 +157,22 @@ impl Wanted {
         }
     }
 
+    fn auth_names(&self) -> Vec<String> {
+        let keys = (!self.keys.is_empty()).then(|| "keys".to_owned());
+        keys.into_iter().chain(self.auth.iter().map(|(name, _)| (*name).to_owned())).collect()
+    }
+
     fn settings(&self, scratch: &Scratch) -> Settings {
         let tcp = Listen::Tcp("127.0.0.1:0".parse().unwrap());
         Settings {
             name: "lan".into(),
             listen: vec![tcp, Listen::Unix(scratch.join("in.sock"), Access::default())],
             tls: self.tls.clone(),
-            auth: if self.keys.is_empty() { Vec::new() } else { vec!["keys".into()] },
+            auth: self.auth_names(),
+            plan: None,
+            address_plan: self.address_plan.map(str::to_owned),
+            guesses: self.guesses,
+            rules: self.rules.clone(),
             allow: self.allow.clone(),
             deny: self.deny.clone(),
             proxies: self.proxies.clone(),

@@ -9,6 +9,7 @@ fn route(path: &str, status: u16, body: Option<&str>) -> RouteSettings {
         path: path.into(),
         stream: "access".into(),
         auth: None,
+        plan: None,
         split_arrays: false,
         thanks: Thanks { status, body: body.map(str::to_owned) },
     }

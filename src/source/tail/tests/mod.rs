@@ -1,5 +1,6 @@
 //! The room as its insiders see it: a door that records, a folder to write into, one step at a time.
 
+mod copies;
 mod events;
 mod framing;
 mod model;
@@ -66,6 +67,20 @@ impl Scratch {
 
     pub(super) fn remove(&self, name: &str) {
         fs::remove_file(self.path(name)).unwrap();
+    }
+
+    pub(super) fn copy(&self, from: &str, to: &str) {
+        fs::copy(self.path(from), self.path(to)).unwrap();
+    }
+
+    /// As `gzip` and `zstd --rm` do: the time of the last change stays.
+    pub(super) fn pack(&self, name: &str, end: &str) {
+        let from = self.path(name);
+        let changed = fs::metadata(&from).unwrap().modified().unwrap();
+        let to = self.path(&format!("{name}{end}"));
+        fs::write(&to, packed(&fs::read(&from).unwrap(), end)).unwrap();
+        fs::File::options().append(true).open(to).unwrap().set_modified(changed).unwrap();
+        fs::remove_file(from).unwrap();
     }
 
     pub(super) fn truncate(&self, name: &str) {
@@ -331,6 +346,16 @@ impl Room {
     pub(super) fn numbers(&self) -> &BlockNumbers {
         &self.numbers
     }
+}
+
+/// As gzip or zstd would leave it.
+pub(super) fn packed(text: &[u8], end: &str) -> Vec<u8> {
+    if end == ".zst" {
+        return zstd::encode_all(text, 1).unwrap();
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
 }
 
 pub(super) fn id_of(path: &Path) -> crate::base::disk::foreign::ForeignId {

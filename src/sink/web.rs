@@ -1,0 +1,118 @@
+//! Plain HTTPS to a server that is no AWS service: keys of issuers, authorizers. Takes no entries.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Uri};
+
+use super::aws::Transport;
+use super::{AwsSettings, Proxy, ServiceClock};
+use crate::base::clock::Clock;
+use crate::base::secret::Secret;
+
+/// How to reach a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSettings {
+    /// File of the certificates that are trusted in place of the host's.
+    pub ca_bundle: Option<PathBuf>,
+    /// Longest time for TCP, proxy and TLS, and again for the whole answer.
+    pub timeout: Duration,
+}
+
+/// One server, with its pool of connections; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Web(Transport);
+
+const AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl Web {
+    /// Reads the certificates that are trusted; connects to nobody yet. Proxies are those of the
+    /// environment.
+    ///
+    /// # Errors
+    /// In words, when the file of certificates can't be used.
+    pub fn new(settings: &WebSettings) -> Result<Self, String> {
+        let settings = AwsSettings {
+            proxy: Proxy::Environment,
+            ca_bundle: settings.ca_bundle.clone(),
+            connect_timeout: settings.timeout,
+            request_timeout: settings.timeout,
+            ..AwsSettings::default()
+        };
+        // What a stranger says of the time is nothing to sign by.
+        let clock = ServiceClock::new(Clock::real(), None);
+        Ok(Self(Transport::new(&settings, &clock, None)?.untaught()))
+    }
+
+    /// Fetches JSON.
+    ///
+    /// # Errors
+    /// In words: no answer, another status than 200, more bytes than that.
+    pub async fn fetch(&self, url: &str, bytes_max: usize) -> Result<Bytes, String> {
+        let request = request(Method::GET, url)?.body(SdkBody::empty());
+        let (status, body) = self.answer(request, bytes_max).await?;
+        if status == 200 { Ok(body) } else { Err(format!("it answered {status}")) }
+    }
+
+    /// Posts JSON, with a Bearer token if there is one; the status and the answer, whatever it is.
+    ///
+    /// # Errors
+    /// In words: no answer, or more bytes than that.
+    pub async fn post(
+        &self,
+        url: &str,
+        bearer: Option<&Secret>,
+        json: Vec<u8>,
+        bytes_max: usize,
+    ) -> Result<(u16, Bytes), String> {
+        let mut request = request(Method::POST, url)?.header(CONTENT_TYPE, JSON);
+        if let Some(bearer) = bearer {
+            let value = HeaderValue::from_str(&format!("Bearer {}", bearer.reveal()));
+            let mut value = value.map_err(|_| "the token is no plain text".to_owned())?;
+            value.set_sensitive(true);
+            request = request.header(hyper::header::AUTHORIZATION, value);
+        }
+        self.answer(request.body(SdkBody::from(json)), bytes_max).await
+    }
+
+    async fn answer(
+        &self,
+        request: hyper::http::Result<Request<SdkBody>>,
+        bytes_max: usize,
+    ) -> Result<(u16, Bytes), String> {
+        let request = request.map_err(|error| error.to_string())?;
+        let answer = self.0.exchange(request).await.map_err(|error| in_words(&error))?;
+        let (head, body) = answer.into_parts();
+        if body.len() > bytes_max {
+            return Err(format!(
+                "its answer has {} bytes; at most {bytes_max} are read",
+                body.len()
+            ));
+        }
+        Ok((head.status.as_u16(), body))
+    }
+}
+
+fn request(method: Method, url: &str) -> Result<hyper::http::request::Builder, String> {
+    let uri: Uri = url.parse().map_err(|_| format!("`{url}` is no address"))?;
+    let request = Request::builder().method(method).uri(uri);
+    Ok(request.header(ACCEPT, JSON).header(USER_AGENT, HeaderValue::from_static(AGENT)))
+}
+
+/// The innermost causes say most.
+pub(super) fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !words.ends_with(&said) {
+            words = format!("{words}: {said}");
+        }
+        next = cause.source();
+    }
+    words
+}
