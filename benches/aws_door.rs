@@ -171,6 +171,7 @@ async fn measure(door: &Door, folder: &Path, seconds: f64) -> Measured {
         partition_key: None,
         aliases: Vec::new(),
         plan: None,
+        treatment: admission::Treatment::default(),
     };
     let settings = admission::Settings {
         streams: BTreeMap::from([(STREAM.to_owned(), stream)]),

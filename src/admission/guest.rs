@@ -80,7 +80,8 @@ impl Admission {
         let count = self.charge_each(pass, &raw)?;
         let held_back = raw.len() - count;
         raw.truncate(count);
-        let (mut admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
+        let (mut admitted, rejections) =
+            validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
         let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
         admitted.book(&pass.meters).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());

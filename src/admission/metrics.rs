@@ -43,6 +43,7 @@ pub(super) struct Numbers {
     accepted_records: Family<ByStream, Counter>,
     accepted_bytes: Family<ByStream, Counter>,
     rejected_records: Family<ByStream, Counter>,
+    dropped_records: Family<ByStream, Counter>,
     refusals: Family<ByReason, Counter>,
 }
 
@@ -63,6 +64,11 @@ impl Numbers {
             "rejected_records",
             "Single records that were not as they should be",
             numbers.rejected_records.clone(),
+        );
+        registry.register(
+            "transform_dropped_records",
+            "Records that transforms dropped, as the operator wants it",
+            numbers.dropped_records.clone(),
         );
         registry.register(
             "refusals",
@@ -111,6 +117,13 @@ impl Numbers {
         if records > 0 {
             let labels = ByStream { stream: stream.to_owned(), source: source.to_owned() };
             self.rejected_records.get_or_create(&labels).inc_by(records as u64);
+        }
+    }
+
+    pub(super) fn dropped(&self, stream: &str, source: &str, records: u32) {
+        if records > 0 {
+            let labels = ByStream { stream: stream.to_owned(), source: source.to_owned() };
+            self.dropped_records.get_or_create(&labels).inc_by(u64::from(records));
         }
     }
 

@@ -15,8 +15,11 @@ mod once;
 mod plans;
 mod quota;
 mod store;
+mod treatment;
 mod validate;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 pub mod keys;
 mod metrics;
 mod refusal;
@@ -51,12 +54,13 @@ pub use guest::Guest;
 pub use knock::{Bounds, Knock, Shown};
 pub use once::{Once, check_idempotency_key};
 pub use quota::{Period, Quota};
-pub use refusal::{Refusal, Rejection, SignatureFault};
+pub use refusal::{Flaw, Refusal, Rejection, SignatureFault};
 pub use settings::{
     AuthKind, AuthSettings, AuthorizerSettings, AuthorizerTo, EventKind, Identity, JwtSettings,
     KeysFrom, PlanSettings, Settings, SigV4Settings, SignatureMode, StreamSettings,
 };
 pub use store::{Admitted, Receipt};
+pub use treatment::{BadProgram, BadSchema, Outlets, Schema, Transform, Treatment, WhenWrong};
 pub use validate::check_partition_key;
 
 /// How often what was used of quotas is handed to the state store.
@@ -75,12 +79,26 @@ pub struct Pass {
     /// All that hold this hand-in.
     meters: Vec<Arc<Meter>>,
     stream: Arc<Stream>,
+    /// What the route does to records, before the stream does what it does.
+    route: Option<Arc<Treatment>>,
 }
 
 impl Pass {
     /// Who it is; empty at an open door.
     pub fn caller(&self) -> &str {
         &self.caller
+    }
+
+    /// Has records treated as the route asks, before the stream does what it does.
+    #[must_use]
+    pub fn by_route(mut self, treatment: Option<Arc<Treatment>>) -> Self {
+        self.route = treatment;
+        self
+    }
+
+    /// Whether records are looked into, which takes time.
+    pub fn is_treated(&self) -> bool {
+        self.route.is_some() || self.stream.treatment != Treatment::default()
     }
 
     fn take(&self, take: impl Fn(&Meter) -> Result<(), Refusal>) -> Result<(), Refusal> {
@@ -225,6 +243,7 @@ impl Admission {
             block: caller.block,
             declared_bytes: knock.declared_bytes,
             stream: stream.clone(),
+            route: None,
             proof: caller.proof,
         };
         // Whoever only says to be that caller must not use up its plan.
@@ -290,7 +309,8 @@ impl Admission {
         let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
         let count = raw.len() as u64;
         pass.take(|meter| meter.take_records(count)).inspect_err(refused)?;
-        let (mut admitted, rejections) = validate::admit(pass, raw, self.clock.unix_ms());
+        let (mut admitted, rejections) =
+            validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
         admitted.book(&pass.meters).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
         Ok((admitted, rejections))
@@ -302,19 +322,14 @@ impl Admission {
     /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`],
     /// [`Refusal::KeyReused`].
     pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
-        let (from, bytes) = (admitted.from.clone(), admitted.payload_bytes);
-        match admitted.store().await {
-            Ok(receipt) => {
-                if !receipt.is_repeated {
-                    self.numbers.accepted(&from, receipt.accepted, bytes);
-                }
-                Ok(receipt)
-            }
-            Err(refusal) => {
-                self.numbers.refused(&from.source, &refusal);
-                Err(refusal)
-            }
-        }
+        let source = admitted.source().to_owned();
+        let stored = admitted.store(&self.numbers).await;
+        stored.inspect_err(|refusal| self.numbers.refused(&source, refusal))
+    }
+
+    /// Records that transforms of a stream, or of routes to it, dropped since the start.
+    pub fn dropped(&self, stream: &str) -> u64 {
+        self.streams.get(stream).map_or(0, |stream| stream.dropped())
     }
 
     /// Hands what was used of quotas to the state store, about once a second and once more when

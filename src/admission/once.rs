@@ -25,7 +25,15 @@ pub struct Once<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) body: [u8; BODY_BYTES],
+    pub(super) thanked: Thanked,
+}
+
+/// The numbers of a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Thanked {
     pub(super) first: RecordId,
+    pub(super) accepted: u32,
+    pub(super) dropped: u32,
 }
 
 /// Checks an idempotency key that a sender chose.
@@ -44,8 +52,8 @@ pub fn check_idempotency_key(key: &[u8]) -> Result<&str, String> {
 
 impl Once<'_> {
     /// The key as the queue knows it, with the note for a repetition.
-    pub(super) fn key(&self, pass: &Pass, first: RecordId) -> OnceKey {
-        let note = Note { body: cut(&hash(self.content)), first };
+    pub(super) fn key(&self, pass: &Pass, thanked: Thanked) -> OnceKey {
+        let note = Note { body: cut(&hash(self.content)), thanked };
         let (stream, key) = (pass.stream.name.as_bytes(), self.key.as_bytes());
         let parts = [stream, pass.block.as_bytes(), pass.caller.as_bytes(), key];
         OnceKey { print: cut(&hash(&parts)), note: note.encode() }
@@ -54,13 +62,22 @@ impl Once<'_> {
 
 impl Note {
     fn encode(&self) -> Bytes {
-        [&self.body[..], &self.first.to_bytes()].concat().into()
+        let Thanked { first, accepted, dropped } = self.thanked;
+        let numbers = [accepted.to_le_bytes(), dropped.to_le_bytes()];
+        [&self.body[..], &first.to_bytes(), numbers.as_flattened()].concat().into()
     }
 
     /// `None` if another weir wrote it.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (body, first) = bytes.split_first_chunk::<BODY_BYTES>()?;
-        Some(Self { body: *body, first: RecordId::from_bytes(first.try_into().ok()?) })
+        let (body, rest) = bytes.split_first_chunk::<BODY_BYTES>()?;
+        let (first, rest) = rest.split_first_chunk::<16>()?;
+        let (accepted, dropped) = rest.split_first_chunk::<4>()?;
+        let thanked = Thanked {
+            first: RecordId::from_bytes(*first),
+            accepted: u32::from_le_bytes(*accepted),
+            dropped: u32::from_le_bytes(dropped.try_into().ok()?),
+        };
+        Some(Self { body: *body, thanked })
     }
 }
 
@@ -110,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_note_reads_back_and_other_bytes_are_none() {
-        let note = Note { body: *b"8 bytes.", first: RecordId::new(7) };
+        let thanked = Thanked { first: RecordId::new(7), accepted: 300, dropped: 1 };
+        let note = Note { body: *b"8 bytes.", thanked };
 
         assert_eq!(Note::decode(&note.encode()), Some(note));
         assert_eq!(Note::decode(&note.encode()[1..]), None);

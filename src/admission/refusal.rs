@@ -110,12 +110,64 @@ impl Refusal {
 pub struct Rejection {
     /// Its place in the hand-in, from 0.
     pub index: usize,
-    /// JSON pointer to the fault, where there is one.
-    pub pointer: Option<String>,
-    /// In words.
-    pub reason: String,
+    /// What is wrong with it; one thing at least, and a bounded number.
+    pub flaws: Vec<Flaw>,
     /// `true` if it is too large, which has its own answer.
     pub too_large: bool,
     /// The record, given back.
     pub raw: RawRecord,
+}
+
+/// One thing that is wrong with a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// JSON pointer to it, where there is one.
+    pub pointer: Option<String>,
+    /// In words.
+    pub reason: String,
+}
+
+/// Most characters of a reason, and of a pointer: both may repeat what a sender wrote.
+const WORDS_CHARS_MAX: usize = 200;
+
+impl Flaw {
+    /// Of the record as a whole.
+    pub fn whole(reason: impl Into<String>) -> Self {
+        Self { pointer: None, reason: shortened(reason.into()) }
+    }
+
+    /// Of the value that a JSON pointer leads to.
+    pub fn at(pointer: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { pointer: Some(shortened(pointer.into())), reason: shortened(reason.into()) }
+    }
+}
+
+impl Rejection {
+    /// For one reason that is about the record as a whole.
+    pub fn whole(index: usize, reason: impl Into<String>, raw: RawRecord) -> Self {
+        Self { index, flaws: vec![Flaw::whole(reason)], too_large: false, raw }
+    }
+
+    /// A record that is too large, however it is.
+    pub fn too_large(index: usize, reason: impl Into<String>, raw: RawRecord) -> Self {
+        Self { too_large: true, ..Self::whole(index, reason, raw) }
+    }
+
+    /// All that is wrong with it, in one line.
+    pub fn in_words(&self) -> String {
+        let word = |flaw: &Flaw| match &flaw.pointer {
+            Some(pointer) if !pointer.is_empty() => format!("{pointer}: {}", flaw.reason),
+            _ => flaw.reason.clone(),
+        };
+        self.flaws.iter().map(word).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn shortened(mut words: String) -> String {
+    if let Some((at, _)) = words.char_indices().nth(WORDS_CHARS_MAX) {
+        let (cut, _) = words.char_indices().nth(WORDS_CHARS_MAX - 1).unwrap_or((at, ' '));
+        words.truncate(cut);
+        words.push('…');
+    }
+    words
 }

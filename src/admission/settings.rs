@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::treatment::Treatment;
 use crate::base::secret::Secret;
 use crate::base::units::{ByteRate, CountRate};
 use crate::record::KeyTemplate;
@@ -34,6 +35,8 @@ pub struct StreamSettings {
     pub aliases: Vec<String>,
     /// The plan of the whole stream, whoever hands in.
     pub plan: Option<String>,
+    /// What is done to its records.
+    pub treatment: Treatment,
 }
 
 /// One way to recognise callers.

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::once::Note;
+use super::metrics::Numbers;
+use super::once::{Note, Thanked};
 use super::plans::{Booking, Meter};
+use super::treatment::Treatment;
 use super::{Once, Pass, Refusal, StreamSettings};
-use crate::queue::{self, AppendError, Group, Mark};
+use crate::queue::{self, AppendError, Group, Mark, OnceKey};
 use crate::record::{KeyTemplate, RecordId};
 
 /// When to try again at a full queue: delivery frees whole segments, which takes seconds.
@@ -24,6 +27,9 @@ pub(super) struct Stream {
     pub(super) max_record_bytes: u64,
     pub(super) partition_key: Option<KeyTemplate>,
     pub(super) plan: Option<String>,
+    pub(super) treatment: Treatment,
+    /// Records that transforms of the stream, or of routes to it, dropped since the start.
+    dropped: AtomicU64,
     queue: queue::Writer,
 }
 
@@ -38,12 +44,26 @@ pub(super) struct From {
 /// Records that are valid and keyed, with the marks that belong to them.
 #[derive(Debug)]
 pub struct Admitted {
-    pub(super) from: From,
-    pub(super) payload_bytes: u64,
+    source: String,
+    caller: String,
     booking: Booking,
-    group: Group,
+    /// What goes to the stream they were handed in for.
+    own: Part,
+    /// What transforms lead elsewhere, by the stream.
+    led: Vec<Part>,
     first: Option<RecordId>,
     last: Option<RecordId>,
+    /// Dropped by transforms.
+    dropped: u32,
+    once: Option<OnceKey>,
+}
+
+/// What one stream gets of a hand-in.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) stream: Arc<Stream>,
+    pub(super) payload_bytes: u64,
+    group: Group,
 }
 
 /// Proof that records are on stable storage; a success answer needs one.
@@ -53,8 +73,10 @@ pub struct Admitted {
     reason = "no other room of this crate may write one either"
 )]
 pub struct Receipt {
-    /// How many records.
+    /// How many records, with those that transforms dropped.
     pub accepted: u32,
+    /// How many of them transforms dropped, as the operator wants it.
+    pub dropped: u32,
     /// Id of the first; `None` when there was none.
     pub first: Option<RecordId>,
     /// Id of the last.
@@ -70,8 +92,8 @@ pub struct Receipt {
 impl Receipt {
     /// A receipt that proves nothing, for tests of what follows one.
     pub(crate) fn pretended(accepted: u32) -> Self {
-        let (first, last) = (None, None);
-        Self { accepted, first, last, is_repeated: false, place: 0, _durable: () }
+        let (first, last, dropped) = (None, None, 0);
+        Self { accepted, dropped, first, last, is_repeated: false, place: 0, _durable: () }
     }
 }
 
@@ -83,8 +105,10 @@ pub(super) fn streams(
     let mut streams = BTreeMap::new();
     for (name, settings) in settings {
         let queue = queues.remove(&name).ok_or_else(|| format!("stream `{name}` has no queue"))?;
-        let StreamSettings { max_record_bytes, partition_key, aliases, plan } = settings;
-        let stream = Stream { name: name.clone(), max_record_bytes, partition_key, plan, queue };
+        let StreamSettings { max_record_bytes, partition_key, aliases, plan, treatment } = settings;
+        let (own, dropped) = (name.clone(), AtomicU64::new(0));
+        let stream =
+            Stream { name: own, max_record_bytes, partition_key, plan, treatment, dropped, queue };
         let stream = Arc::new(stream);
         let names = aliases.into_iter().chain([name]);
         streams.extend(names.map(|name| (name, stream.clone())));
@@ -101,97 +125,184 @@ impl Stream {
         self.queue.overview().committed
     }
 
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     pub(super) fn unready(&self) -> Option<String> {
         let why = self.queue.health().err()?;
         Some(format!("stream `{}` takes nothing: {why}", self.name))
     }
 }
 
+impl Part {
+    fn of(stream: &Arc<Stream>) -> Self {
+        Self { stream: stream.clone(), payload_bytes: 0, group: Group::default() }
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.group.payloads.len()).unwrap_or(u32::MAX)
+    }
+}
+
 impl Admitted {
     pub(super) fn new(pass: &Pass) -> Self {
         Self {
-            from: From {
-                stream: pass.stream.clone(),
-                source: pass.source.clone(),
-                caller: pass.caller.clone(),
-            },
-            payload_bytes: 0,
+            source: pass.source.clone(),
+            caller: pass.caller.clone(),
             booking: Booking::default(),
-            group: Group::default(),
+            own: Part::of(&pass.stream),
+            led: Vec::new(),
             first: None,
             last: None,
+            dropped: 0,
+            once: None,
         }
     }
 
-    pub(super) fn push(&mut self, id: RecordId, encoded: Bytes, payload_bytes: usize) {
-        self.first.get_or_insert(id);
-        self.last = Some(id);
-        self.payload_bytes += payload_bytes as u64;
-        self.group.payloads.push(encoded);
+    pub(super) fn push(
+        &mut self,
+        stream: &Arc<Stream>,
+        id: RecordId,
+        encoded: Bytes,
+        payload_bytes: usize,
+    ) {
+        self.span(id);
+        let is_own = stream.name == self.own.stream.name;
+        if !is_own && !self.led.iter().any(|part| part.stream.name == stream.name) {
+            self.led.push(Part::of(stream));
+        }
+        let mut parts = self.led.iter_mut().chain([&mut self.own]);
+        let Some(part) = parts.find(|part| part.stream.name == stream.name) else { return };
+        part.payload_bytes += payload_bytes as u64;
+        part.group.payloads.push(encoded);
     }
 
-    /// Adds a mark that becomes durable together with the records, or not at all.
+    /// Counts a record that a transform dropped.
+    pub(super) fn drop(&mut self, id: RecordId) {
+        self.span(id);
+        self.dropped += 1;
+    }
+
+    fn span(&mut self, id: RecordId) {
+        self.first.get_or_insert(id);
+        self.last = Some(id);
+    }
+
+    /// Adds a mark that becomes durable together with the records of the stream they were handed in
+    /// for, or not at all; those that are led elsewhere are durable before it.
     #[must_use]
     pub fn with_mark(mut self, name: String, value: Option<Bytes>) -> Self {
-        self.group.marks.push(Mark { name, value });
+        self.own.group.marks.push(Mark { name, value });
         self
     }
 
     /// Has it stored once: a repetition is answered with the receipt of the first.
     #[must_use]
     pub fn once(mut self, pass: &Pass, once: &Once<'_>) -> Self {
-        self.group.key = self.first.map(|first| once.key(pass, first));
+        let (accepted, dropped) = (self.accepted(), self.dropped);
+        self.once = self.first.map(|first| once.key(pass, Thanked { first, accepted, dropped }));
         self
     }
 
-    /// Bytes of its payloads in the queue.
-    pub fn bytes(&self) -> usize {
-        self.group.payloads.iter().map(Bytes::len).sum()
+    pub(super) fn source(&self) -> &str {
+        &self.source
     }
 
-    /// How many records it holds.
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.led.iter().chain([&self.own])
+    }
+
+    /// All records, with those that are dropped.
+    fn accepted(&self) -> u32 {
+        self.parts().map(Part::count).sum::<u32>() + self.dropped
+    }
+
+    /// Bytes of its payloads in the queues.
+    pub fn bytes(&self) -> usize {
+        self.parts().flat_map(|part| &part.group.payloads).map(Bytes::len).sum()
+    }
+
+    /// How many records will be stored.
     pub fn count(&self) -> usize {
-        self.group.payloads.len()
+        self.parts().map(|part| part.group.payloads.len()).sum()
     }
 
     #[cfg(test)]
     pub(super) fn encoded(&self) -> Vec<Bytes> {
-        self.group.payloads.clone()
+        self.parts().flat_map(|part| part.group.payloads.clone()).collect()
+    }
+
+    /// Where how many records will be stored.
+    #[cfg(test)]
+    pub(super) fn by_stream(&self) -> Vec<(String, usize)> {
+        self.parts().map(|part| (part.stream.name.clone(), part.group.payloads.len())).collect()
     }
 
     /// Books it in the quotas of those who hold it.
     pub(super) fn book(&mut self, meters: &[Arc<Meter>]) -> Result<(), Refusal> {
-        self.booking = Booking::of(meters, self.count() as u64, self.payload_bytes)?;
+        let bytes = self.parts().map(|part| part.payload_bytes).sum();
+        self.booking = Booking::of(meters, self.count() as u64, bytes)?;
         Ok(())
     }
 
     /// What was booked counts from here on, unless it turns out that nothing was stored.
-    pub(super) async fn store(mut self) -> Result<Receipt, Refusal> {
+    pub(super) async fn store(mut self, numbers: &Numbers) -> Result<Receipt, Refusal> {
         let mut booking = std::mem::take(&mut self.booking);
         booking.keep();
-        let stored = self.append().await;
+        let stored = self.append(numbers).await;
         if stored.as_ref().map_or(true, |receipt| receipt.is_repeated) {
             booking.undo();
         }
         stored
     }
 
-    async fn append(self) -> Result<Receipt, Refusal> {
-        let own = self.group.key.as_ref().and_then(|key| Note::decode(&key.note));
-        let durable = self.from.stream.queue.append(self.group).await.map_err(refusal)?;
-        let accepted = durable.count();
-        let place = (durable.first().0 + u64::from(accepted)).saturating_sub(1);
-        let Some(earlier) = durable.note_of_earlier() else {
-            let (first, last) = (self.first, self.last);
-            let is_repeated = false;
-            return Ok(Receipt { accepted, first, last, is_repeated, place, _durable: () });
-        };
-        let earlier =
-            Note::decode(earlier).filter(|earlier| own.is_some_and(|own| own.body == earlier.body));
-        let first = earlier.ok_or(Refusal::KeyReused)?.first;
-        // Ids of one hand-in are in a row.
-        let last = Some(first.plus(accepted.saturating_sub(1)));
-        Ok(Receipt { accepted, first: Some(first), last, is_repeated: true, place, _durable: () })
+    /// What is led elsewhere goes first: if it cannot be stored there, no mark and no answer says
+    /// that it was. Whoever hands it in again then stores some of it twice.
+    async fn append(self, numbers: &Numbers) -> Result<Receipt, Refusal> {
+        let accepted = self.accepted();
+        let own_note = self.once.as_ref().and_then(|key| Note::decode(&key.note));
+        let own_stream = self.own.stream.clone();
+        let mut told = None;
+        let mut place = 0;
+        for mut part in self.led.into_iter().chain([self.own]) {
+            part.group.key.clone_from(&self.once);
+            let durable = part.stream.queue.append(part.group).await.map_err(refusal)?;
+            place = (durable.first().0 + u64::from(durable.count())).saturating_sub(1);
+            told = None;
+            match durable.note_of_earlier() {
+                Some(earlier) => {
+                    let earlier = Note::decode(earlier);
+                    let same =
+                        earlier.filter(|one| own_note.is_some_and(|own| own.body == one.body));
+                    told = Some(same.ok_or(Refusal::KeyReused)?.thanked);
+                }
+                None => {
+                    let (source, caller) = (self.source.clone(), self.caller.clone());
+                    let from = From { stream: part.stream, source, caller };
+                    numbers.accepted(&from, durable.count(), part.payload_bytes);
+                }
+            }
+        }
+        if let Some(Thanked { first, accepted, dropped }) = told {
+            // Ids of one hand-in are in a row, also where some of it was dropped or led elsewhere.
+            let last = Some(first.plus(accepted.saturating_sub(1)));
+            let (first, is_repeated) = (Some(first), true);
+            return Ok(Receipt {
+                accepted,
+                dropped,
+                first,
+                last,
+                is_repeated,
+                place,
+                _durable: (),
+            });
+        }
+        let Self { first, last, dropped, .. } = self;
+        own_stream.dropped.fetch_add(u64::from(dropped), Ordering::Relaxed);
+        numbers.dropped(&own_stream.name, &self.source, dropped);
+        let is_repeated = false;
+        Ok(Receipt { accepted, dropped, first, last, is_repeated, place, _durable: () })
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         clock: ground.clock.clone(),
         started_unix_ms: ground.clock.unix_ms(),
         queues,
+        admission: admission.clone(),
         workers: watches,
         tails: tail_watches,
         state: state.clone(),
@@ -199,14 +200,7 @@ async fn open_admission(
     state: &State,
     ground: &Ground,
 ) -> Result<Arc<Admission>, StartError> {
-    let mut lambdas = BTreeMap::new();
-    for (name, auth) in &config.admission.auth {
-        let AuthKind::Authorizer(asked) = &auth.kind else { continue };
-        let AuthorizerTo::Lambda(settings) = &asked.to else { continue };
-        let lambda = Lambda::connect(settings).await;
-        let lambda = lambda.map_err(|why| StartError::Setting(format!("auth `{name}`: {why}")))?;
-        lambdas.insert(name.clone(), lambda);
-    }
+    let lambdas = lambdas(config).await?;
     let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
     let below = admission::Below {
         disk,
@@ -216,6 +210,19 @@ async fn open_admission(
         quotas: Some(state.quota()),
     };
     Admission::open(below, config.admission.clone(), &ground.metrics).map_err(StartError::Setting)
+}
+
+/// The functions that authorizers ask.
+pub(super) async fn lambdas(config: &Config) -> Result<BTreeMap<String, Lambda>, StartError> {
+    let mut lambdas = BTreeMap::new();
+    for (name, auth) in &config.admission.auth {
+        let AuthKind::Authorizer(asked) = &auth.kind else { continue };
+        let AuthorizerTo::Lambda(settings) = &asked.to else { continue };
+        let lambda = Lambda::connect(settings).await;
+        let lambda = lambda.map_err(|why| StartError::Setting(format!("auth `{name}`: {why}")))?;
+        lambdas.insert(name.clone(), lambda);
+    }
+    Ok(lambdas)
 }
 
 /// What a feeder is built from.

@@ -13,6 +13,7 @@ mod shards;
 mod signals;
 mod state_dir;
 mod status;
+mod trial;
 
 use std::io;
 
@@ -21,6 +22,7 @@ use thiserror::Error;
 pub use lifecycle::{Ending, run};
 pub use queue_keys::known as known_keys;
 pub use state_dir::{Addresses, StateDir, StateDirError};
+pub use trial::{Incoming, Seen, try_out};
 
 /// Why the agent did not start. Nothing was accepted.
 #[derive(Debug, Error)]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::delivery::{Hold, Paced, Watch};
 use crate::queue::{Ledger, Writer};
@@ -20,6 +21,7 @@ pub(super) struct Picture {
     pub(super) clock: Clock,
     pub(super) started_unix_ms: u64,
     pub(super) queues: BTreeMap<String, Writer>,
+    pub(super) admission: Arc<Admission>,
     /// By stream and destination.
     pub(super) workers: BTreeMap<(String, String), Watch>,
     /// By block; each with its stream.
@@ -106,6 +108,7 @@ impl Picture {
             "dropping": overview.is_dropping,
             "sync": overview.sync.to_string(),
             "unsynced": overview.unsynced,
+            "transform_dropped": self.admission.dropped(name),
             "destinations": destinations,
         })
     }

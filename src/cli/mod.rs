@@ -6,6 +6,7 @@
 
 mod check;
 mod dead;
+mod doctor;
 mod envelope;
 mod keys;
 mod queue;
@@ -15,6 +16,7 @@ mod run;
 mod send;
 mod status;
 mod table;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +46,10 @@ enum Command {
     Demo(run::Demo),
     /// Check the configuration and say what would run; start nothing
     Check(check::Check),
+    /// Check the host and the upstream for real; put nothing anywhere
+    Doctor(doctor::Doctor),
+    /// Try cases against the configuration: what comes in, what becomes of it
+    Test(test::Test),
     /// Show the ledger and the health of the running agent
     Status(status::Show),
     /// Send records to an agent: each line of standard input or of files is one
@@ -79,6 +85,8 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run::run(&run),
         Command::Demo(demo) => run::demo(&demo),
         Command::Check(check) => check::check(&check),
+        Command::Doctor(doctor) => doctor::doctor(&doctor),
+        Command::Test(test) => test::test(&test),
         Command::Status(show) => status::status(&show),
         Command::Send(send) => send::send(&send),
         Command::Dead(dead) => dead::dead(&dead),

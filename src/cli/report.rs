@@ -14,6 +14,8 @@ use crate::queue::inspect::LookError;
 /// What the process says of itself at its end, after sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
+    /// What was tested is not as expected.
+    Differs = 1,
     /// Wrong usage.
     Usage = 64,
     /// Damaged or unreadable data.

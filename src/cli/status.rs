@@ -81,7 +81,13 @@ fn headline(status: &Value) -> String {
             // Only where an answer promises less than what everybody expects.
             let level = queue.get("sync").and_then(Value::as_str).filter(|at| *at != "always");
             let level = level.map(|level| format!(", sync = {level}")).unwrap_or_default();
-            format!("\nqueue {stream}: {used} of {max}{level}{drops}")
+            // They never reached the queue, so no ledger has them.
+            let unwanted = number(queue, "transform_dropped");
+            let unwanted = match unwanted {
+                0 => String::new(),
+                _ => format!(", {} dropped by a transform since the start", count(unwanted)),
+            };
+            format!("\nqueue {stream}: {used} of {max}{level}{drops}{unwanted}")
         })
         .collect();
     format!("weir {version}, up {}, {state}{}", age(number(status, "uptime_s")), used.concat())
@@ -191,7 +197,7 @@ mod tests {
         let status = json!({
             "version": "0.1.0", "ready": true, "unready": [], "uptime_s": 200,
             "streams": {"access": {"committed": 18_204, "used_bytes": 1_048_576, "max_bytes": 1_073_741_824,
-                "sync": "100 ms", "unsynced": 3,
+                "sync": "100 ms", "unsynced": 3, "transform_dropped": 1_204,
                 "destinations": {"kinesis": {
                     "accepted": 18_204, "delivered": 18_000, "dead": 1, "dropped": 0, "damaged": 0,
                     "waiting": 203, "waiting_bytes": 4_096, "oldest_unix_ms": 60_000,
@@ -211,7 +217,7 @@ mod tests {
         assert_eq!(
             drawn,
             "weir 0.1.0, up 3 min, ready\n\
-             queue access: 1.0 MiB of 1.0 GiB, sync = 100 ms\n\
+             queue access: 1.0 MiB of 1.0 GiB, sync = 100 ms, 1 204 dropped by a transform since the start\n\
              \n\
              STREAM  DESTINATION  ACCEPTED  DELIVERED  DEAD  DROPPED  DAMAGED  WAITING  OLDEST\n\
              access  kinesis        18 204     18 000     1        0        0      203  40 s\n\

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::admission;
 use crate::queue::Keys;
-use crate::record::KeyTemplate;
 use crate::source::http;
 
 use super::rules::{destinations, max_record};
 use super::sections::Sections;
 use super::sections::http::Http;
+use super::sections::stream::Flow;
 use super::{Config, Encryption, Stream};
 
 /// Puts the Settings of all rooms together.
@@ -19,19 +19,18 @@ pub(super) fn assemble(sections: Sections) -> Config {
         .iter()
         .map(|flow| (flow.name.value.clone(), max_record(flow, &sections)))
         .collect();
-    let keys: BTreeMap<String, KeyTemplate> = sections
-        .flows
-        .iter()
-        .filter_map(|flow| Some((flow.name.value.clone(), flow.partition_key.clone()?)))
-        .collect();
-    let mut aliases: BTreeMap<String, Vec<String>> = sections
-        .flows
-        .iter()
-        .map(|flow| {
-            let aliases = flow.aliases.iter().map(|alias| alias.value.clone());
-            (flow.name.value.clone(), aliases.collect())
-        })
-        .collect();
+    let open = |flow: &Flow| {
+        let name = flow.name.value.clone();
+        let settings = admission::StreamSettings {
+            max_record_bytes: records.get(&name).copied().unwrap_or(u64::MAX),
+            partition_key: flow.partition_key.clone(),
+            aliases: flow.aliases.iter().map(|alias| alias.value.clone()).collect(),
+            plan: flow.plan.as_ref().map(|plan| plan.value.clone()),
+            treatment: flow.treated.treatment.clone(),
+        };
+        (name, settings)
+    };
+    let doors = sections.flows.iter().map(open).collect();
     let streams = streams(&sections);
     let http = listeners(&sections);
     let mut tail: Vec<_> = sections.tails.into_iter().map(|tail| tail.settings).collect();
@@ -41,18 +40,7 @@ pub(super) fn assemble(sections: Sections) -> Config {
         settings.framing.record_bytes_max = settings.framing.record_bytes_max.min(record);
     }
     let admission = admission::Settings {
-        streams: records
-            .into_iter()
-            .map(|(name, max_record_bytes)| {
-                let partition_key = keys.get(&name).cloned();
-                let flow = sections.flows.iter().find(|flow| flow.name.value == name);
-                let plan = flow.and_then(|flow| Some(flow.plan.as_ref()?.value.clone()));
-                let aliases = aliases.remove(&name).unwrap_or_default();
-                let settings =
-                    admission::StreamSettings { max_record_bytes, partition_key, aliases, plan };
-                (name, settings)
-            })
-            .collect(),
+        streams: doors,
         auth: sections.auth.into_iter().map(|auth| (auth.name.value, auth.settings)).collect(),
         plans: sections.plans.into_iter().map(|plan| (plan.name.value, plan.settings)).collect(),
     };

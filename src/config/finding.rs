@@ -1,6 +1,7 @@
 //! What is wrong with a file, and how it is told: all at once, sorted by place, with a caret.
 
 use std::fmt;
+use std::path::Path;
 
 use super::value::Reference;
 use super::written::{Excerpt, Place, Written};
@@ -124,6 +125,8 @@ pub(super) struct Fault {
     severity: Severity,
     message: String,
     place: Place,
+    /// The file it is really in, which the configuration names at its place.
+    elsewhere: Option<(String, Excerpt)>,
     label: String,
     hint: Option<String>,
 }
@@ -132,12 +135,20 @@ impl Fault {
     /// Nothing can be started.
     pub(super) fn new(place: Place, message: impl Into<String>) -> Self {
         let (message, label) = (message.into(), String::new());
-        Self { severity: Severity::Error, message, place, label, hint: None }
+        let (severity, elsewhere) = (Severity::Error, None);
+        Self { severity, message, place, elsewhere, label, hint: None }
     }
 
     /// It works, but probably not as meant.
     pub(super) fn warning(place: Place, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::new(place, message) }
+    }
+
+    /// It is in another file, which is drawn instead.
+    pub(super) fn within(mut self, file: &Path, text: &str, place: Place) -> Self {
+        let excerpt = Written::new(text, Vec::new()).excerpt(&place);
+        self.elsewhere = Some((file.display().to_string(), excerpt));
+        self
     }
 
     /// A few words behind the caret.
@@ -153,11 +164,15 @@ impl Fault {
     }
 
     fn draw(self, file: &str, written: Option<&Written<'_>>) -> Finding {
+        let (file, excerpt) = match self.elsewhere {
+            Some((file, excerpt)) => (file, Some(excerpt)),
+            None => (file.to_owned(), written.map(|written| written.excerpt(&self.place))),
+        };
         Finding {
             severity: self.severity,
             message: self.message,
-            file: file.to_owned(),
-            excerpt: written.map(|written| written.excerpt(&self.place)),
+            file,
+            excerpt,
             label: self.label,
             hint: self.hint,
         }

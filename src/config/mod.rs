@@ -6,6 +6,8 @@
 
 mod load;
 
+pub mod cases;
+
 mod assemble;
 mod doubts;
 mod rules;

@@ -28,6 +28,7 @@ pub(super) fn check(sections: &Sections, faults: &mut Faults) {
     routes::check(sections, faults);
     aliases::check(sections, faults);
     doors::check(sections, faults);
+    check_leads(sections, faults);
     check_sizes(sections, faults);
     if sections.flows.is_empty() && !faults.has_errors() {
         let fault = Fault::new(0..0, "there is no stream, so nothing could be taken in");
@@ -73,6 +74,11 @@ fn check_references(sections: &Sections, faults: &mut Faults) {
         flow.encryption
             .iter()
             .for_each(|name| refer(&from, "encryption", name, &encryptions, faults));
+        let from = format!("the transform of stream `{}` may lead to", flow.name.value);
+        flow.treated
+            .leads_to
+            .iter()
+            .for_each(|name| refer(&from, "stream", name, &streams, faults));
         let from = format!("stream `{}` leads to", flow.name.value);
         flow.destinations
             .iter()
@@ -89,6 +95,8 @@ fn check_references(sections: &Sections, faults: &mut Faults) {
     for route in &sections.routes {
         let from = format!("route `{}` leads to", route.name.value);
         route.stream.iter().for_each(|name| refer(&from, "stream", name, &streams, faults));
+        let from = format!("the transform of route `{}` may lead to", route.name.value);
+        route.leads_to.iter().for_each(|name| refer(&from, "stream", name, &streams, faults));
         let from = format!("route `{}` is for", route.name.value);
         route.http.iter().for_each(|name| refer(&from, "http", name, &listeners, faults));
         let from = format!("route `{}` asks", route.name.value);
@@ -140,6 +148,23 @@ fn refer(from: &str, table: &str, to: &At<String>, known: &[&str], faults: &mut 
 /// Enough names for a hint.
 fn shortened<'a>(names: &[&'a str]) -> Vec<&'a str> {
     names.iter().take(12).copied().collect()
+}
+
+/// Where a transform leads records, they stay: no record goes in circles.
+fn check_leads(sections: &Sections, faults: &mut Faults) {
+    let of_streams = sections.flows.iter().flat_map(|flow| &flow.treated.leads_to);
+    let of_routes = sections.routes.iter().flat_map(|route| &route.leads_to);
+    for name in of_streams.chain(of_routes) {
+        let led = sections.flows.iter().find(|flow| flow.name.value == name.value);
+        if led.is_some_and(|led| !led.treated.leads_to.is_empty()) {
+            let name_shown = clip(&name.value);
+            let message = format!("stream `{name_shown}` is led to, but leads on itself");
+            let fault = Fault::new(name.place.clone(), message).label("not where records stay");
+            faults.push(fault.hint(format!(
+                "take `transform_to` out of [stream.{name_shown}], or lead to where it leads"
+            )));
+        }
+    }
 }
 
 /// No address can be bound twice. Port 0 is a different one each time.

@@ -1,6 +1,7 @@
 //! Data Firehose: PutRecordBatch.
 
 mod pack;
+mod probe;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_firehose::Client;
@@ -10,7 +11,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 use self::pack::{Fill, pack};
 use super::aws::Keeper;
-use super::{Entry, Fate, FirehoseSettings, Limits, Outcome, ServiceClock, Sink, aws};
+use super::{AwsSettings, Entry, Fate, FirehoseSettings, Limits, Outcome, ServiceClock, Sink, aws};
 
 /// Most records of one PutRecordBatch call, as the service model says.
 const ENTRIES_MAX: usize = 500;
@@ -41,6 +42,7 @@ const PACKED_WRAPPING_BYTES: usize = ENTRIES_MAX * (WRAPPING_BYTES + 4);
 pub struct Firehose {
     client: Client,
     keeper: Keeper,
+    settings: AwsSettings,
     name: String,
     newline: bool,
     /// How records are filled; `None` sends each line as a record of its own.
@@ -69,6 +71,7 @@ impl Firehose {
         Ok(Self {
             client: Client::new(&config),
             keeper,
+            settings: settings.aws.clone(),
             name: settings.delivery_stream.clone(),
             newline: settings.newline,
             fill: fill(settings),

@@ -11,6 +11,8 @@ mod kms;
 mod lambda;
 mod web;
 
+mod probe;
+
 mod aws;
 mod form;
 
@@ -30,6 +32,7 @@ pub use kinesis::{HashRange, Kinesis, Shard, ShardMap};
 pub(crate) use kinesis::{hash_of, is_aggregate};
 pub use kms::{Kms, KmsSettings, Wrapped};
 pub use lambda::{Lambda, LambdaFault, LambdaSettings};
+pub use probe::Probed;
 pub use web::{Web, WebSettings};
 
 /// One thing that a request carries.

@@ -22,7 +22,10 @@ pub(super) trait Door: Send + Sync + 'static {
     type Admitted: Send;
 
     /// Checks records; those that are not as they should be come back.
-    fn admit(&self, raw: Vec<RawRecord>) -> Result<(Self::Admitted, Vec<Rejection>), Refusal>;
+    fn admit(
+        &self,
+        raw: Vec<RawRecord>,
+    ) -> impl Future<Output = Result<(Self::Admitted, Vec<Rejection>), Refusal>> + Send;
 
     /// Makes records and marks durable together.
     fn store(
@@ -60,9 +63,14 @@ impl Door for FrontDoor {
 
     type Admitted = Admitted;
 
-    fn admit(&self, raw: Vec<RawRecord>) -> Result<(Admitted, Vec<Rejection>), Refusal> {
+    async fn admit(&self, raw: Vec<RawRecord>) -> Result<(Admitted, Vec<Rejection>), Refusal> {
         let pass = self.admission.enter_openly(&self.source, &self.stream)?;
-        self.admission.admit(&pass, raw)
+        if !pass.is_treated() {
+            return self.admission.admit(&pass, raw);
+        }
+        // A round of lines is large, and others wait for this thread.
+        let admission = Arc::clone(&self.admission);
+        blocking(move || admission.admit(&pass, raw)).await
     }
 
     async fn store(

@@ -11,11 +11,12 @@ use crate::source::framing::Fault;
 pub(super) fn rejection(payload: Bytes, fault: Fault) -> Rejection {
     let raw = RawRecord { payload, ..RawRecord::default() };
     let too_large = fault == Fault::TooLong;
-    Rejection { index: 0, pointer: None, reason: fault.in_words().into(), too_large, raw }
+    Rejection { too_large, ..Rejection::whole(0, fault.in_words(), raw) }
 }
 
 /// The letter about a rejected line; it names the source where a destination would stand.
 pub(super) fn about(rejection: Rejection, stream: &str, source: &str, now_unix_ms: u64) -> Letter {
+    let message = rejection.in_words();
     let code = if rejection.too_large { "record-too-large" } else { "record-rejected" };
     Letter {
         record: Record {
@@ -33,6 +34,6 @@ pub(super) fn about(rejection: Rejection, stream: &str, source: &str, now_unix_m
         attempts: 0,
         class: "rejected".into(),
         code: code.into(),
-        message: rejection.reason,
+        message,
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use fastrand::Rng;
-use weir::{config, dead_letter, queue, source};
+use weir::{admission, config, dead_letter, queue, source};
 
 use crate::support::{number_from, seed};
 
@@ -30,7 +30,7 @@ fn bytes_near_what_weir_knows_never_make_it_panic() {
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 11] = [
     ("aws_cbor", source::http::fuzzing::aws_cbor),
     ("aws_json", source::http::fuzzing::aws_json),
     ("body", source::http::fuzzing::body),
@@ -41,6 +41,7 @@ const TARGETS: [Target; 10] = [
     ("lines", source::framing::fuzzing::lines),
     ("recovery", queue::fuzzing::recovery),
     ("segment", queue::fuzzing::segment),
+    ("treatment", admission::fuzzing::treatment),
 ];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
@@ -51,6 +52,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     }
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.is_file());
     files.sort();
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }

@@ -24,6 +24,8 @@ mod device;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fuzzed;
@@ -55,6 +57,8 @@ mod state_store;
 mod stop;
 #[cfg(test)]
 mod sync_levels;
+#[cfg(test)]
+mod transforms;
 #[cfg(test)]
 mod uplink;
 #[cfg(test)]

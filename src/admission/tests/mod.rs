@@ -5,6 +5,7 @@ mod keys_file;
 mod others;
 mod plans;
 mod records;
+mod treatment;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,15 +77,8 @@ impl Door {
         let mut queues = BTreeMap::new();
         let metrics = Metrics::default();
         for name in ["access", "audit"] {
-            settings.streams.insert(
-                name.into(),
-                StreamSettings {
-                    max_record_bytes: 100,
-                    partition_key: None,
-                    aliases: Vec::new(),
-                    plan: self.stream_plan.clone(),
-                },
-            );
+            let stream = StreamSettings { plan: self.stream_plan.clone(), ..open_stream(100) };
+            settings.streams.insert(name.into(), stream);
             queues.insert(name.into(), self.queue(name, &metrics));
         }
         let (disk, clock) = (self.disk.clone(), self.clock.clone());
@@ -118,6 +112,13 @@ impl Door {
 
 fn key(name: &str) -> keys::NewKey {
     keys::NewKey { name: name.into(), ..keys::NewKey::default() }
+}
+
+/// What a stream takes that asks nothing of its records but their size.
+fn open_stream(max_record_bytes: u64) -> StreamSettings {
+    let treatment = Treatment::default();
+    let aliases = Vec::new();
+    StreamSettings { max_record_bytes, partition_key: None, aliases, plan: None, treatment }
 }
 
 /// Knocks at the door with keys.

@@ -4,7 +4,7 @@ use super::*;
 use crate::record::{Origin, decode};
 
 fn reasons(rejections: &[Rejection]) -> Vec<(usize, bool, &str)> {
-    rejections.iter().map(|r| (r.index, r.too_large, r.reason.as_str())).collect()
+    rejections.iter().map(|r| (r.index, r.too_large, r.flaws[0].reason.as_str())).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,15 +93,7 @@ async fn marks_become_durable_with_or_without_records() {
 async fn a_full_queue_refuses_and_makes_the_agent_unready() {
     let door = Door::new();
     let mut settings = Settings::default();
-    settings.streams.insert(
-        "access".into(),
-        StreamSettings {
-            max_record_bytes: 1 << 20,
-            partition_key: None,
-            aliases: Vec::new(),
-            plan: None,
-        },
-    );
+    settings.streams.insert("access".into(), open_stream(1 << 20));
     let metrics = Metrics::default();
     let queues = BTreeMap::from([("access".to_owned(), door.queue("access", &metrics))]);
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
@@ -154,15 +146,7 @@ async fn a_sender_that_leaves_while_its_records_are_stored_breaks_nothing() {
 async fn a_stream_without_a_queue_is_a_fault_at_start() {
     let door = Door::new();
     let mut settings = Settings::default();
-    settings.streams.insert(
-        "access".into(),
-        StreamSettings {
-            max_record_bytes: 1,
-            partition_key: None,
-            aliases: Vec::new(),
-            plan: None,
-        },
-    );
+    settings.streams.insert("access".into(), open_stream(1));
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
 
     let below =
@@ -177,12 +161,7 @@ async fn a_record_without_a_key_gets_that_of_the_template_and_one_with_a_key_kee
     let door = Door::new();
     let mut settings = Settings::default();
     let template = KeyTemplate::parse("{json:/id}|{header:x-device}").unwrap();
-    let stream = StreamSettings {
-        max_record_bytes: 100,
-        partition_key: Some(template),
-        aliases: Vec::new(),
-        plan: None,
-    };
+    let stream = StreamSettings { partition_key: Some(template), ..open_stream(100) };
     settings.streams.insert("access".into(), stream);
     let metrics = Metrics::default();
     let queues = BTreeMap::from([("access".to_owned(), door.queue("access", &metrics))]);

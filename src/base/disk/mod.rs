@@ -135,6 +135,14 @@ pub trait Disk: Send + Sync + 'static {
     /// What the system says.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 
+    /// Whether what lies there is only in memory, and gone with the next start of the machine.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn is_in_memory(&self, _path: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Size of the file system that holds `path`.
     ///
     /// # Errors

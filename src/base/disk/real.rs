@@ -113,6 +113,13 @@ impl Disk for RealDisk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    fn is_in_memory(&self, path: &Path) -> io::Result<bool> {
+        /// tmpfs and ramfs, as `statfs` numbers them.
+        const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+        let kind = u64::try_from(rustix::fs::statfs(path)?.f_type).unwrap_or_default();
+        Ok(IN_MEMORY.contains(&(kind & 0xffff_ffff)))
+    }
+
     fn total_bytes(&self, path: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(stat.f_blocks.saturating_mul(stat.f_frsize))

@@ -1,11 +1,15 @@
 //! `[route.NAME]`: a path of its own for a stream.
 
+use std::sync::Arc;
+
+use crate::admission::Treatment;
 use crate::source::http::{ANY, RouteSettings, Thanks};
 
 use super::super::document::{At, Named, Section};
 use super::super::finding::{Fault, clip};
 use super::super::key::{Default, Key, Kind, Table};
 use super::super::value::Reading;
+use super::treatment::{self, Treated};
 
 pub(in crate::config) const TABLE: Table = Table {
     name: "route",
@@ -15,7 +19,7 @@ pub(in crate::config) const TABLE: Table = Table {
     effect: "A method and a path of your own that lead to a stream. The fixed paths of a listener \
              come first; then a segment that is written out beats `{name}`, which beats `{*rest}`; \
              then a method that is named beats `ANY`.",
-    groups: &[&[METHOD, PATH, STREAM, HTTP, AUTH, PLAN, JSON_ARRAY, STATUS, BODY]],
+    groups: &[&[METHOD, PATH, STREAM, HTTP, AUTH, PLAN, JSON_ARRAY, STATUS, BODY], treatment::ROWS],
 };
 
 const METHOD: Key =
@@ -66,6 +70,8 @@ pub(in crate::config) struct Route {
     pub(in crate::config) plan: Option<At<String>>,
     /// Where it was opened to everybody.
     pub(in crate::config) is_open: bool,
+    /// Streams that its transform may lead to.
+    pub(in crate::config) leads_to: Vec<At<String>>,
 }
 
 impl Route {
@@ -97,6 +103,8 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Route {
             Fault::new(body.place.clone(), "`body` stands with `status` 204, which has none");
         reading.faults.push(fault.label("never sent").hint("take it out, or set status = 200"));
     }
+    let Treated { treatment, leads_to } = treatment::read(&mut section, reading);
+    let treatment = (treatment != Treatment::default()).then(|| Arc::new(treatment));
     section.finish(&mut reading.faults);
     let names = |all: &[At<String>]| all.iter().map(|at| at.value.clone()).collect::<Vec<_>>();
     let settings = RouteSettings {
@@ -111,11 +119,13 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Route {
             status: u16::try_from(status.value).unwrap_or(202),
             body: body.map(|at| at.value),
         },
+        treatment,
     };
     let is_open = has_auth && auth_is_sound && auth.is_empty();
     let nowhere = At { value: String::new(), place: table.header.clone() };
     let path = path.unwrap_or(nowhere);
-    Route { settings, name: table.name.clone(), path, stream, http, auth, plan, is_open }
+    let name = table.name.clone();
+    Route { settings, name, path, stream, http, auth, plan, is_open, leads_to }
 }
 
 fn methods(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Vec<String> {

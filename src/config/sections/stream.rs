@@ -14,7 +14,8 @@ use super::super::key::{DAY, Default, Key, Kind, MIB, MINUTE, SECOND, TIB, Table
 use super::super::setting::Setting;
 use super::super::value::Reading;
 use super::super::written::Place;
-use super::uplink;
+use super::treatment::Treated;
+use super::{treatment, uplink};
 
 pub(in crate::config) const TABLE: Table = Table {
     name: "stream",
@@ -23,7 +24,12 @@ pub(in crate::config) const TABLE: Table = Table {
     variant: None,
     effect: "A durable queue and the destinations it leads to; `POST /v1/streams/NAME` puts records \
              into it.",
-    groups: &[&[DESTINATIONS, ALIASES, PARTITION_KEY, MAX_RECORD, PLAN, QUEUE_ROWS], uplink::RANKS],
+    groups: &[
+        &[DESTINATIONS, ALIASES, PARTITION_KEY, MAX_RECORD, PLAN],
+        treatment::ROWS,
+        &[QUEUE_ROWS],
+        uplink::RANKS,
+    ],
 };
 
 const DESTINATIONS: Key = Key::texts("destinations", Default::Required("[\"archive\"]")).says(
@@ -128,6 +134,7 @@ pub(in crate::config) struct Flow {
     pub(in crate::config) destinations: Vec<At<String>>,
     pub(in crate::config) aliases: Vec<At<String>>,
     pub(in crate::config) partition_key: Option<KeyTemplate>,
+    pub(in crate::config) treated: Treated,
     pub(in crate::config) rank: Rank,
     pub(in crate::config) max_record: Setting<u64>,
     pub(in crate::config) max_bytes: Setting<u64>,
@@ -142,6 +149,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
     let (aliases, _) = section.texts(reading, &ALIASES);
     let partition_key = partition_key(&mut section, reading);
     let max_record = section.number(reading, &MAX_RECORD);
+    let treated = treatment::read(&mut section, reading);
     let rank = uplink::rank(&mut section, reading);
     let plan = section.optional_text(reading, &PLAN);
 
@@ -170,6 +178,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
         destinations,
         aliases,
         partition_key,
+        treated,
         rank,
         max_record,
         max_bytes,

@@ -13,4 +13,5 @@ mod rules;
 mod secrets;
 mod sound;
 mod support;
+mod treatment;
 mod ways;

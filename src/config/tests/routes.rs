@@ -32,6 +32,7 @@ fn a_route_is_served_where_it_says_or_everywhere() {
         plan: None,
         split_arrays: false,
         thanks: Thanks { status: 202, body: None },
+        treatment: None,
     };
     let one = RouteSettings {
         name: "one".into(),
@@ -42,6 +43,7 @@ fn a_route_is_served_where_it_says_or_everywhere() {
         plan: None,
         split_arrays: true,
         thanks: Thanks { status: 200, body: Some("ok".into()) },
+        treatment: None,
     };
     assert_eq!(config.http[0].routes, std::slice::from_ref(&all));
     assert_eq!(config.http[1].routes, [all, one]);

@@ -107,7 +107,7 @@ error: unknown key `x` in [stream.a]
    |
 14 | x = 1
    | ^ not a setting of a stream
-hint: what may stand here: `destinations`, `aliases`, `partition_key`, `max_record`, `plan`, `queue`, `priority` and `weight`
+hint: what may stand here: `destinations`, `aliases`, `partition_key`, `max_record`, `plan`, `schema`, `schema_formats`, `transform`, `transform_to`, `transform_errors`, `transform_time`, `queue`, `priority` and `weight`
 
 error: `type` is "s3", but it should be `kinesis`, `firehose` or `directory`
   --> /etc/weir/weir.toml:16:8

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::admission::{AuthKind, AuthSettings, PlanSettings, StreamSettings};
+use crate::admission::{AuthKind, AuthSettings, PlanSettings, StreamSettings, Treatment};
 use crate::base::nets::Nets;
 use crate::base::serve::Access;
 use crate::base::units::{ByteRate, ByteSize, CountRate};
@@ -95,6 +95,7 @@ fn the_smallest_file_gets_every_default() {
                     partition_key: None,
                     aliases: Vec::new(),
                     plan: None,
+                    treatment: Treatment::default(),
                 },
             )]),
             auth: BTreeMap::new(),

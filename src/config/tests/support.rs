@@ -75,6 +75,8 @@ impl Files {
             .with("/etc/weir/old.key", format!("{}\n", "08".repeat(32)).as_bytes())
             .with("/run/credentials/weir/external_id", b"hush")
             .with("/run/weir/session_token", b"hush")
+            .with("/etc/weir/access.schema.json", b"{}")
+            .with("/etc/weir/access.vrl", b".seen = true\n")
             .with("/etc/weir/secret", b"hush\r\n")
             .with("/etc/weir/empty", b"\n")
             .with("/etc/weir/tls.crt", PAPERS.cert.as_bytes())

@@ -70,7 +70,7 @@ impl ServiceClock {
     }
 
     /// Whether the service itself said what time it is, since the start.
-    pub(super) fn is_sure(&self) -> bool {
+    pub fn is_sure(&self) -> bool {
         self.state.borrow().is_sure
     }
 

@@ -2,7 +2,7 @@
 //! the service refused them. That there are none now is a fault of the request, never of the sink.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::Region;
 use aws_credential_types::Credentials;
@@ -119,6 +119,11 @@ impl Keeper {
         if matches!(fault.at, At::Answer(_)) && REFUSED.contains(&code) {
             *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
+    }
+
+    /// When the credentials at hand end, after fetching them if need be.
+    pub(crate) async fn look(&self) -> Result<Option<SystemTime>, CredentialsError> {
+        self.provide().await.map(|credentials| credentials.expiry())
     }
 
     fn held(&self) -> Option<Held> {

@@ -139,7 +139,7 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 /// The causes in a row, outermost first, each only once.
-pub(super) fn story(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn story(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {

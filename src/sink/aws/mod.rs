@@ -25,7 +25,7 @@ use super::{AwsSettings, Fate, Fault};
 
 pub use clock::{ClockChanges, ClockMemory, ServiceClock};
 pub(super) use credentials::Keeper;
-pub(super) use fault::{ambiguous, entry_fault, fault_of};
+pub(super) use fault::{ambiguous, entry_fault, fault_of, story};
 pub(super) use transport::Transport;
 
 /// What the SDK may change between versions is changed here, after a look at what it means.

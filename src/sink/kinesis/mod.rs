@@ -1,6 +1,7 @@
 //! Kinesis Data Streams: PutRecords, and what is worth knowing of the stream.
 
 pub(super) mod aggregate;
+mod probe;
 mod scout;
 mod shards;
 
@@ -13,7 +14,9 @@ use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use bytes::Bytes;
 
 use super::aws::Keeper;
-use super::{Entry, Fate, Form, KinesisSettings, Limits, Outcome, ServiceClock, Sink, aws};
+use super::{
+    AwsSettings, Entry, Fate, Form, KinesisSettings, Limits, Outcome, ServiceClock, Sink, aws,
+};
 use scout::Scout;
 
 pub(crate) use aggregate::is_aggregate;
@@ -31,6 +34,7 @@ const REQUEST_BYTES_MAX: usize = 10 << 20;
 pub struct Kinesis {
     client: Client,
     keeper: Keeper,
+    settings: AwsSettings,
     stream: StreamName,
     record_bytes_max: usize,
     aggregate_bytes: Option<usize>,
@@ -70,6 +74,7 @@ impl Kinesis {
             scout: Scout::new(client.clone(), stream.clone()),
             client,
             keeper,
+            settings: settings.aws.clone(),
             stream,
             record_bytes_max: size(settings.max_record_bytes),
             aggregate_bytes: settings.aggregate_bytes.map(size),

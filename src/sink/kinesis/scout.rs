@@ -178,7 +178,7 @@ impl Scout {
         }
     }
 
-    async fn list_shards(&self) -> Result<Vec<Shard>, Fault> {
+    pub(super) async fn list_shards(&self) -> Result<Vec<Shard>, Fault> {
         let open = ShardFilter::builder()
             .r#type(ShardFilterType::AtLatest)
             .build()
@@ -283,7 +283,7 @@ impl StreamName {
 
 /// Only streams on demand can spread records by themselves, and those say so; one that does not
 /// say what it does is not believed to go by keys.
-fn do_keys_choose(summary: &StreamDescriptionSummary) -> bool {
+pub(super) fn do_keys_choose(summary: &StreamDescriptionSummary) -> bool {
     let mode = summary.stream_mode_details.as_ref().map(|details| details.stream_mode());
     match &summary.record_distribution_strategy {
         Some(strategy) => *strategy == RecordDistributionStrategy::UserPartitionKey,

@@ -22,6 +22,8 @@ use crate::base::tasks;
 pub(super) const LARGE_BYTES: usize = 64 << 10;
 /// The same for packed bodies, which may become much larger.
 const LARGE_PACKED_BYTES: usize = 4 << 10;
+/// The same for records that are looked into.
+const LARGE_TREATED_BYTES: usize = 8 << 10;
 
 /// A request that has its place here: what for, from whom, under which id.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +66,8 @@ impl Door {
             declared_bytes: declared.filter(|bytes| *bytes <= body_max),
             shown,
         };
-        let mut pass = self.admission.enter(&knock).await?;
+        let pass = self.admission.enter(&knock).await?;
+        let mut pass = pass.by_route(arrival.treatment.clone());
         let mut head = Head::of(&parts.headers, arrival)?;
         head.origin = origin(&parts.headers, pass.key_headers(), &arrival.params);
         if declared.is_some_and(|bytes| bytes > body_max) {
@@ -101,7 +104,11 @@ impl Door {
         body: Bytes,
         share: Share,
     ) -> Result<(Admitted, Share), Fault> {
-        let large = if head.packed.is_some() { LARGE_PACKED_BYTES } else { LARGE_BYTES };
+        let large = match head.packed {
+            Some(_) => LARGE_PACKED_BYTES,
+            None if pass.is_treated() => LARGE_TREATED_BYTES,
+            None => LARGE_BYTES,
+        };
         let is_large = body.len() > large;
         let door = self.clone();
         let work = move || door.admit(&pass, &head, body, share);

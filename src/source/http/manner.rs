@@ -94,11 +94,16 @@ impl Manner {
 
 fn own(receipt: &Receipt) -> Value {
     let id = |id: Option<RecordId>| id.map(|id| id.to_string());
-    json!({
+    let mut words = json!({
         "accepted": receipt.accepted,
         "first": id(receipt.first),
         "last": id(receipt.last),
-    })
+    });
+    // Nobody should look for a record that the operator does not want.
+    if let (1.., Some(words)) = (receipt.dropped, words.as_object_mut()) {
+        words.insert("dropped".to_owned(), receipt.dropped.into());
+    }
+    words
 }
 
 fn delivered(id: &str, error: Option<&str>) -> Value {

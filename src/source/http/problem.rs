@@ -324,8 +324,7 @@ fn bad_events(wrong: &[(usize, String)]) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::Rejection;
-    use crate::admission::SignatureFault;
+    use crate::admission::{Flaw, Rejection, SignatureFault};
 
     #[test]
     fn every_slug_has_its_section_in_the_manual_and_every_section_its_slug() {
@@ -370,8 +369,7 @@ mod tests {
         let wait = Duration::from_secs(1);
         let rejection = |too_large| Rejection {
             index: 0,
-            pointer: Some("/a".into()),
-            reason: "missing".into(),
+            flaws: vec![Flaw::at("/a", "missing")],
             too_large,
             raw: crate::record::RawRecord::default(),
         };

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::admission::Rejection;
+use crate::admission::{Flaw, Rejection};
 use crate::base::serve::Problem;
 
 /// The records of a request that are not as they should be.
@@ -21,7 +21,7 @@ struct RecordFault {
     too_large: bool,
 }
 
-/// Most rejected records that one answer lists.
+/// Most faults of records that one answer lists.
 pub(super) const LISTED_MAX: usize = 100;
 impl Rejected {
     /// Of `count` records: the faults of their text, and those that admission found.
@@ -36,11 +36,11 @@ impl Rejected {
             reason,
             too_large: false,
         });
-        let found = rejections.into_iter().map(|rejection| RecordFault {
-            index: rejection.index,
-            pointer: rejection.pointer,
-            reason: rejection.reason,
-            too_large: rejection.too_large,
+        let found = rejections.into_iter().flat_map(|rejection| {
+            let Rejection { index, flaws, too_large, .. } = rejection;
+            let fault =
+                move |Flaw { pointer, reason }| RecordFault { index, pointer, reason, too_large };
+            flaws.into_iter().map(fault)
         });
         let mut faults: Vec<RecordFault> = text.chain(found).collect();
         faults.sort_by_key(|fault| fault.index);

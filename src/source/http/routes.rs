@@ -15,6 +15,7 @@ use super::aws::TARGET;
 use super::decode::Shape;
 use super::manner::Manner;
 use super::problem::Fault;
+use crate::admission::Treatment;
 
 /// One `[route.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct RouteSettings {
     pub split_arrays: bool,
     /// How a success is answered.
     pub thanks: Thanks,
+    /// What is done to its records before the stream does what it does.
+    pub treatment: Option<Arc<Treatment>>,
 }
 
 /// How a success is answered.
@@ -71,6 +74,8 @@ pub(super) struct Arrival {
     pub(super) shape: Option<Shape>,
     pub(super) split_arrays: bool,
     pub(super) manner: Manner,
+    /// What the route does to records.
+    pub(super) treatment: Option<Arc<Treatment>>,
     /// The pattern that the path matched.
     pub(super) pattern: Cow<'static, str>,
     /// Values of the path's parameters, by name.
@@ -265,6 +270,7 @@ impl Routes {
             shape: None,
             split_arrays: route.split_arrays,
             manner: Manner::Route(route.thanks.clone()),
+            treatment: route.treatment.clone(),
             pattern: route.path.clone().into(),
             params: params.ok_or(Fault::BadPath)?,
         })
@@ -288,6 +294,7 @@ mod tests {
             plan: None,
             split_arrays: false,
             thanks: Thanks { status: 202, body: None },
+            treatment: None,
         }
     }
 

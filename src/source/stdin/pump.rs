@@ -203,7 +203,7 @@ impl<D: Door> Pump<D> {
 
     /// One attempt; what is at fault lies on the shelf afterwards and is no longer in the group.
     async fn attempt(&mut self, group: &mut Vec<RawRecord>) -> Result<(), Refusal> {
-        let (admitted, rejections) = self.door.admit(group.clone())?;
+        let (admitted, rejections) = self.door.admit(group.clone()).await?;
         let at_fault: BTreeSet<_> = rejections.iter().map(|rejection| rejection.index).collect();
         self.shelve(rejections).await;
         let mut index = 0..;
@@ -226,8 +226,7 @@ impl<D: Door> Pump<D> {
         }
         for raw in half {
             let reason = format!("{} bytes; the queue takes at most {limit}", raw.payload.len());
-            self.shelve(vec![Rejection { index: 0, pointer: None, reason, too_large: true, raw }])
-                .await;
+            self.shelve(vec![Rejection::too_large(0, reason, raw)]).await;
         }
     }
 

@@ -152,7 +152,7 @@ impl<D: Door> Follower<D> {
     /// because the position moves with that: a crash between the two costs a second letter, the
     /// other order would cost the line.
     async fn hand_over(&mut self, mut batch: Batch) -> Result<Pace, End> {
-        let (admitted, rejections) = match self.door.admit(batch.records.clone()) {
+        let (admitted, rejections) = match self.door.admit(batch.records.clone()).await {
             Ok(answer) => answer,
             Err(refusal) => return self.refused(batch, refusal).await,
         };
@@ -214,7 +214,7 @@ impl<D: Door> Follower<D> {
                 let raw = batch.records.pop().unwrap_or_default();
                 let bytes = raw.payload.len();
                 let reason = format!("{bytes} bytes; the queue takes at most {limit}");
-                let rejection = Rejection { index: 0, pointer: None, reason, too_large: true, raw };
+                let rejection = Rejection::too_large(0, reason, raw);
                 batch.faulty = vec![rejection];
                 batch.is_shelved = false;
                 self.refused = Some(batch);

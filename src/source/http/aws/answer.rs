@@ -82,8 +82,7 @@ impl Call {
 
 impl Stored<'_> {
     fn of_kinesis(&self, pen: &mut Pen, index: usize) {
-        let behind = u64::from(self.receipt.accepted).saturating_sub(1 + index as u64);
-        pen.text("SequenceNumber", &sequence_number(self.receipt.place.saturating_sub(behind)));
+        pen.text("SequenceNumber", &sequence_number(self.receipt.place, index as u64));
         pen.text("ShardId", self.shards.id_at(self.places.get(index).copied()));
     }
 

@@ -10,10 +10,11 @@ const STREAM_NAME_CHARS_MAX: usize = 128;
 const DELIVERY_STREAM_NAME_CHARS_MAX: usize = 64;
 const ARN_CHARS_MAX: usize = 2048;
 
-/// A number of a record by its place in the queue: those of one stream only grow, and the same
-/// record has the same number for ever. As long as those of the service, and begins as they do.
-pub(in crate::source::http) fn sequence_number(place: u64) -> String {
-    format!("49{place:054}")
+/// A number of a record by the place in the queue where its hand-in ends, and its own place in the
+/// hand-in: those of one stream only grow, whatever transforms drop, and the same record has the
+/// same number for ever. As long as those of the service, and begins as they do.
+pub(in crate::source::http) fn sequence_number(place: u64, index: u64) -> String {
+    format!("49{place:020}{index:034}")
 }
 
 /// The ARN of a stream, in the region its caller signed for.
@@ -61,7 +62,8 @@ mod tests {
 
     #[test]
     fn numbers_grow_with_places_and_are_as_long_as_those_of_the_service() {
-        let numbers = [0, 1, 9, 10, u64::MAX].map(sequence_number);
+        let numbers = [(0, 0), (1, 0), (1, 499), (2, 0), (10, 7), (u64::MAX, 0)];
+        let numbers = numbers.map(|(place, index)| sequence_number(place, index));
         assert!(numbers.is_sorted() && numbers.iter().all(|number| number.len() == 56));
     }
 

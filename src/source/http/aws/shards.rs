@@ -76,7 +76,7 @@ impl Shards {
                 pen.text("EndingHashKey", &hashes.1.to_string());
             });
             pen.map("SequenceNumberRange", |pen| {
-                pen.text("StartingSequenceNumber", &sequence_number(0));
+                pen.text("StartingSequenceNumber", &sequence_number(0, 0));
             });
         });
     }

@@ -11,6 +11,7 @@ mod once;
 mod packed;
 mod paths;
 mod tokens;
+mod treated;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::admission::{self, AuthKind, AuthSettings, PlanSettings, StreamSettings, keys};
+use crate::admission::{
+    self, AuthKind, AuthSettings, PlanSettings, StreamSettings, Treatment, keys,
+};
 use crate::base::clock::Clock;
 use crate::base::disk::{RealDisk, SharedDisk};
 use crate::base::http_call::{Call, Reply, call};
@@ -51,6 +54,7 @@ struct Wanted {
     max_unpacked_bytes: u64,
     max_record_bytes: u64,
     partition_key: Option<KeyTemplate>,
+    treatment: Treatment,
     tls: Option<TlsSettings>,
     allow: Nets,
     deny: Nets,
@@ -76,6 +80,7 @@ impl Default for Wanted {
             max_unpacked_bytes: 256 << 10,
             max_record_bytes: 32 << 10,
             partition_key: None,
+            treatment: Treatment::default(),
             tls: None,
             allow: Nets::default(),
             deny: Nets::default(),
@@ -123,6 +128,7 @@ impl Wanted {
             partition_key: self.partition_key.clone(),
             aliases: vec!["access-in-the-cloud".into()],
             plan: None,
+            treatment: self.treatment.clone(),
         };
         let settings = admission::Settings {
             streams: BTreeMap::from([("access".into(), stream)]),

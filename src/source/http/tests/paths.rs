@@ -12,6 +12,7 @@ fn route(path: &str, status: u16, body: Option<&str>) -> RouteSettings {
         plan: None,
         split_arrays: false,
         thanks: Thanks { status, body: body.map(str::to_owned) },
+        treatment: None,
     }
 }
 

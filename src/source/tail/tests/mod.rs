@@ -144,7 +144,7 @@ impl StandIn {
         for (index, raw) in raw.into_iter().enumerate() {
             if max.is_some_and(|max| raw.payload.len() > max) {
                 let reason = "too long".to_owned();
-                rejections.push(Rejection { index, pointer: None, reason, too_large: true, raw });
+                rejections.push(Rejection::too_large(index, reason, raw));
             } else {
                 admitted.push(raw.payload);
             }
@@ -197,7 +197,7 @@ impl Door for StandIn {
 
     type Admitted = Vec<Bytes>;
 
-    fn admit(&self, raw: Vec<RawRecord>) -> Result<(Vec<Bytes>, Vec<Rejection>), Refusal> {
+    async fn admit(&self, raw: Vec<RawRecord>) -> Result<(Vec<Bytes>, Vec<Rejection>), Refusal> {
         Ok(self.admit_now(raw))
     }
 
