@@ -8,7 +8,6 @@
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::expect_used,
-    clippy::let_underscore_must_use,
     reason = "a bench prints what it finds, and ends where it is wrong"
 )]
 

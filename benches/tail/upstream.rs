@@ -17,7 +17,6 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -44,9 +43,15 @@ struct Seen {
 }
 
 #[derive(Deserialize)]
-struct PutRecords {
-    #[serde(rename = "Records")]
-    records: Vec<IgnoredAny>,
+struct PutRecords<'a> {
+    #[serde(rename = "Records", borrow)]
+    records: Vec<Entry<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(rename = "ExplicitHashKey", borrow)]
+    hash: Option<&'a str>,
 }
 
 impl Upstream {
@@ -141,12 +146,17 @@ async fn answer(
 }
 
 fn put(body: &[u8], seen: &Seen) -> String {
-    let entries = serde_json::from_slice::<PutRecords>(body).map_or(0, |put| put.records.len());
-    seen.entries.fetch_add(entries as u64, Ordering::Relaxed);
+    let entries = serde_json::from_slice::<PutRecords<'_>>(body).map(|put| put.records);
+    let entries = entries.unwrap_or_default();
+    seen.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
     seen.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
     seen.requests.fetch_add(1, Ordering::Relaxed);
-    let one = "{\"SequenceNumber\":\"1\",\"ShardId\":\"shardId-000000000000\"}";
-    let all = vec![one; entries].join(",");
+    let one = |entry: &Entry<'_>| {
+        let hash: u128 = entry.hash.and_then(|hash| hash.parse().ok()).unwrap_or_default();
+        let shard = hash / (u128::MAX / SHARDS + 1);
+        format!("{{\"SequenceNumber\":\"1\",\"ShardId\":\"shardId-{shard:012}\"}}")
+    };
+    let all = entries.iter().map(one).collect::<Vec<_>>().join(",");
     format!("{{\"FailedRecordCount\":0,\"Records\":[{all}]}}")
 }
 

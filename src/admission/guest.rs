@@ -83,7 +83,7 @@ impl Admission {
         let (mut admitted, rejections) =
             validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
         let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
-        admitted.book(&pass.meters).inspect_err(refused)?;
+        admitted.book(pass).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
         Ok((admitted, rejections, held_back))
     }

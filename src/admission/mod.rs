@@ -76,7 +76,9 @@ pub struct Pass {
     /// What the caller still has to show; nothing is taken from it before.
     proof: Option<Box<dyn Proof>>,
     declared_bytes: Option<u64>,
-    /// All that hold this hand-in.
+    /// That of its address, which a request was taken from before it was known who comes.
+    address: Option<Arc<Meter>>,
+    /// All others that hold this hand-in.
     meters: Vec<Arc<Meter>>,
     stream: Arc<Stream>,
     /// What the route does to records, before the stream does what it does.
@@ -102,12 +104,12 @@ impl Pass {
     }
 
     fn take(&self, take: impl Fn(&Meter) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        self.meters.iter().try_for_each(|meter| take(meter))
+        self.address.iter().chain(&self.meters).try_for_each(|meter| take(meter))
     }
 
     /// What is known before the body is there.
     fn take_declared(&self) -> Result<(), Refusal> {
-        self.take(|meter| meter.take_request())?;
+        self.meters.iter().try_for_each(|meter| meter.take_request())?;
         let bytes = self.declared_bytes.unwrap_or_default();
         self.take(|meter| meter.take_bytes(bytes))
     }
@@ -199,8 +201,15 @@ impl Admission {
     /// [`Refusal`]. Only a known caller is told that a stream does not exist.
     pub async fn enter(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
         let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
+        let address = self.address_meter(knock);
+        address.iter().try_for_each(|meter| meter.take_request()).inspect_err(refused)?;
         let caller = self.identify(knock).await.inspect_err(refused)?;
         self.let_in(knock, caller).inspect_err(refused)
+    }
+
+    fn address_meter(&self, knock: &Knock<'_>) -> Option<Arc<Meter>> {
+        let (plan, address) = knock.bounds.address_plan.zip(knock.shown.address)?;
+        self.plans.meter(plan, Holder::Address(address))
     }
 
     /// Who it is. An address that guesses is not listened to for a while, right or wrong: else the
@@ -238,6 +247,7 @@ impl Admission {
         let stream = stream.ok_or(Refusal::UnknownStream)?;
         let pass = Pass {
             source: knock.source.to_owned(),
+            address: self.address_meter(knock),
             meters: self.meters(knock, &caller, stream),
             caller: caller.name,
             block: caller.block,
@@ -257,9 +267,7 @@ impl Admission {
     fn meters(&self, knock: &Knock<'_>, caller: &Caller, stream: &Stream) -> Vec<Arc<Meter>> {
         let bounds = knock.bounds;
         let own = Holder::Caller { block: &caller.block, name: &caller.name };
-        let address = bounds.address_plan.zip(knock.shown.address);
         let held = [
-            address.map(|(plan, address)| (plan, Holder::Address(address))),
             caller.plan.as_deref().map(|plan| (plan, own)),
             bounds.plan.map(|(plan, name)| (plan, Holder::Listener(name))),
             stream.plan.as_deref().map(|plan| (plan, Holder::Stream(&stream.name))),
@@ -311,7 +319,7 @@ impl Admission {
         pass.take(|meter| meter.take_records(count)).inspect_err(refused)?;
         let (mut admitted, rejections) =
             validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
-        admitted.book(&pass.meters).inspect_err(refused)?;
+        admitted.book(pass).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
         Ok((admitted, rejections))
     }

@@ -180,9 +180,13 @@ pub(super) struct Booking {
 
 impl Booking {
     /// Books in all quotas, or in none.
-    pub(super) fn of(meters: &[Arc<Meter>], records: u64, bytes: u64) -> Result<Self, Refusal> {
+    pub(super) fn of<'m>(
+        meters: impl Iterator<Item = &'m Arc<Meter>>,
+        records: u64,
+        bytes: u64,
+    ) -> Result<Self, Refusal> {
         let mut booking = Self { meters: Vec::new(), records, bytes, is_kept: false };
-        for meter in meters.iter().filter(|meter| meter.has_quota()) {
+        for meter in meters.filter(|meter| meter.has_quota()) {
             meter.book(records, bytes)?;
             booking.meters.push(meter.clone());
         }

@@ -154,7 +154,7 @@ pub enum AuthorizerTo {
         web: WebSettings,
     },
     /// A Lambda function.
-    Lambda(LambdaSettings),
+    Lambda(Box<LambdaSettings>),
 }
 
 /// Which of API Gateway's events it is.

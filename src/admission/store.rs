@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::metrics::Numbers;
 use super::once::{Note, Thanked};
-use super::plans::{Booking, Meter};
+use super::plans::Booking;
 use super::treatment::Treatment;
 use super::{Once, Pass, Refusal, StreamSettings};
 use crate::queue::{self, AppendError, Group, Mark, OnceKey};
@@ -240,7 +240,8 @@ impl Admitted {
     }
 
     /// Books it in the quotas of those who hold it.
-    pub(super) fn book(&mut self, meters: &[Arc<Meter>]) -> Result<(), Refusal> {
+    pub(super) fn book(&mut self, pass: &Pass) -> Result<(), Refusal> {
+        let meters = pass.address.iter().chain(&pass.meters);
         let bytes = self.parts().map(|part| part.payload_bytes).sum();
         self.booking = Booking::of(meters, self.count() as u64, bytes)?;
         Ok(())

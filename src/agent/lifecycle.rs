@@ -12,6 +12,7 @@ use super::assemble::{Feeder, Ground, Parts, assemble};
 use super::signals::Signals;
 use super::state_dir::Addresses;
 use super::status::Picture;
+use super::supervisor::{self, Watchdog};
 use super::{StartError, replay};
 use crate::admin::Views;
 use crate::admission::Admission;
@@ -64,6 +65,7 @@ pub async fn run(
     let addresses = parts.addresses.clone();
     let mut running = Running::start(parts, &config, &ground)?;
     announce(&addresses);
+    supervisor::ready();
 
     let end = tokio::select! {
         signal = signals.next() => {
@@ -76,6 +78,7 @@ pub async fn run(
         End::Read => Patience::WhileItMoves(config.grace),
         End::Asked | End::Failed(_) => Patience::Until(Instant::now() + config.grace),
     };
+    supervisor::stopping();
     let waiting = running.stop(patience, &mut signals).await;
     Ok(match end {
         End::Asked => Ending::Asked { waiting },
@@ -129,7 +132,13 @@ impl Running {
         let delivery = start_delivery(parts.workers);
         let views = views(&parts.picture, config, ground);
         let (mut admin, stopping) = Group::new();
-        admin.tasks.spawn("admin", parts.admin.serve(views, ground.metrics.clone(), stopping));
+        admin
+            .tasks
+            .spawn("admin", parts.admin.serve(views, ground.metrics.clone(), stopping.clone()));
+
+        if let Some(watchdog) = Watchdog::asked_for(&parts.picture) {
+            admin.tasks.spawn("watchdog", watchdog.run(stopping));
+        }
 
         let (mut inputs, inputs_stopping) = Group::new();
         let (mut sources, stopping) = Group::new();

@@ -13,6 +13,7 @@ mod shards;
 mod signals;
 mod state_dir;
 mod status;
+mod supervisor;
 mod trial;
 
 use std::io;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
+use super::supervisor::Delays;
 use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::delivery::{Hold, Paced, Watch};
@@ -91,6 +92,32 @@ impl Picture {
         (rows.iter().sum(), rows.len())
     }
 
+    /// What systemd shows beside the state of the unit.
+    pub(super) fn in_a_line(&self) -> String {
+        let (waiting, held) = (self.waiting().0, self.held().len());
+        let (records, destinations) =
+            (plural(waiting, "record"), plural(held as u64, "destination"));
+        let unready = self.unready();
+        match (held, unready.first()) {
+            (_, Some(reason)) => format!("not ready: {reason}; {records} on disk to be delivered"),
+            (0, None) => format!("{records} on disk to be delivered"),
+            _ => {
+                format!("{records} on disk to be delivered; {destinations} held, see `weir status`")
+            }
+        }
+    }
+
+    /// How late the loops are that must never hang.
+    pub(super) fn delays(&self) -> Delays {
+        let commit =
+            |(name, queue): (&String, &Writer)| Some((name.clone(), queue.at_one_step_for()?));
+        let turn = |(route, watch): (&(String, String), &Watch)| (route.clone(), watch.overdue());
+        Delays {
+            commits: self.queues.iter().filter_map(commit).collect(),
+            deliveries: self.workers.iter().map(turn).collect(),
+        }
+    }
+
     fn stream(&self, name: &str, queue: &Writer) -> Value {
         let overview = queue.overview();
         let destinations: BTreeMap<_, _> = overview
@@ -112,6 +139,10 @@ impl Picture {
             "destinations": destinations,
         })
     }
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn draw_ledger(ledger: &Ledger, watch: Option<&Watch>) -> Value {

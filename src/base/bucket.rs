@@ -219,7 +219,9 @@ mod tests {
                 tokio::time::advance(Duration::from_millis(1)).await;
             }
             crowd.of(&n.to_string(), || n);
-            assert!(crowd.count() <= 1000);
+            if n % 1_000 == 0 {
+                assert!(crowd.count() <= 1000);
+            }
         }
         assert!(crowd.known("999999").is_some() && crowd.known("0").is_none());
     }

@@ -32,6 +32,9 @@ use crate::base::tasks::{Jobs, blocking};
 use crate::queue::{Again, AppendError, Budget, Lapsed, Position, Settled, Stored};
 use crate::sink::Sink;
 
+/// Longest time between two turns of the loop.
+const IDLE_TURN: Duration = Duration::from_secs(30);
+
 /// A worker at work.
 pub(super) struct Runner<S, F> {
     settings: Settings,
@@ -93,6 +96,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         while !self.is_finished() {
             let wake = self.start_what_is_due();
             self.tell_counts();
+            self.watch.set_turns_by(Some(wake));
             let budget = self.budget();
             tokio::select! {
                 biased;
@@ -106,6 +110,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 () = sleep_until(wake) => {}
             }
         }
+        self.watch.set_turns_by(None);
         self.finish().await
     }
 
@@ -159,8 +164,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             _ => None,
         };
         let all = [gate, self.reading.due(), self.outbox.waits_until(), self.shelving.due()];
-        // The shelf is looked through every hour, so there is always something to wake for.
-        all.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(3_600))
+        // Where nothing is due the loop turns all the same: that is how it is known to be alive.
+        all.into_iter().flatten().fold(now + IDLE_TURN, Instant::min)
     }
 
     /// Lets go what the queue has let go, whatever holds the destination up.

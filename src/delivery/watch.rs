@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::dead_letter::{AgedOut, Shelf};
 
@@ -15,6 +18,8 @@ struct State {
     paced: Mutex<Option<Paced>>,
     in_flight: AtomicUsize,
     owed: AtomicUsize,
+    /// When the worker's loop turns next, at the latest.
+    turns_by: Mutex<Option<Instant>>,
     aged_out: OnceLock<AgedOut>,
 }
 
@@ -97,6 +102,16 @@ impl Watch {
     /// under way, though more may wait in the queue.
     pub fn owed(&self) -> usize {
         self.0.owed.load(Ordering::Acquire)
+    }
+
+    /// For how long a turn of the worker's loop is overdue: above zero it is stuck, or starved.
+    pub fn overdue(&self) -> Duration {
+        let turns_by = *self.0.turns_by.lock().unwrap_or_else(PoisonError::into_inner);
+        turns_by.map_or(Duration::ZERO, |by| Instant::now().saturating_duration_since(by))
+    }
+
+    pub(super) fn set_turns_by(&self, turns_by: Option<Instant>) {
+        *self.0.turns_by.lock().unwrap_or_else(PoisonError::into_inner) = turns_by;
     }
 
     pub(super) fn set_hold(&self, hold: Option<Hold>) {

@@ -40,6 +40,8 @@ struct Waiting {
     /// A timer runs that will ask for it.
     sync_is_due: bool,
     mended: Option<Instant>,
+    /// When the run began what it is at.
+    step: Option<Instant>,
 }
 
 struct HandedIn {
@@ -151,6 +153,11 @@ impl Inflow {
         }
     }
 
+    /// For how long the run has been at one step; `None` while there is none.
+    pub(super) fn at_one_step_for(&self) -> Option<Duration> {
+        lock(&self.waiting).step.map(|since| since.elapsed())
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         lock(&self.waiting).is_closed
     }
@@ -183,6 +190,7 @@ impl Inflow {
     /// frames alternate between large and small, and the rate halves.
     fn next(&self, last: usize) -> Work {
         let mut waiting = lock(&self.waiting);
+        waiting.step = Some(Instant::now());
         let wanted = (last - last / 8).min(self.store.limits.frame_groups);
         if (1..wanted).contains(&waiting.groups.len()) && !waiting.is_closed {
             waiting.wanted = Some(wanted);
@@ -201,7 +209,7 @@ impl Inflow {
         }
         let batch = waiting.take(&self.store.limits);
         if batch.is_empty() {
-            waiting.is_running = false;
+            (waiting.is_running, waiting.step) = (false, None);
             return Work::Nothing;
         }
         Work::Commit(batch)
@@ -295,7 +303,7 @@ impl Drop for Run {
         }
         let left = {
             let mut waiting = lock(&self.inflow.waiting);
-            waiting.is_running = false;
+            (waiting.is_running, waiting.step) = (false, None);
             std::mem::take(&mut waiting.groups)
         };
         let bytes_max = self.inflow.store.limits.waiting_bytes;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -47,6 +48,12 @@ impl Writer {
     /// The numbers of this queue.
     pub fn overview(&self) -> Overview {
         self.inflow.store.overview()
+    }
+
+    /// For how long the committer has been at one write, sync or other step; `None` while nothing
+    /// is to be done.
+    pub fn at_one_step_for(&self) -> Option<Duration> {
+        self.inflow.at_one_step_for()
     }
 
     /// Whether the next append can be expected to succeed; else the reason, for readiness. After

@@ -10,6 +10,8 @@ mod aggregates;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod clients;
@@ -31,6 +33,8 @@ mod faults;
 mod fuzzed;
 #[cfg(test)]
 mod idempotency;
+#[cfg(test)]
+mod idle;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
@@ -55,6 +59,8 @@ mod sealed_faults;
 mod state_store;
 #[cfg(test)]
 mod stop;
+#[cfg(test)]
+mod supervised;
 #[cfg(test)]
 mod sync_levels;
 #[cfg(test)]

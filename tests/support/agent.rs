@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -57,6 +58,21 @@ impl Agent {
     pub fn start_without_credentials(scratch: &Scratch, config: &str) -> Self {
         let mut command = command(scratch);
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        Self::run(scratch, config, command)
+    }
+
+    /// The same under somebody who listens at this socket, as systemd does, and wants to hear from
+    /// its watchdog that often.
+    #[track_caller]
+    pub fn start_supervised(
+        scratch: &Scratch,
+        config: &str,
+        notify: &Path,
+        watchdog: Duration,
+    ) -> Self {
+        let mut command = command(scratch);
+        command.env("NOTIFY_SOCKET", notify);
+        command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         Self::run(scratch, config, command)
     }
 
@@ -186,6 +202,13 @@ impl Agent {
     /// Everything it wrote to standard output and error, over all starts on this scratch folder.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// What it holds of the host's memory.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// As the power switch would: SIGKILL.

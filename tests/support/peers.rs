@@ -371,6 +371,45 @@ impl Moto {
         answer
     }
 
+    /// Makes a user pool with a client and the user `device-1`; the pool, the client, and an access
+    /// and an id token of the user.
+    #[track_caller]
+    pub fn cognito_tokens(&self) -> (String, String, String, String) {
+        let call = |action: &str, wanted: Value| {
+            let target = format!("AWSCognitoIdentityProviderService.{action}");
+            aws_call(&self.url, "cognito-idp", &target, &wanted)
+        };
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let pool = text(&call("CreateUserPool", json!({"PoolName": "devices"}))["UserPool"]["Id"]);
+        let flows = json!(["ALLOW_ADMIN_USER_PASSWORD_AUTH"]);
+        let wanted = json!({"UserPoolId": pool, "ClientName": "weir", "ExplicitAuthFlows": flows});
+        let client = text(&call("CreateUserPoolClient", wanted)["UserPoolClient"]["ClientId"]);
+        call("AdminCreateUser", json!({"UserPoolId": pool, "Username": "device-1"}));
+        let password = "Passw0rd!";
+        call(
+            "AdminSetUserPassword",
+            json!({"UserPoolId": pool, "Username": "device-1", "Password": password, "Permanent": true}),
+        );
+        let answer = call(
+            "AdminInitiateAuth",
+            json!({
+                "UserPoolId": pool, "ClientId": client, "AuthFlow": "ADMIN_USER_PASSWORD_AUTH",
+                "AuthParameters": {"USERNAME": "device-1", "PASSWORD": password},
+            }),
+        );
+        let tokens = &answer["AuthenticationResult"];
+        (pool, client, text(&tokens["AccessToken"]), text(&tokens["IdToken"]))
+    }
+
+    /// The public keys of a pool. moto finds it by the host that AWS has for it.
+    #[track_caller]
+    pub fn cognito_keys(&self, pool: &str) -> String {
+        let request = http()
+            .get(format!("{}/{pool}/.well-known/jwks.json", self.url))
+            .header("host", format!("cognito-idp.{REGION}.amazonaws.com"));
+        body(&mut request.call().unwrap())
+    }
+
     /// Makes a KMS key; its id.
     #[track_caller]
     pub fn create_key(&self) -> String {

@@ -160,3 +160,142 @@ async fn a_plan_that_lets_nothing_through_is_a_fault_at_start() {
         assert_eq!(Door::new().with_plan("p", plan).try_open().unwrap_err(), words);
     }
 }
+
+/// A request of one record over this way, stored.
+async fn hand_in(
+    admission: &Admission,
+    secret: &str,
+    bounds: Bounds<'_>,
+) -> Result<Receipt, Refusal> {
+    let address = Some("192.0.2.7".parse().unwrap());
+    let shown = Shown { api_key: Some(secret), address, ..Shown::default() };
+    let (source, auth, declared_bytes) = ("http.lan", &["keys".into()], Some(1));
+    let knock = Knock { source, auth, bounds, stream: "access", declared_bytes, shown };
+    let pass = admission.enter(&knock).await?;
+    let (admitted, _) = admission.admit(&pass, records(1))?;
+    admission.store(admitted).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn listeners_streams_and_addresses_have_plans_too_and_all_must_agree() {
+    let two = PlanSettings { requests: rate(2, SECOND), ..PlanSettings::default() };
+    let listener = Bounds { plan: Some(("p", "http.lan")), ..Bounds::default() };
+    let address = Bounds { address_plan: Some("p"), ..Bounds::default() };
+    for (bounds, stream_plan) in
+        [(listener, None), (address, None), (Bounds::default(), Some("p".to_owned()))]
+    {
+        let mut door = Door::new().with_plan("p", two.clone());
+        door.stream_plan = stream_plan;
+        let secrets = ["a", "b", "c"].map(|name| door.add_key(&key(name)));
+        let admission = door.open();
+
+        assert!(hand_in(&admission, &secrets[0], bounds).await.is_ok(), "{bounds:?}");
+        assert!(hand_in(&admission, &secrets[1], bounds).await.is_ok(), "{bounds:?}");
+        let third = hand_in(&admission, &secrets[2], bounds).await;
+        let wait = Duration::from_millis(500);
+        assert_eq!(third, Err(Refusal::TooFast { retry_after: wait }), "{bounds:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_is_held_before_it_is_known_who_comes() {
+    let one = PlanSettings { requests: rate(1, SECOND), ..PlanSettings::default() };
+    let admission = Door::new().with_plan("p", one).open();
+    let bounds = Bounds { address_plan: Some("p"), ..Bounds::default() };
+
+    assert_eq!(hand_in(&admission, "guess", bounds).await, Err(Refusal::UnknownCaller));
+    assert!(matches!(hand_in(&admission, "guess", bounds).await, Err(Refusal::TooFast { .. })));
+}
+
+fn of_day(limit: u64) -> Option<Quota> {
+    Some(Quota { limit, period: Period::Day })
+}
+
+#[tokio::test]
+async fn a_quota_lasts_across_a_restart_and_counts_only_what_is_stored() {
+    let plan = PlanSettings { quota: of_day(3), ..PlanSettings::default() };
+    let mut door = Door::new().with_plan("p", plan);
+    let secret = door.add_key(&keys::NewKey { plan: Some("p".into()), ..key("device-1") });
+    let open = |door: &Door| {
+        let (disk, clock, folder) =
+            (door.disk.clone(), door.clock.clone(), door.scratch.join("kept"));
+        std::fs::create_dir_all(&folder).unwrap();
+        crate::state::State::open(disk, clock, &folder, &Metrics::default())
+    };
+    let state = open(&door);
+    door.quotas = Some(state.quota());
+    let admission = door.open();
+
+    let pass = knock(&admission, Some(&secret), "access").await.unwrap();
+    drop(admission.admit(&pass, records(3)).unwrap());
+    assert!(hand_in(&admission, &secret, Bounds::default()).await.is_ok());
+    assert!(hand_in(&admission, &secret, Bounds::default()).await.is_ok());
+    admission.save_quotas();
+    drop((pass, admission));
+    state.close();
+
+    let state = open(&door);
+    door.quotas = Some(state.quota());
+    let again = door.open();
+    assert_eq!(format!("{:?}", state.overview().health), "OnDisk");
+    assert_eq!(state.quota().scan("").len(), 1);
+    assert!(hand_in(&again, &secret, Bounds::default()).await.is_ok());
+    let over = hand_in(&again, &secret, Bounds::default()).await;
+    assert!(matches!(over, Err(Refusal::OverQuota { .. })), "{over:?}");
+    state.close();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_of_bytes_refuses_what_would_go_beyond_it_as_a_whole() {
+    let plan =
+        PlanSettings { quota: of_day(10), quota_bytes: of_day(3), ..PlanSettings::default() };
+    let (_door, admission, secret) = planned(plan);
+    let pass = knock(&admission, Some(&secret), "access").await.unwrap();
+
+    let over = admission.admit(&pass, records(4)).unwrap_err();
+    assert!(matches!(over, Refusal::OverQuota { .. }), "{over:?}");
+    let held = admission.admit(&pass, records(3)).unwrap();
+    assert!(admission.admit(&pass, records(1)).is_err(), "what is under way counts");
+    drop(held);
+    let (admitted, _) = admission.admit(&pass, records(3)).unwrap();
+    assert_eq!(admission.store(admitted).await.unwrap().accepted, 3);
+    assert!(admission.admit(&pass, records(1)).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_leaves_while_it_is_stored_has_used_its_quota() {
+    let plan = PlanSettings { quota: of_day(1), ..PlanSettings::default() };
+    let (_door, admission, secret) = planned(plan);
+    let pass = knock(&admission, Some(&secret), "access").await.unwrap();
+
+    let (admitted, _) = admission.admit(&pass, records(1)).unwrap();
+    let mut leaving = Box::pin(admission.store(admitted));
+    std::future::poll_fn(|cx| {
+        assert!(leaving.as_mut().poll(cx).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    drop(leaving);
+
+    assert!(matches!(admission.admit(&pass, records(1)), Err(Refusal::OverQuota { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_guesses_is_not_listened_to_for_a_while_right_or_wrong() {
+    let door = Door::new();
+    let secret = door.add_key(&key("device-1"));
+    let admission = door.open();
+    let guesses = Some(CountRate { count: 5, per: Duration::from_secs(50) });
+    let bounds = Bounds { guesses, ..Bounds::default() };
+
+    for _ in 0..6 {
+        assert!(hand_in(&admission, &secret, bounds).await.is_ok());
+        assert_eq!(hand_in(&admission, "guess", bounds).await, Err(Refusal::UnknownCaller));
+    }
+    let wait = Refusal::TooManyGuesses { retry_after: Duration::from_secs(10) };
+    for shown in ["guess", &secret] {
+        assert_eq!(hand_in(&admission, shown, bounds).await, Err(wait.clone()), "{shown}");
+    }
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(hand_in(&admission, &secret, bounds).await.is_ok());
+}

@@ -3,10 +3,14 @@
 //! The bytes of a record stay as they came unless a program changed them.
 
 mod schema;
+#[cfg_attr(not(feature = "transform"), path = "untransformed.rs")]
 mod transform;
 
+#[cfg(feature = "transform")]
 mod digest;
+#[cfg(feature = "transform")]
 mod functions;
+mod program;
 
 use std::time::Duration;
 
@@ -17,8 +21,9 @@ use self::transform::Work;
 use super::Flaw;
 use crate::record::Origin;
 
+pub use program::{BadProgram, Outlets, WhenWrong};
 pub use schema::{BadSchema, Schema};
-pub use transform::{BadProgram, Outlets, Transform, WhenWrong};
+pub use transform::Transform;
 
 /// A whole hand-in may take so many times what one record may: each record of it has a share, and
 /// the sum has an end.
@@ -35,6 +40,7 @@ pub struct Treatment {
 
 /// What programs may ask about a hand-in.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "transform"), expect(dead_code, reason = "only programs ask"))]
 pub(super) struct Circumstances<'a> {
     pub(super) source: &'a str,
     pub(super) caller: &'a str,
@@ -56,6 +62,7 @@ pub(super) enum Treated {
     /// It goes on.
     Fit,
     /// The program dropped it, or its fault did where the operator wants that.
+    #[cfg_attr(not(feature = "transform"), expect(dead_code, reason = "only programs drop"))]
     Dropped,
     /// It comes back.
     Wrong(Vec<Flaw>),

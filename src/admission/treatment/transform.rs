@@ -1,10 +1,8 @@
 //! A VRL program, ready to change records: `.` is the record, `%` what is known about it.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -16,6 +14,7 @@ use vrl::path::{OwnedTargetPath, OwnedValuePath, PathPrefix};
 use vrl::value::kind::Collection;
 use vrl::value::{Kind, ObjectMap, Secrets, Value};
 
+use super::program::{BadProgram, Outlets, WhenWrong};
 use super::{Circumstances, Patient, Treated, functions};
 use crate::admission::Flaw;
 use crate::admission::validate::check_partition_key;
@@ -31,40 +30,6 @@ pub struct Transform {
     outlets: Outlets,
     /// Whether it asks or changes what is known about a record.
     uses_metadata: bool,
-}
-
-/// What a program may do beside changing a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outlets {
-    /// Streams that it may lead records to.
-    pub to: BTreeSet<String>,
-    /// What becomes of a record that it fails on.
-    pub when_wrong: WhenWrong,
-    /// Longest time for one record.
-    pub time: Duration,
-}
-
-/// What becomes of a record that a program fails on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenWrong {
-    /// It comes back: 422 over HTTP, a dead letter for lines.
-    #[default]
-    Reject,
-    /// It is dropped and counted.
-    Drop,
-}
-
-/// Why a text is no program, or what is doubtful about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadProgram {
-    /// Bytes of the text.
-    pub at: Range<usize>,
-    /// In words.
-    pub words: String,
-    /// A few words about the place.
-    pub label: String,
-    /// What to do.
-    pub hint: Option<String>,
 }
 
 impl Transform {

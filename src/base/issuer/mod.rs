@@ -1,5 +1,7 @@
 //! An issuer of tokens for tests, with a key of each kind. What it signs is what it is told to sign.
 
+#![expect(clippy::indexing_slicing, reason = "a test may panic on a test's mistake")]
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
@@ -30,7 +32,10 @@ enum Kind {
 impl TestKey {
     /// The one of 2048 bits that there is.
     pub fn rsa(id: &str) -> Self {
-        Self { id: id.into(), kind: Kind::Rsa(RsaKeyPair::from_pkcs8(RSA).unwrap()) }
+        Self {
+            id: id.into(),
+            kind: Kind::Rsa(RsaKeyPair::from_pkcs8(RSA).expect("a test's key is one")),
+        }
     }
 
     /// A new one.
@@ -45,8 +50,9 @@ impl TestKey {
 
     /// A new one.
     pub fn ed25519(id: &str) -> Self {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
+        let pkcs8 =
+            Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a test's key is one");
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a test's key is one");
         Self { id: id.into(), kind: Kind::Ed25519(pair) }
     }
 
@@ -96,7 +102,7 @@ impl TestKey {
         let random = SystemRandom::new();
         match &self.kind {
             Kind::P256(pair) | Kind::P384(pair) => {
-                pair.sign(&random, message).unwrap().as_ref().to_vec()
+                pair.sign(&random, message).expect("a test's key is one").as_ref().to_vec()
             }
             Kind::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
             Kind::Rsa(pair) => {
@@ -109,7 +115,7 @@ impl TestKey {
                     _ => &RSA_PKCS1_SHA256,
                 };
                 let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(how, &random, message, &mut signature).unwrap();
+                pair.sign(how, &random, message, &mut signature).expect("a test's key is one");
                 signature
             }
         }
@@ -128,6 +134,6 @@ pub fn part(bytes: impl AsRef<[u8]>) -> String {
 
 fn curve(algorithm: &'static EcdsaSigningAlgorithm) -> EcdsaKeyPair {
     let random = SystemRandom::new();
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-    EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).unwrap()
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).expect("a test's key is one");
+    EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_ref(), &random).expect("a test's key is one")
 }

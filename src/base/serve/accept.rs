@@ -162,9 +162,12 @@ impl<A: Answers> Connection<A> {
     async fn run(self, stream: Stream, mut peer: Peer) -> Result<(), String> {
         let Self { seat, tls, answers, limits, stopping } = self;
         let _counted = Counted::new(answers.clone());
+        // Boxed, because each future around another one holds its room a second time, and thousands
+        // of these do nothing but wait.
         match (stream, tls) {
             (Stream::Tcp(stream), Some(tls)) => {
-                let shaken = tokio::time::timeout(limits.head_timeout, tls.accept(stream)).await;
+                let accepted = Box::pin(tls.accept(stream));
+                let shaken = tokio::time::timeout(limits.head_timeout, accepted).await;
                 let Ok(Ok((stream, secured))) = shaken else {
                     answers.count_turned_away(TurnedAway::Handshake);
                     let (remote, why) = (peer.remote, shaken.map(|end| end.err()));
@@ -172,13 +175,13 @@ impl<A: Answers> Connection<A> {
                     return Ok(());
                 };
                 peer.secured = Some(Arc::new(secured));
-                serve_one(stream, peer, &limits, answers, stopping).await;
+                Box::pin(serve_one(stream, peer, &limits, answers, stopping)).await;
             }
             (Stream::Tcp(stream), None) => {
-                serve_one(stream, peer, &limits, answers, stopping).await;
+                Box::pin(serve_one(stream, peer, &limits, answers, stopping)).await;
             }
             (Stream::Unix(stream), _) => {
-                serve_one(stream, peer, &limits, answers, stopping).await;
+                Box::pin(serve_one(stream, peer, &limits, answers, stopping)).await;
             }
         }
         drop(seat);

@@ -26,32 +26,8 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
                 .into(),
         )
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\"")),
-        Refusal::BadSignature(fault) => new(
-            StatusCode::FORBIDDEN,
-            "The signature does not hold",
-            match fault {
-                SignatureFault::Incomplete(why) | SignatureFault::Invalid(why) => {
-                    format!("{why} Nothing was stored.")
-                }
-                SignatureFault::UnknownKey => {
-                    "The security token included in the request is invalid. Nothing was stored."
-                        .into()
-                }
-            },
-        ),
-        Refusal::BadToken { why } => {
-            let challenge =
-                format!("Bearer realm=\"weir\", error=\"invalid_token\", error_description=\"{why}\"");
-            let problem = new(
-                StatusCode::UNAUTHORIZED,
-                "The token is worth nothing",
-                format!("The token is not taken: {why}. Nothing was stored."),
-            );
-            let challenge = HeaderValue::from_str(&challenge).ok();
-            challenge.into_iter().fold(problem, |problem, value| {
-                problem.with_header(WWW_AUTHENTICATE, value)
-            })
-        }
+        Refusal::BadSignature(fault) => bad_signature(new, fault),
+        Refusal::BadToken { why } => bad_token(new, why),
         Refusal::Unchecked => {
             wait(unavailable, "The caller cannot be checked now", RETRY_WHEN_UNCHECKED)
         }
@@ -106,6 +82,31 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
         ),
         Refusal::Stopping => wait(unavailable, "The agent is stopping", RETRY_WHEN_STOPPING),
     }
+}
+
+/// In the words that the clients of AWS know.
+fn bad_signature(
+    new: impl Fn(StatusCode, &'static str, String) -> Problem,
+    fault: &SignatureFault,
+) -> Problem {
+    let why = match fault {
+        SignatureFault::Incomplete(why) | SignatureFault::Invalid(why) => why.as_str(),
+        SignatureFault::UnknownKey => "The security token included in the request is invalid.",
+    };
+    let detail = format!("{why} Nothing was stored.");
+    new(StatusCode::FORBIDDEN, "The signature does not hold", detail)
+}
+
+/// The reason stands in the challenge too, where libraries look for it.
+fn bad_token(new: impl Fn(StatusCode, &'static str, String) -> Problem, why: &str) -> Problem {
+    let challenge =
+        format!("Bearer realm=\"weir\", error=\"invalid_token\", error_description=\"{why}\"");
+    let detail = format!("The token is not taken: {why}. Nothing was stored.");
+    let problem = new(StatusCode::UNAUTHORIZED, "The token is worth nothing", detail);
+    let challenge = HeaderValue::from_str(&challenge).ok();
+    challenge
+        .into_iter()
+        .fold(problem, |problem, value| problem.with_header(WWW_AUTHENTICATE, value))
 }
 
 /// Whole seconds, rounded up: one that comes back early is refused again.

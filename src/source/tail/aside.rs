@@ -79,6 +79,9 @@ impl Files {
         let Some(file) = self.all.get_mut(&look.id) else { return Ok(false) };
         file.path = path.to_path_buf();
         file.real = path.to_path_buf();
+        if file.place != Place::Aside {
+            file.doubt();
+        }
         let before = std::mem::replace(&mut file.place, Place::Aside);
         if file.leaving.is_none() && (before != Place::Aside || changed) {
             let home = file.home.clone();

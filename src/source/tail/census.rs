@@ -115,6 +115,9 @@ impl Files {
             self.stay(id);
         }
         let Some(file) = self.all.get_mut(&id) else { return };
+        if left.is_some() || !was_here {
+            file.doubt();
+        }
         let changed = file.note(&found.look, now);
         if changed || file.is_in_trouble || !was_here {
             let is_open = file.is_open();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::body::Body;
+use super::names;
 use super::progress::{Digest, HEAD_BYTES, Likeness, MARKER_BYTES, Progress, Resume, Seen};
 use crate::base::disk::foreign::{self, ForeignId, Look};
 use crate::source::framing::{Framed, Framing, Situation};
@@ -159,6 +160,15 @@ impl Followed {
     /// Its position, within what is there.
     pub(super) fn shown_position(&self) -> u64 {
         if self.progress.is_done() { self.bytes } else { self.progress.position }
+    }
+
+    /// Under another name, a file of which nothing was read may be a copy of another one that got its
+    /// number.
+    pub(super) fn doubt(&mut self) {
+        let is_new = !self.is_open() && self.progress.position == 0;
+        if is_new && self.stand == Stand::Own && names::looks_rotated(&self.path) {
+            self.stand = Stand::Unjudged;
+        }
     }
 
     /// Whether only its mark is known.

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::body::Body;
 use super::file::{Followed, Place, Restart, Stand};
 use super::files::{Files, GRACE};
-use super::progress::{Likeness, Progress};
+use super::progress::{Likeness, Progress, Resume};
+use super::round::Batch;
 use super::{mark, names};
 use crate::base::disk::foreign::{self, ForeignId, ForeignKind};
 
@@ -32,6 +33,7 @@ impl Files {
     pub(super) fn may_read(&mut self, id: ForeignId, now: Instant) -> io::Result<bool> {
         match self.all.get(&id).map(|file| file.stand) {
             Some(Stand::Unjudged) => {}
+            Some(Stand::CopyOf(original)) if self.outgrew(id, original) => {}
             stand => return Ok(stand == Some(Stand::Own)),
         }
         let originals = self.originals(id);
@@ -39,14 +41,17 @@ impl Files {
         let look = file.look()?;
         file.note(&look, now);
         // Compressed, it may be half of what it will be.
-        let (mut stand, mut is_unsure) = (Stand::Own, file.is_packed);
+        let (mut is_like, mut is_unsure) = (Vec::new(), file.is_packed);
         for (original, progress) in originals {
             match file.holds(&progress, file.is_packed)? {
-                Likeness::Same => stand = Stand::CopyOf(original),
+                Likeness::Same => is_like.push(original),
                 Likeness::Shorter => is_unsure = true,
                 Likeness::Other => {}
             }
         }
+        let original = is_like.into_iter().find(|original| !self.outgrew(id, *original));
+        let stand = original.map_or(Stand::Own, Stand::CopyOf);
+        let Some(file) = self.all.get_mut(&id) else { return Ok(false) };
         let quiet_at = file.changed + GRACE;
         if stand == Stand::Own && is_unsure && !self.is_once && now < quiet_at {
             self.due.insert(id, quiet_at);
@@ -68,6 +73,21 @@ impl Files {
         Ok(false)
     }
 
+    /// Whether a file is longer than the one it would be a copy of, which is still as it was read: then
+    /// they only begin the same.
+    fn outgrew(&mut self, id: ForeignId, original: ForeignId) -> bool {
+        if self.open(original).is_err() {
+            return false;
+        }
+        let Some(before) = self.all.get_mut(&original) else { return false };
+        let is_intact = matches!(before.recognise(), Ok(Resume::Here));
+        let Ok(most) = before.look().map(|look| look.bytes) else { return false };
+        let Some(copy) = self.all.get(&id).filter(|copy| is_intact && !copy.is_packed) else {
+            return false;
+        };
+        copy.look().is_ok_and(|look| look.bytes > most)
+    }
+
     /// Files of which a new one may be a copy.
     fn originals(&self, id: ForeignId) -> Vec<(ForeignId, Progress)> {
         let Some(copy) = self.all.get(&id) else { return Vec::new() };
@@ -82,7 +102,13 @@ impl Files {
     }
 
     /// Other content stands in a file. What was not read of the one before may stand in a copy.
-    pub(super) fn restarted(&mut self, id: ForeignId, restart: Restart, now: Instant) {
+    pub(super) fn restarted(
+        &mut self,
+        id: ForeignId,
+        restart: Restart,
+        batch: &mut Batch,
+        now: Instant,
+    ) {
         let Some(file) = self.all.get(&id) else { return };
         self.numbers.restarts.inc();
         tracing::info!(
@@ -94,16 +120,23 @@ impl Files {
         let mut lost = Followed::new(id, file.mark.clone(), &file.home, now);
         lost.real.clone_from(&file.real);
         lost.progress = restart.before;
-        self.may_be_unsaved = true;
         if let Some(heir) = self.heir(&lost) {
-            // The mark goes with the content; both are made durable with the next group.
+            // The mark goes with the content; both become durable in one group.
             let fresh = mark::fresh(&self.prefix, id);
             if let Some(file) = self.all.get_mut(&id) {
                 file.mark = fresh;
             }
             self.board.renumber(id, heir.id);
             let heir = self.inherit(lost, heir, now);
+            self.all.get(&heir).into_iter().for_each(|file| batch.note(file));
             self.take_in_generations(heir, now);
+        }
+        if let Some(file) = self.all.get_mut(&id) {
+            if names::looks_rotated(&file.path) {
+                file.stand = Stand::Unjudged;
+            } else {
+                batch.note(file);
+            }
         }
         self.turn.wake(id);
     }
@@ -142,26 +175,43 @@ impl Files {
 
     fn heir(&mut self, lost: &Followed) -> Option<Heir> {
         let may_be = |file: &&Followed| match file.stand {
-            Stand::Own => false,
+            // Its number may be that of another file that weir knew: that content is gone.
+            Stand::Own => {
+                let is_unsure = !file.is_open() || file.progress.recent.is_none();
+                is_unsure && names::may_be_copy(&file.path, &lost.home)
+            }
             Stand::CopyOf(original) => original == lost.id,
             Stand::Unjudged => names::may_be_copy(&file.path, &lost.home),
         };
         let known: Vec<_> = self.all.values().filter(may_be).map(|file| file.id).collect();
         for id in known {
-            let opened = self.open(id);
+            if self.open(id).is_err() {
+                continue;
+            }
             let Some(copy) = self.all.get_mut(&id) else { continue };
-            let likeness = opened.and_then(|()| copy.holds(&lost.progress, lost.is_drained));
+            if copy.stand == Stand::Own && !matches!(copy.recognise(), Ok(Resume::FromStart(_))) {
+                continue;
+            }
+            let likeness = copy.holds(&lost.progress, lost.is_drained);
             if matches!(likeness, Ok(Likeness::Same)) {
                 let (path, home) = (copy.path.clone(), copy.path.clone());
                 self.close(id);
                 self.turn.forget(id);
                 self.due.remove(&id);
-                self.all.remove(&id);
+                self.board.strike(id);
+                self.forgets.extend(self.all.remove(&id).map(|copy| copy.mark));
                 return Some(Heir { id, path, home });
             }
         }
-        let beside = lost.folders().into_iter().find_map(|folder| self.heir_in(&folder, lost));
-        beside.filter(|heir| !self.all.contains_key(&heir.id))
+        let heir = lost.folders().into_iter().find_map(|folder| self.heir_in(&folder, lost))?;
+        self.forget(heir.id);
+        Some(heir)
+    }
+
+    /// Whether a number is that of a file that is where it is expected; those of files that are gone
+    /// are used again.
+    fn is_known(&self, id: ForeignId) -> bool {
+        self.all.get(&id).is_some_and(|file| !matches!(file.place, Place::Gone { .. }))
     }
 
     /// One in a folder that nobody follows.
@@ -172,7 +222,7 @@ impl Files {
                 return None;
             }
             let id = foreign::look(&path).ok()?.id;
-            if self.all.contains_key(&id) {
+            if self.is_known(id) || id == lost.id {
                 return None;
             }
             let mut body = Body::open(&path).ok()?;
@@ -225,6 +275,7 @@ impl Files {
                 path = %path.display(),
                 "a file was rotated before it was seen; it is read from its beginning"
             );
+            self.forget(id);
             let mut file = Followed::new(id, mark::fresh(&self.prefix, id), &home, now);
             (file.path, file.real, file.place) = (path.clone(), path.clone(), Place::Aside);
             self.all.insert(id, file);
@@ -252,7 +303,7 @@ impl Files {
             }
             let Ok(look) = foreign::look(&path) else { continue };
             let is_younger = look.changed_unix_ns > since && look.bytes > 0;
-            if is_younger && !self.all.contains_key(&look.id) && !self.is_copy(&path) {
+            if is_younger && !self.is_known(look.id) && !self.is_copy(&path) {
                 found.push((look.changed_unix_ns, path, look.id));
             }
         }

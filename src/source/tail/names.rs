@@ -13,12 +13,12 @@ pub(super) fn is_named_after(path: &Path, home: &Path) -> bool {
     !stem.is_empty() && name.starts_with(stem) && without_packed(name).is_none()
 }
 
-/// Whether a file may be a copy of the one at `home`, compressed or not: its name is longer, and
-/// begins as that one does.
+/// Whether a file may be a copy of the one at `home`, compressed or not: its name begins as that one
+/// does, and looks rotated.
 pub(super) fn may_be_copy(path: &Path, home: &Path) -> bool {
     let (name, home) = (name(path), name(home));
     let stem = stem(home);
-    name.len() > home.len() && !stem.is_empty() && name.starts_with(stem)
+    name != home && !stem.is_empty() && name.starts_with(stem) && looks_rotated(path)
 }
 
 /// Whether a name looks as if its file was rotated or copied.

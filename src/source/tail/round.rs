@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::file::{Share, Taken};
+use super::file::{Followed, Share, Taken};
 use super::files::{Birth, Files, GRACE, ROUND_BYTES};
 use super::mark;
 use super::progress::Progress;
@@ -60,12 +60,26 @@ struct Step {
     has_more: bool,
 }
 
+impl Batch {
+    /// Adds the mark of a file as it is.
+    pub(super) fn note(&mut self, file: &Followed) {
+        let value = mark::encode(file.id, &file.progress, &file.home);
+        self.marks.insert(file.mark.clone(), Some(value));
+        self.steps.push(Step {
+            id: file.id,
+            mark: file.mark.clone(),
+            revision: file.revision,
+            next: None,
+            pieces: 0,
+            has_more: false,
+        });
+    }
+}
+
 impl Files {
     /// Reads what is due. `None` if nothing is. Blocks.
     pub(super) fn gather(&mut self, now: Instant) -> Option<Batch> {
         let mut batch = Batch::default();
-        let forgets = std::mem::take(&mut self.forgets);
-        batch.marks.extend(forgets.into_iter().map(|name| (name, None)));
         let all_saved = self.add_unsaved(&mut batch);
         match self.birth {
             // Nothing is read before it is settled where reading begins.
@@ -83,6 +97,8 @@ impl Files {
                 self.read_round(&mut batch, now);
             }
         }
+        let forgets = std::mem::take(&mut self.forgets);
+        batch.marks.extend(forgets.into_iter().map(|name| (name, None)));
         (!batch.marks.is_empty()).then_some(batch)
     }
 
@@ -129,16 +145,7 @@ impl Files {
         }
         let mut unsaved = self.all.values().filter(|file| file.is_unsaved());
         for file in unsaved.by_ref().take(ROUND_MARKS) {
-            let value = mark::encode(file.id, &file.progress, &file.home);
-            batch.marks.insert(file.mark.clone(), Some(value));
-            batch.steps.push(Step {
-                id: file.id,
-                mark: file.mark.clone(),
-                revision: file.revision,
-                next: None,
-                pieces: 0,
-                has_more: false,
-            });
+            batch.note(file);
         }
         self.may_be_unsaved = unsaved.next().is_some();
         !self.may_be_unsaved
@@ -189,7 +196,7 @@ impl Files {
         file.used = self.turns;
         match file.read(&framing, share, now) {
             Ok(Taken { restarted: Some(restart), .. }) => {
-                self.restarted(id, restart, now);
+                self.restarted(id, restart, batch, now);
                 true
             }
             Ok(taken) => self.add(id, taken, batch),

@@ -125,10 +125,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_million_identities_leave_a_bounded_memory() {
+    async fn more_identities_than_there_is_room_for_leave_a_bounded_memory() {
         let memory = Memory::new(Duration::from_secs(5), Duration::ZERO);
         let answer = yes();
-        for n in 0..1_000_000 {
+        for n in 0..50_000 {
             if n % 1000 == 0 {
                 tokio::time::advance(Duration::from_millis(1)).await;
             }
@@ -136,6 +136,6 @@ mod tests {
             memory.keep(&print(n), &answer);
             assert!(memory.len() <= ANSWERS_MAX);
         }
-        assert!(memory.fresh(&print(999_999)).is_some());
+        assert!(memory.fresh(&print(49_999)).is_some());
     }
 }

@@ -111,7 +111,7 @@ mod tests {
     fn no_cut_or_changed_byte_passes_for_the_whole() {
         let whole = format!("{}.{}.AAE", part(r#"{"alg":"RS256"}"#), part(r#"{"iss":"i"}"#));
         for cut in 0..whole.len() - 3 {
-            let said = Signed::parse(&whole[..cut]);
+            let said = Signed::parse(whole.get(..cut).unwrap());
             assert!(said.is_none(), "{cut}");
             let mut bytes = whole.clone().into_bytes();
             bytes[cut] = b'!';

@@ -106,7 +106,7 @@ pub(super) fn read(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Auth
 pub(super) fn read_lambda(section: &mut Section<'_>, reading: &mut Reading<'_>) -> AuthKind {
     let function = section.text(reading, &FUNCTION).value;
     let aws = aws::read(section, reading);
-    asking(AuthorizerTo::Lambda(LambdaSettings { function, aws }), section, reading)
+    asking(AuthorizerTo::Lambda(Box::new(LambdaSettings { function, aws })), section, reading)
 }
 
 fn asking(to: AuthorizerTo, section: &mut Section<'_>, reading: &mut Reading<'_>) -> AuthKind {

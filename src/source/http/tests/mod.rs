@@ -10,6 +10,7 @@ mod limits;
 mod once;
 mod packed;
 mod paths;
+mod rules;
 mod tokens;
 mod treated;
 mod wire;

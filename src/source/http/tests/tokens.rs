@@ -213,7 +213,7 @@ async fn every_bad_token_gets_its_exact_answer_and_stores_nothing() {
     let (header, _) = message.split_once('.').unwrap();
     let swapped = format!("{header}.{}.{signature}", part(claims().to_string()));
     check_bad(&open, "changed claims", &swapped, wrong).await;
-    check_bad(&open, "a cut signature", &whole[..whole.len() - 2], wrong).await;
+    check_bad(&open, "a cut signature", whole.get(..whole.len() - 2).unwrap(), wrong).await;
 }
 
 #[tokio::test]
@@ -223,7 +223,8 @@ async fn what_is_no_token_of_this_issuer_is_unknown() {
     let slash = key.sign("ES256", &with(json!({"iss": format!("{ISSUER}/")})));
     let whole = key.sign("ES256", &claims());
 
-    for token in ["", "x", "a.b", "a.b.c", &slash, &whole[..40], "weir_key", "é.é.é"] {
+    for token in ["", "x", "a.b", "a.b.c", &slash, whole.get(..40).unwrap(), "weir_key", "é.é.é"]
+    {
         check_problem(&show(&open, token).await, 401, "unknown-caller");
     }
     let basic = open.post(&[("authorization", &format!("Basic {whole}"))], "x").await;

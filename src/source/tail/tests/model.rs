@@ -1,5 +1,5 @@
 //! A writer that rotates and a follower that dies, against a model: every line exactly once, and
-//! those of one file in their order. `SEED=7` plays that seed again, `SEEDS=5000` plays so many.
+//! those of one file in their order. `SEED=7` plays that seed again, `WEIR_TEST_SEEDS=5000` plays so many.
 
 use super::*;
 
@@ -214,7 +214,7 @@ impl Drop for Playing {
 #[tokio::test(start_paused = true)]
 async fn every_line_comes_exactly_once_whatever_writer_and_follower_do() {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let seeds = 0..number("SEEDS").unwrap_or(100);
+    let seeds = 0..number("WEIR_TEST_SEEDS").unwrap_or(200);
     for seed in number("SEED").map_or(seeds, |seed| seed..seed + 1) {
         let playing = Playing(seed);
         play(seed).await;
