@@ -10,6 +10,7 @@ mod settings;
 
 mod callers;
 mod guesses;
+mod guest;
 mod once;
 mod plans;
 mod quota;
@@ -49,13 +50,14 @@ use crate::state::Area;
 use crate::telemetry::Metrics;
 
 pub use callers::{Algorithm, Pattern, PeerRule, SubjectField, SubjectRule};
+pub use guest::Guest;
 pub use knock::{Bounds, Knock, Shown};
 pub use once::{Once, check_idempotency_key};
 pub use quota::{Period, Quota};
-pub use refusal::{Flaw, Refusal, Rejection};
+pub use refusal::{Flaw, Refusal, Rejection, SignatureFault};
 pub use settings::{
     AuthKind, AuthSettings, AuthorizerSettings, AuthorizerTo, EventKind, Identity, JwtSettings,
-    KeysFrom, PlanSettings, Settings, StreamSettings,
+    KeysFrom, PlanSettings, Settings, SigV4Settings, SignatureMode, StreamSettings,
 };
 pub use store::{Admitted, Receipt};
 pub use treatment::{BadProgram, BadSchema, Outlets, Schema, Transform, Treatment, WhenWrong};
@@ -115,6 +117,16 @@ impl Pass {
     /// Names of the headers that the keys of the stream's records are made from, in small letters.
     pub fn key_headers(&self) -> impl Iterator<Item = &str> {
         self.stream.partition_key.iter().flat_map(KeyTemplate::headers)
+    }
+
+    /// Largest payload of one record that the stream takes.
+    pub fn max_record_bytes(&self) -> u64 {
+        self.stream.max_record_bytes
+    }
+
+    /// The stream by its own name.
+    pub fn stream(&self) -> &str {
+        &self.stream.name
     }
 
     /// Most bytes that a key of the stream's own adds to a record.
@@ -227,7 +239,12 @@ impl Admission {
     }
 
     fn let_in(&self, knock: &Knock<'_>, caller: Caller) -> Result<Pass, Refusal> {
-        let stream = self.streams.get(knock.stream).ok_or(Refusal::UnknownStream)?;
+        let stream = self.streams.get(knock.stream);
+        let name = stream.map_or(knock.stream, |stream| &stream.name);
+        if caller.streams.as_ref().is_some_and(|all| all.iter().all(|one| one != name)) {
+            return Err(Refusal::NotAllowed);
+        }
+        let stream = stream.ok_or(Refusal::UnknownStream)?;
         let pass = Pass {
             source: knock.source.to_owned(),
             address: self.address_meter(knock),

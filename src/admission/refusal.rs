@@ -9,6 +9,8 @@ use crate::record::RawRecord;
 pub enum Refusal {
     /// No auth block of this door knows the caller.
     UnknownCaller,
+    /// It is signed, but not as it should be.
+    BadSignature(SignatureFault),
     /// The caller shows a token of an issuer we know, which is worth nothing.
     BadToken {
         /// In words, for its sender.
@@ -63,11 +65,29 @@ pub enum Refusal {
     Stopping,
 }
 
+/// What is wrong with a signature; in the words that clients of AWS know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignatureFault {
+    /// Something that it must have is missing or cannot be read.
+    Incomplete(String),
+    /// It is not that of this request, by this key, now.
+    Invalid(String),
+    /// Its key opens nothing here.
+    UnknownKey,
+}
+
+impl From<SignatureFault> for Refusal {
+    fn from(fault: SignatureFault) -> Self {
+        Self::BadSignature(fault)
+    }
+}
+
 impl Refusal {
     /// One stable word, for metric labels and logs.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::UnknownCaller => "unknown-caller",
+            Self::BadSignature(_) => "bad-signature",
             Self::BadToken { .. } => "bad-token",
             Self::Unchecked => "caller-unchecked",
             Self::NotAllowed => "not-allowed",

@@ -31,6 +31,8 @@ pub struct StreamSettings {
     pub max_record_bytes: u64,
     /// The key of a record whose sender chose none; without it records are spread evenly.
     pub partition_key: Option<KeyTemplate>,
+    /// Other names it is known by.
+    pub aliases: Vec<String>,
     /// The plan of the whole stream, whoever hands in.
     pub plan: Option<String>,
     /// What is done to its records.
@@ -56,6 +58,8 @@ pub enum AuthKind {
         /// The file.
         file: PathBuf,
     },
+    /// Requests that are signed as AWS wants it.
+    SigV4(SigV4Settings),
     /// Tokens of an issuer.
     Jwt(Box<JwtSettings>),
     /// Certificates shown in TLS.
@@ -194,4 +198,30 @@ pub struct PlanSettings {
     pub quota: Option<Quota>,
     /// Bytes of payload that are stored in a day, week or month.
     pub quota_bytes: Option<Quota>,
+}
+
+/// How signed requests are judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigV4Settings {
+    /// The access keys with their secrets.
+    pub file: PathBuf,
+    /// How much is believed.
+    pub mode: SignatureMode,
+    /// How far the clocks of both sides may be apart.
+    pub skew: Duration,
+    /// The only region a request may be signed for.
+    pub region: Option<String>,
+    /// Whether a body need not be signed.
+    pub allows_unsigned_body: bool,
+}
+
+/// What is done with a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureMode {
+    /// It must be right.
+    Verify,
+    /// Its key names the caller, and nothing is checked.
+    Identify,
+    /// It is not looked at.
+    Off,
 }

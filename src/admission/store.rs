@@ -97,20 +97,23 @@ impl Receipt {
     }
 }
 
-/// Pairs each stream with its queue.
+/// Pairs each stream with its queue; by its name and by its aliases.
 pub(super) fn streams(
     settings: BTreeMap<String, StreamSettings>,
     mut queues: BTreeMap<String, queue::Writer>,
 ) -> Result<BTreeMap<String, Arc<Stream>>, String> {
-    let pair = |(name, settings): (String, StreamSettings)| {
+    let mut streams = BTreeMap::new();
+    for (name, settings) in settings {
         let queue = queues.remove(&name).ok_or_else(|| format!("stream `{name}` has no queue"))?;
-        let StreamSettings { max_record_bytes, partition_key, plan, treatment } = settings;
+        let StreamSettings { max_record_bytes, partition_key, aliases, plan, treatment } = settings;
         let (own, dropped) = (name.clone(), AtomicU64::new(0));
         let stream =
             Stream { name: own, max_record_bytes, partition_key, plan, treatment, dropped, queue };
-        Ok((name, Arc::new(stream)))
-    };
-    settings.into_iter().map(pair).collect()
+        let stream = Arc::new(stream);
+        let names = aliases.into_iter().chain([name]);
+        streams.extend(names.map(|name| (name, stream.clone())));
+    }
+    Ok(streams)
 }
 
 impl Stream {

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use tracing::{info, warn};
 
 use super::clocks::Clocks;
+use super::shards::{Ask, ShardSources};
 use super::state_dir::{Addresses, StateDir, StateDirError};
 use super::status::{Picture, TailWatch};
 use super::{StartError, queue_keys};
@@ -53,6 +54,13 @@ pub(super) struct Parts {
 /// A worker whose kind of sink no longer matters.
 pub(super) type Feeder = Box<dyn FnOnce(&mut Tasks, Stopping) + Send>;
 
+/// A worker, what is seen of it, and what its sink knows of shards, if it has any.
+struct Fed {
+    feeder: Feeder,
+    watch: Watch,
+    shards: Option<Ask>,
+}
+
 /// Builds every part, from the ground up. Nothing is accepted yet.
 ///
 /// # Errors
@@ -65,12 +73,14 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     let mut queues = BTreeMap::new();
     let mut workers = Vec::new();
     let mut watches = BTreeMap::new();
+    let mut shard_sources = ShardSources::default();
     for (name, stream) in &config.streams {
         let Queue { writer, readers } = open_queue(stream, ground).await?;
         for (settings, reader) in stream.delivery.iter().zip(readers) {
             let built = Built { config, clocks: &clocks, uplink: &uplink, ground };
-            let (feeder, watch) = feeder(&built, settings, reader).await?;
+            let Fed { feeder, watch, shards } = feeder(&built, settings, reader).await?;
             workers.push(feeder);
+            shards.into_iter().for_each(|ask| shard_sources.add(name, ask));
             watches.insert((name.clone(), settings.destination.clone()), watch);
         }
         queues.insert(name.clone(), writer);
@@ -89,13 +99,14 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
         Stdin::new(settings, disk, clock, admission.clone(), &ground.metrics)
     });
+    let shards = shard_sources.view();
     let mut listeners = Vec::new();
     let mut addresses = Addresses { pid: std::process::id(), ..Addresses::default() };
     for settings in &config.http {
         let disk = ground.disk.clone();
         let bound = http::bind(disk, settings.clone()).await.map_err(StartError::Listen)?;
         addresses.http.insert(settings.name.clone(), bound.addresses());
-        listeners.push(bound);
+        listeners.push(bound.with_shards(shards.clone()));
     }
     let admin = admin::bind(config.admin.clone()).await.map_err(StartError::Listen)?;
     addresses.admin = admin.address().to_string();
@@ -228,7 +239,7 @@ async fn feeder(
     built: &Built<'_>,
     settings: &delivery::Settings,
     reader: Reader,
-) -> Result<(Feeder, Watch), StartError> {
+) -> Result<Fed, StartError> {
     let Built { config, clocks, uplink, ground } = *built;
     let name = &settings.destination;
     let destination = config
@@ -241,17 +252,19 @@ async fn feeder(
     Ok(match destination {
         Destination::Kinesis(kinesis) => {
             let sink = Kinesis::connect(kinesis, &clocks.of(name)).await;
-            bench.employ(sink.map_err(StartError::Setting)?)
+            let sink = Arc::new(sink.map_err(StartError::Setting)?);
+            let seen = sink.clone();
+            Fed { shards: Some(Arc::new(move || seen.shards())), ..bench.employ(sink) }
         }
         Destination::Firehose(firehose) => {
             let sink = Firehose::connect(firehose, &clocks.of(name)).await;
-            bench.employ(sink.map_err(StartError::Setting)?)
+            bench.employ(Arc::new(sink.map_err(StartError::Setting)?))
         }
         Destination::Directory(directory) => {
             let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
             let directory = directory.clone();
             let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
-            bench.employ(opened.map_err(StartError::Disk)?)
+            bench.employ(Arc::new(opened.map_err(StartError::Disk)?))
         }
     })
 }
@@ -266,15 +279,14 @@ struct Bench {
 }
 
 impl Bench {
-    fn employ<S: Sink>(self, sink: S) -> (Feeder, Watch) {
+    fn employ<S: Sink>(self, sink: Arc<S>) -> Fed {
         let Self { settings, reader, shelf, uplink, ground } = self;
         let task = format!("delivery of {} to {}", settings.stream, settings.destination);
-        let worker =
-            Worker::new(settings, ground.clock, reader, shelf, Arc::new(sink), &ground.metrics);
+        let worker = Worker::new(settings, ground.clock, reader, shelf, sink, &ground.metrics);
         let worker = worker.over(&uplink);
         let watch = worker.watch();
         let start = |tasks: &mut Tasks, stopping| tasks.spawn(task, worker.run(stopping));
-        (Box::new(start), watch)
+        Fed { feeder: Box::new(start), watch, shards: None }
     }
 }
 

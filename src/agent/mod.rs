@@ -9,6 +9,7 @@ mod clocks;
 mod lifecycle;
 mod queue_keys;
 mod replay;
+mod shards;
 mod signals;
 mod state_dir;
 mod status;

@@ -24,6 +24,7 @@ pub(super) fn assemble(sections: Sections) -> Config {
         let settings = admission::StreamSettings {
             max_record_bytes: records.get(&name).copied().unwrap_or(u64::MAX),
             partition_key: flow.partition_key.clone(),
+            aliases: flow.aliases.iter().map(|alias| alias.value.clone()).collect(),
             plan: flow.plan.as_ref().map(|plan| plan.value.clone()),
             treatment: flow.treated.treatment.clone(),
         };

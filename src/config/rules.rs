@@ -1,5 +1,7 @@
 //! Rules across tables: all of them, always.
 
+mod aliases;
+mod doors;
 mod routes;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,8 @@ pub(super) fn check(sections: &Sections, faults: &mut Faults) {
     check_references(sections, faults);
     check_addresses(sections, faults);
     routes::check(sections, faults);
+    aliases::check(sections, faults);
+    doors::check(sections, faults);
     check_leads(sections, faults);
     check_sizes(sections, faults);
     if sections.flows.is_empty() && !faults.has_errors() {

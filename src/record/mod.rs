@@ -14,6 +14,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use md5::{Digest as _, Md5};
 
 pub use codec::{BadCode, decode, encode};
 pub use id::{IdText, RecordId};
@@ -96,6 +97,11 @@ impl Deref for RoutingKey<'_> {
 /// Most characters in a partition key, as Kinesis counts them.
 pub const PARTITION_KEY_CHARS_MAX: usize = 256;
 
+/// The number by which a partition key chooses its shard: its MD5, read as one big-endian number.
+pub fn hash_of_key(key: &str) -> u128 {
+    u128::from_be_bytes(Md5::digest(key).into())
+}
+
 /// Reads an explicit hash key, as Kinesis writes them.
 ///
 /// # Errors
@@ -114,6 +120,13 @@ pub fn parse_hash_key(text: &str) -> Result<u128, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_leads_where_kinesis_would_put_it() {
+        // `printf key | md5sum`
+        assert_eq!(hash_of_key("key"), 0x3c6e_0b8a_9c15_224a_8228_b9a9_8ca1_531d);
+        assert_eq!(hash_of_key(""), 0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e);
+    }
 
     #[test]
     fn a_hash_key_is_a_number_of_128_bits_in_its_shortest_form() {

@@ -1,6 +1,6 @@
 //! One request to one upstream: Kinesis, Firehose, a directory.
 //!
-//! Uses: base.
+//! Uses: base, record.
 //! Always: one attempt per call, one fate per entry, in the order of the request.
 //! Never: retries, waits, or knows a position of the queue.
 

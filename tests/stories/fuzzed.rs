@@ -30,7 +30,9 @@ fn bytes_near_what_weir_knows_never_make_it_panic() {
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 11] = [
+    ("aws_cbor", source::http::fuzzing::aws_cbor),
+    ("aws_json", source::http::fuzzing::aws_json),
     ("body", source::http::fuzzing::body),
     ("config", config::fuzzing::config),
     ("cursor", queue::fuzzing::cursor),

@@ -506,11 +506,16 @@ type Told = (usize, String, String, Option<String>, bool);
 
 /// The interpreter that has moto and `aws_kinesis_agg`.
 fn python() -> PathBuf {
+    venv_program("python")
+}
+
+/// A program that `./tests/run` installs.
+pub fn venv_program(name: &str) -> PathBuf {
     let venv = std::env::var_os("WEIR_TEST_VENV")
         .map_or_else(|| PathBuf::from("target/venv"), PathBuf::from);
-    let python = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(venv).join("bin/python");
-    assert!(python.exists(), "moto is missing: run ./tests/run once, it installs moto");
-    python
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(venv).join("bin").join(name);
+    assert!(program.exists(), "`{name}` is missing: run ./tests/run once, it installs it");
+    program
 }
 
 /// Every line of every finished object below a folder that a directory destination writes.

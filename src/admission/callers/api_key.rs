@@ -71,14 +71,11 @@ impl KeyRing {
         let keys = self.keys();
         let key = keys.find(secret)?;
         let expired = key.expires_unix_ms.is_some_and(|end| end <= self.clock.unix_ms());
-        let in_scope = key
-            .streams
-            .as_ref()
-            .is_none_or(|streams| streams.iter().any(|stream| stream == knock.stream));
-        if expired || !in_scope || self.lacks_plan(key) {
+        if expired || self.lacks_plan(key) {
             return Some(Err(Refusal::NotAllowed));
         }
-        Some(Ok(Caller { plan: key.plan.clone(), ..Caller::named(&key.name) }))
+        let (plan, streams) = (key.plan.clone(), key.streams.clone());
+        Some(Ok(Caller { plan, streams, ..Caller::named(&key.name) }))
     }
 
     /// A key whose plan is not in the configuration must not become one without any limit.

@@ -8,8 +8,10 @@ mod authorizer;
 mod jwt;
 mod mtls;
 mod peer;
+mod sigv4;
 
 mod pattern;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use self::api_key::KeyRing;
 use self::authorizer::Authorizer;
 use self::jwt::Issuer;
+use self::sigv4::Signers;
 use super::settings::{AuthKind, AuthSettings};
 use super::{Knock, Refusal};
 use crate::base::clock::Clock;
@@ -40,6 +43,8 @@ pub(super) struct Caller {
     /// The block that recognised it: two blocks may give one name to different callers.
     pub(super) block: String,
     pub(super) plan: Option<String>,
+    /// The only streams it may hand in for.
+    pub(super) streams: Option<Vec<String>>,
     /// What can be judged only when the body is there; until then it is only who it says it is.
     pub(super) proof: Option<Box<dyn Proof>>,
 }
@@ -91,6 +96,7 @@ struct Block {
 #[derive(Debug)]
 enum Way {
     ApiKey(KeyRing),
+    SigV4(Signers),
     Jwt(Box<Issuer>),
     Mtls(Vec<SubjectRule>),
     Peer(Vec<PeerRule>),
@@ -132,19 +138,28 @@ impl Callers {
 impl Block {
     async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
         let verdict = self.way.recognise(knock).await?;
-        Some(verdict.and_then(|caller| self.grant(caller, knock)))
+        Some(verdict.and_then(|caller| self.grant(caller)))
     }
 
     /// What every caller of this block is held to.
-    fn grant(&self, mut caller: Caller, knock: &Knock<'_>) -> Result<Caller, Refusal> {
+    fn grant(&self, mut caller: Caller) -> Result<Caller, Refusal> {
         caller.plan = caller.plan.or_else(|| self.plan.clone());
         // A plan that is not in the configuration must not become none.
         let lacks_plan = caller.plan.as_ref().is_some_and(|plan| !self.plans.contains(plan));
-        let is_in_scope = self
-            .streams
-            .as_ref()
-            .is_none_or(|streams| streams.iter().any(|stream| stream == knock.stream));
-        if lacks_plan || !is_in_scope { Err(Refusal::NotAllowed) } else { Ok(caller) }
+        if lacks_plan {
+            return Err(Refusal::NotAllowed);
+        }
+        // Both the block and what it knows of the caller may name the streams; for which of them the
+        // caller comes is known later.
+        caller.streams = match (caller.streams, &self.streams) {
+            (own, None) => own,
+            (None, Some(all)) => Some(all.clone()),
+            (Some(mut own), Some(all)) => {
+                own.retain(|stream| all.contains(stream));
+                Some(own)
+            }
+        };
+        Ok(caller)
     }
 }
 
@@ -157,6 +172,7 @@ impl Way {
     ) -> Result<Self, String> {
         Ok(match kind {
             AuthKind::ApiKey { file } => Self::ApiKey(KeyRing::open(ground, block, file)?),
+            AuthKind::SigV4(settings) => Self::SigV4(Signers::open(ground, block, settings)?),
             AuthKind::Jwt(settings) => Self::Jwt(Box::new(Issuer::open(ground, block, *settings)?)),
             AuthKind::Mtls { callers } => Self::Mtls(callers),
             AuthKind::Peer { callers } => Self::Peer(callers),
@@ -173,6 +189,7 @@ impl Way {
     async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
         match self {
             Self::ApiKey(ring) => ring.recognise(knock),
+            Self::SigV4(signers) => signers.recognise(knock),
             Self::Mtls(rules) => mtls::recognise(rules, knock),
             Self::Peer(rules) => peer::recognise(rules, knock),
             Self::Jwt(issuer) => issuer.recognise(knock).await,

@@ -106,7 +106,7 @@ fn checked(written: Written) -> Result<Key, String> {
     Ok(Key { name, hash, plan, streams: written.streams.clone(), expires_unix_ms, written })
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), String> {
+pub(in crate::admission) fn check_name(name: &str) -> Result<(), String> {
     let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.chars().all(right) && (1..=NAME_CHARS_MAX).contains(&name.len()) {
         return Ok(());
@@ -117,7 +117,7 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     ))
 }
 
-pub(super) fn parse_expiry(text: &str) -> Result<u64, String> {
+pub(in crate::admission) fn parse_expiry(text: &str) -> Result<u64, String> {
     parse_rfc3339(text).ok_or_else(|| {
         format!("`{text}` is no time to expire; it should look like `2027-01-01T00:00:00Z`")
     })
@@ -140,7 +140,7 @@ pub(super) fn print_hash(hash: &[u8; 32]) -> String {
     hash.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-fn line_at(bytes: &[u8], at: usize) -> usize {
+pub(in crate::admission) fn line_at(bytes: &[u8], at: usize) -> usize {
     1 + bytes.iter().take(at).filter(|byte| **byte == b'\n').count()
 }
 

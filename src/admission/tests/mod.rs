@@ -117,7 +117,8 @@ fn key(name: &str) -> keys::NewKey {
 /// What a stream takes that asks nothing of its records but their size.
 fn open_stream(max_record_bytes: u64) -> StreamSettings {
     let treatment = Treatment::default();
-    StreamSettings { max_record_bytes, partition_key: None, plan: None, treatment }
+    let aliases = Vec::new();
+    StreamSettings { max_record_bytes, partition_key: None, aliases, plan: None, treatment }
 }
 
 /// Knocks at the door with keys.

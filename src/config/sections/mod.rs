@@ -49,6 +49,7 @@ pub(super) const TABLES: &[&Table] = &[
     &auth::peer::TABLE,
     &auth::authorizer::HTTP,
     &auth::authorizer::LAMBDA,
+    &auth::sigv4::TABLE,
     &plan::TABLE,
     &tail::TABLE,
     &framing::STDIN,

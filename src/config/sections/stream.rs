@@ -25,7 +25,7 @@ pub(in crate::config) const TABLE: Table = Table {
     effect: "A durable queue and the destinations it leads to; `POST /v1/streams/NAME` puts records \
              into it.",
     groups: &[
-        &[DESTINATIONS, PARTITION_KEY, MAX_RECORD, PLAN],
+        &[DESTINATIONS, ALIASES, PARTITION_KEY, MAX_RECORD, PLAN],
         treatment::ROWS,
         &[QUEUE_ROWS],
         uplink::RANKS,
@@ -35,6 +35,10 @@ pub(in crate::config) const TABLE: Table = Table {
 const DESTINATIONS: Key = Key::texts("destinations", Default::Required("[\"archive\"]")).says(
     "Names of `[destination.NAME]` tables; each gets every record, at its own pace. Several \
      streams may name the same one.",
+);
+pub(in crate::config) const ALIASES: Key = Key::texts("aliases", Default::Nothing).says(
+    "Other names of the stream, 1 to 128 of A-Z, a-z, 0-9, `_`, `-` and `.`: that of the Kinesis or \
+     Firehose stream that its senders have in their own settings, for one.",
 );
 const PARTITION_KEY: Key = Key::text(
     "partition_key",
@@ -128,6 +132,7 @@ pub(in crate::config) struct Flow {
     pub(in crate::config) name: At<String>,
     pub(in crate::config) header: Place,
     pub(in crate::config) destinations: Vec<At<String>>,
+    pub(in crate::config) aliases: Vec<At<String>>,
     pub(in crate::config) partition_key: Option<KeyTemplate>,
     pub(in crate::config) treated: Treated,
     pub(in crate::config) rank: Rank,
@@ -141,6 +146,7 @@ pub(in crate::config) struct Flow {
 pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_>) -> Flow {
     let mut section = Section::of(&TABLE, table);
     let (destinations, _) = section.texts(reading, &DESTINATIONS);
+    let (aliases, _) = section.texts(reading, &ALIASES);
     let partition_key = partition_key(&mut section, reading);
     let max_record = section.number(reading, &MAX_RECORD);
     let treated = treatment::read(&mut section, reading);
@@ -170,6 +176,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
         name,
         header,
         destinations,
+        aliases,
         partition_key,
         treated,
         rank,

@@ -88,7 +88,7 @@ x = 1
 type = "s3"
 "#,
         r#"
-error: `type` is "ldap", but it should be `api_key`, `jwt`, `mtls`, `peer`, `authorizer` or `lambda_authorizer`
+error: `type` is "ldap", but it should be `api_key`, `jwt`, `sigv4`, `mtls`, `peer`, `authorizer` or `lambda_authorizer`
  --> /etc/weir/weir.toml:5:8
   |
 5 | type = "ldap"
@@ -107,7 +107,7 @@ error: unknown key `x` in [stream.a]
    |
 14 | x = 1
    | ^ not a setting of a stream
-hint: what may stand here: `destinations`, `partition_key`, `max_record`, `plan`, `schema`, `schema_formats`, `transform`, `transform_to`, `transform_errors`, `transform_time`, `queue`, `priority` and `weight`
+hint: what may stand here: `destinations`, `aliases`, `partition_key`, `max_record`, `plan`, `schema`, `schema_formats`, `transform`, `transform_to`, `transform_errors`, `transform_time`, `queue`, `priority` and `weight`
 
 error: `type` is "s3", but it should be `kinesis`, `firehose` or `directory`
   --> /etc/weir/weir.toml:16:8
@@ -364,5 +364,88 @@ error: unknown key `foo` in [http.lan]
   | ^^^ not a setting of an HTTP listener
 
 5 problems in /etc/weir/weir.toml; nothing was started"#,
+    );
+}
+
+#[test]
+fn every_name_and_alias_leads_to_one_stream() {
+    check(
+        r#"
+[stream.access]
+destinations = "d"
+aliases = ["orders", "prod", "a b"]
+[stream.orders]
+destinations = "d"
+aliases = ["prod"]
+[destination.d]
+type = "directory"
+path = "out"
+"#,
+        r#"
+error: `orders` would lead to two streams: it is the name of [stream.orders]
+ --> /etc/weir/weir.toml:3:12
+  |
+3 | aliases = ["orders", "prod", "a b"]
+  |            ^^^^^^^^ taken
+hint: take it out here, or give one of the streams another name
+
+error: `a b` cannot be the name of a stream
+ --> /etc/weir/weir.toml:3:30
+  |
+3 | aliases = ["orders", "prod", "a b"]
+  |                              ^^^^^ not a name
+hint: 1 to 128 of A-Z, a-z, 0-9, `_`, `-` and `.`
+
+error: `prod` would lead to two streams: it is an alias of [stream.access] too
+ --> /etc/weir/weir.toml:6:12
+  |
+6 | aliases = ["prod"]
+  |            ^^^^^^ taken
+hint: take it out here, or give one of the streams another name
+
+3 problems in /etc/weir/weir.toml; nothing was started
+"#,
+    );
+}
+
+#[test]
+fn signatures_need_keys_and_nobody_is_believed_over_the_network() {
+    check(
+        r#"
+[http.lan]
+listen = "0.0.0.0:8080"
+auth = ["sdks"]
+[auth.sdks]
+type = "sigv4"
+file = "access-keys.toml"
+mode = "identify"
+[http.local]
+listen = "127.0.0.1:8081"
+auth = ["sdks", "strict"]
+[auth.strict]
+type = "sigv4"
+[stream.access]
+destinations = "d"
+[destination.d]
+type = "directory"
+path = "out"
+"#,
+        r#"
+error: auth `sdks` believes everybody, but [http.lan] may be reached over the network: 0.0.0.0:8080
+ --> /etc/weir/weir.toml:3:9
+  |
+3 | auth = ["sdks"]
+  |         ^^^^^^ checks nothing
+hint: set mode = "verify" there, or listen on 127.0.0.1 or a unix socket
+
+error: [auth.strict] has no `file`
+  --> /etc/weir/weir.toml:11:1
+   |
+11 | [auth.strict]
+   | ^^^^^^^^^^^^^ `file` is missing
+hint: for example: file = "/etc/weir/access-keys.toml"
+
+2 problems in /etc/weir/weir.toml; nothing was started
+"#,
     );
 }

@@ -61,6 +61,7 @@ fn local() -> source::http::Settings {
         proxies: Proxies::default(),
         native: true,
         gateway: true,
+        aws: true,
         split_arrays: false,
         routes: vec![],
         max_connections: 1024,
@@ -92,6 +93,7 @@ fn the_smallest_file_gets_every_default() {
                 StreamSettings {
                     max_record_bytes: MIB,
                     partition_key: None,
+                    aliases: Vec::new(),
                     plan: None,
                     treatment: Treatment::default(),
                 },
@@ -328,11 +330,14 @@ const HTTP_TO_KINESIS: &str = include_str!("../../../config/examples/http-to-kin
 const TAIL_TO_FIREHOSE: &str = include_str!("../../../config/examples/tail-to-firehose.toml");
 const METERED_LINK: &str = include_str!("../../../config/examples/metered-link.toml");
 const EDGE_GATEWAY: &str = include_str!("../../../config/examples/edge-gateway.toml");
+const AWS_ENDPOINT: &str = include_str!("../../../config/examples/aws-endpoint.toml");
 const MANY_SOURCES: &str = include_str!("../../../config/examples/many-sources.toml");
 
 #[test]
 fn the_examples_are_sound_and_beyond_doubt() {
-    for example in [HTTP_TO_KINESIS, TAIL_TO_FIREHOSE, EDGE_GATEWAY, MANY_SOURCES, METERED_LINK] {
+    for example in
+        [AWS_ENDPOINT, HTTP_TO_KINESIS, TAIL_TO_FIREHOSE, EDGE_GATEWAY, MANY_SOURCES, METERED_LINK]
+    {
         check_warnings(example, "");
     }
 }

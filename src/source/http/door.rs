@@ -19,7 +19,7 @@ use super::problem::Fault;
 use super::routes::{NO_ROUTE, Route, Routes};
 use super::rules::Rules;
 use super::visitor::Visitor;
-use super::{Readiness, Settings};
+use super::{Readiness, Settings, Shards, ShardsOf, aws};
 use crate::admission::{Admission, Refusal};
 use crate::base::clock::Clock;
 use crate::base::seldom::Seldom;
@@ -42,6 +42,9 @@ pub(super) struct Door {
     numbers: Numbers,
     turned_away: Seldom,
     tls: Option<Arc<Tls>>,
+    shards: Option<ShardsOf>,
+    /// When this door was made, which is since when its streams have existed to its callers.
+    pub(super) since_unix_ms: u64,
 }
 
 impl Door {
@@ -62,6 +65,8 @@ impl Door {
             readiness,
             turned_away: Seldom::new(SAY_EVERY),
             tls: None,
+            shards: None,
+            since_unix_ms: Clock::real().unix_ms(),
         }
     }
 
@@ -70,6 +75,17 @@ impl Door {
         self.tls = tls;
         self.show_certificate();
         self
+    }
+
+    /// Shows callers the shards behind each stream.
+    pub(super) fn with_shards(mut self, shards: ShardsOf) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
+    /// The shards behind a stream.
+    pub(super) fn shards_of(&self, stream: &str) -> Shards {
+        self.shards.as_ref().map_or(Shards::One, |shards| shards(stream))
     }
 
     fn show_certificate(&self) {
@@ -93,6 +109,10 @@ impl Door {
         let (mut answer, label) = match may.and_then(|()| self.routes.find(&request)) {
             Ok(Route::Live) => (text(StatusCode::OK, "live\n"), "livez"),
             Ok(Route::Ready) => (self.ready(), "readyz"),
+            Ok(Route::Call) => {
+                let label = aws::service(request.headers()).label();
+                (self.answer_call(request, visitor, id, &mut is_read).await, label)
+            }
             Ok(Route::Records(mut arrival)) => {
                 let label = arrival.manner.label();
                 if let Some(delivery) = delivery::request_id(request.headers()) {
@@ -100,6 +120,9 @@ impl Door {
                 }
                 let errand = Errand { arrival: &arrival, visitor, id };
                 (self.receive(errand, request, &mut is_read).await, label)
+            }
+            Err(fault) if self.routes.is_call(&request) => {
+                (Self::refuse_call(&request, fault, id), aws::service(request.headers()).label())
             }
             Err(fault) => (fault.problem().answer(id), NO_ROUTE),
         };
@@ -149,7 +172,7 @@ impl Door {
     }
 
     /// The world's faults are worth a line; the senders' are numbers.
-    fn say(&self, fault: &Fault, request: &str) {
+    pub(super) fn say(&self, fault: &Fault, request: &str) {
         let Fault::Refused(refusal @ (Refusal::Full { .. } | Refusal::Broken { .. })) = fault
         else {
             return;

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::body::{Share, read};
 use super::door::Door;
-use super::head::Head;
+use super::head::{Head, origin};
 use super::problem::Fault;
 use super::rejected::Rejected;
 use super::routes::Arrival;
@@ -19,7 +19,7 @@ use crate::admission::{Admitted, Bounds, Knock, Once, Pass, Receipt, Shown};
 use crate::base::tasks;
 
 /// From this size on, splitting and encoding is done away from the async threads.
-const LARGE_BYTES: usize = 64 << 10;
+pub(super) const LARGE_BYTES: usize = 64 << 10;
 /// The same for packed bodies, which may become much larger.
 const LARGE_PACKED_BYTES: usize = 4 << 10;
 /// The same for records that are looked into.
@@ -55,13 +55,9 @@ impl Door {
             pattern: &arrival.pattern,
             params: &arrival.params,
         };
-        let of_listener = self.settings.plan.as_deref().map(|plan| (plan, self.source.as_str()));
         let of_route = arrival.plan.as_ref().map(|(plan, route)| (plan.as_str(), route.as_str()));
-        let bounds = Bounds {
-            plan: of_route.or(of_listener),
-            address_plan: self.settings.address_plan.as_deref(),
-            guesses: self.settings.guesses,
-        };
+        let of_listener = self.bounds();
+        let bounds = Bounds { plan: of_route.or(of_listener.plan), ..of_listener };
         let knock = Knock {
             bounds,
             source: &self.source,
@@ -73,7 +69,7 @@ impl Door {
         let pass = self.admission.enter(&knock).await?;
         let mut pass = pass.by_route(arrival.treatment.clone());
         let mut head = Head::of(&parts.headers, arrival)?;
-        head.keep(&parts.headers, pass.key_headers(), &arrival.params);
+        head.origin = origin(&parts.headers, pass.key_headers(), &arrival.params);
         if declared.is_some_and(|bytes| bytes > body_max) {
             return Err(Fault::BodyTooLarge { limit: body_max });
         }
@@ -90,6 +86,15 @@ impl Door {
         // Until here the bytes were in memory.
         drop(share);
         Ok(receipt)
+    }
+
+    /// What holds whoever comes in by this listener.
+    pub(super) fn bounds(&self) -> Bounds<'_> {
+        Bounds {
+            plan: self.settings.plan.as_deref().map(|plan| (plan, self.source.as_str())),
+            address_plan: self.settings.address_plan.as_deref(),
+            guesses: self.settings.guesses,
+        }
     }
 
     async fn prepare(

@@ -1,6 +1,8 @@
-//! The way in for the fuzz target `body`: any bytes as a body, packed or not, of any shape.
+//! The ways in for the fuzz targets `aws_json` and `aws_cbor`, and for `body`: any bytes as a body, packed or not, of any shape.
 
 use bytes::Bytes;
+
+pub use super::aws::fuzzing::{aws_cbor, aws_json};
 
 use super::body::Budget;
 use super::decode::{RECORDS_MAX, Shape};

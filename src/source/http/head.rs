@@ -80,22 +80,6 @@ impl Head {
         })
     }
 
-    /// Keeps the headers of these names, of several with one name the first, and the parameters of
-    /// the path.
-    pub(super) fn keep<'a>(
-        &mut self,
-        headers: &HeaderMap,
-        names: impl Iterator<Item = &'a str>,
-        params: &[(String, String)],
-    ) {
-        let value = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
-        let kept: Vec<_> = names.filter_map(|name| Some((name.to_owned(), value(name)?))).collect();
-        if !kept.is_empty() || !params.is_empty() {
-            let route = params.to_vec();
-            self.origin = Some(Arc::new(Origin { headers: kept, route, ..Origin::default() }));
-        }
-    }
-
     /// `x-api-key`, the key of a delivery by Firehose, or the Bearer token.
     pub(super) fn api_key(headers: &HeaderMap) -> Option<&str> {
         if let Some(key) = headers.get(API_KEY).or_else(|| headers.get(delivery::ACCESS_KEY)) {
@@ -109,6 +93,20 @@ impl Head {
     pub(super) fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
         headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
+}
+
+/// What keys are made from: the headers of these names, of several with one name the first, and the
+/// parameters of the path.
+pub(super) fn origin<'a>(
+    headers: &HeaderMap,
+    names: impl Iterator<Item = &'a str>,
+    params: &[(String, String)],
+) -> Option<Arc<Origin>> {
+    let value = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+    let kept: Vec<_> = names.filter_map(|name| Some((name.to_owned(), value(name)?))).collect();
+    let is_needed = !kept.is_empty() || !params.is_empty();
+    is_needed
+        .then(|| Arc::new(Origin { headers: kept, route: params.to_vec(), ..Origin::default() }))
 }
 
 fn shape(headers: &HeaderMap, arrival: &Arrival) -> Result<Shape, Fault> {
@@ -131,7 +129,8 @@ fn shape(headers: &HeaderMap, arrival: &Arrival) -> Result<Shape, Fault> {
     })
 }
 
-fn packing(headers: &HeaderMap) -> Result<Option<Packing>, Fault> {
+/// How a body is packed.
+pub(super) fn packing(headers: &HeaderMap) -> Result<Option<Packing>, Fault> {
     let mut packed = None;
     for value in headers.get_all(CONTENT_ENCODING) {
         let value = value.to_str().map_err(|_| Fault::UnknownEncoding)?;

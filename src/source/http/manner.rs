@@ -133,7 +133,7 @@ fn json_answer(status: StatusCode, words: &Value) -> Answer {
     plain(status, Bytes::from(words.to_string()), Some("application/json"))
 }
 
-fn plain(status: StatusCode, body: Bytes, kind: Option<&'static str>) -> Answer {
+pub(super) fn plain(status: StatusCode, body: Bytes, kind: Option<&'static str>) -> Answer {
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     if let Some(kind) = kind {

@@ -7,6 +7,7 @@ mod routes;
 mod rules;
 mod visitor;
 
+mod aws;
 mod endpoint;
 
 mod body;
@@ -45,6 +46,7 @@ use crate::base::units::{ByteRate, CountRate};
 use crate::telemetry::Metrics;
 
 pub use crate::base::serve::Address as Listen;
+pub use aws::{Shard, Shards, ShardsOf};
 pub use routes::{ANY, BadRoute, RouteSettings, Thanks, check_routes, is_hidden};
 pub use rules::{HeaderRule, Mode, RuleSettings};
 pub use visitor::{Forwarded, Proxies};
@@ -78,6 +80,8 @@ pub struct Settings {
     pub native: bool,
     /// Whether the API of API Gateway in front of Kinesis is served.
     pub gateway: bool,
+    /// Whether the protocols of Kinesis and Firehose are spoken.
+    pub aws: bool,
     /// Whether the elements of a JSON array are records, in weir's own API.
     pub split_arrays: bool,
     /// What else is served.
@@ -112,6 +116,7 @@ pub struct Bound {
     listeners: Vec<Listener>,
     tls: Option<Arc<Tls>>,
     readiness: Option<Readiness>,
+    shards: Option<ShardsOf>,
 }
 
 impl std::fmt::Debug for Bound {
@@ -139,7 +144,7 @@ pub async fn bind(disk: SharedDisk, settings: Settings) -> io::Result<Bound> {
             listeners.push(listener.with_tls(tls.clone()));
         }
     }
-    Ok(Bound { settings, listeners, tls, readiness: None })
+    Ok(Bound { settings, listeners, tls, readiness: None, shards: None })
 }
 
 /// What is written in the configuration was checked there; a socket that was handed over shows its
@@ -167,6 +172,13 @@ impl Bound {
         self
     }
 
+    /// Lets callers who speak the protocol of Kinesis see the shards of the upstream.
+    #[must_use]
+    pub fn with_shards(mut self, shards: ShardsOf) -> Self {
+        self.shards = Some(shards);
+        self
+    }
+
     /// Serves until asked to stop, then finishes the requests under way.
     ///
     /// # Errors
@@ -177,7 +189,7 @@ impl Bound {
         metrics: Metrics,
         stopping: Stopping,
     ) -> Result<(), String> {
-        let Self { settings, listeners, tls, readiness } = self;
+        let Self { settings, listeners, tls, readiness, shards } = self;
         let limits = Limits {
             max_connections: settings.max_connections,
             max_per_sender: settings.max_per_sender,
@@ -191,6 +203,7 @@ impl Bound {
             Arc::new(move || admission.unready())
         });
         let door = Door::new(settings, admission, readiness, &metrics).with_tls(tls);
+        let door = shards.into_iter().fold(door, Door::with_shards);
         serve::serve(listeners, limits, Arc::new(door), stopping).await
     }
 }

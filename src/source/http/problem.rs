@@ -324,7 +324,7 @@ fn bad_events(wrong: &[(usize, String)]) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Flaw, Rejection};
+    use crate::admission::{Flaw, Rejection, SignatureFault};
 
     #[test]
     fn every_slug_has_its_section_in_the_manual_and_every_section_its_slug() {
@@ -378,6 +378,8 @@ mod tests {
             Refusal::BadToken { why: "it has expired" }.into(),
             Refusal::Unchecked.into(),
             Refusal::NotAllowed.into(),
+            Refusal::from(SignatureFault::UnknownKey).into(),
+            Refusal::from(SignatureFault::Invalid("It is late.".into())).into(),
             Refusal::UnknownStream.into(),
             Refusal::TooFast { retry_after: wait }.into(),
             Refusal::OverBurst { limit: 1, unit: "bytes" }.into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
-use crate::admission::Refusal;
+use crate::admission::{Refusal, SignatureFault};
 use crate::base::serve::Problem;
 use crate::base::units::ByteSize;
 
@@ -26,6 +26,7 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
                 .into(),
         )
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\"")),
+        Refusal::BadSignature(fault) => bad_signature(new, fault),
         Refusal::BadToken { why } => bad_token(new, why),
         Refusal::Unchecked => {
             wait(unavailable, "The caller cannot be checked now", RETRY_WHEN_UNCHECKED)
@@ -81,6 +82,19 @@ pub(super) fn refused(refusal: &Refusal) -> Problem {
         ),
         Refusal::Stopping => wait(unavailable, "The agent is stopping", RETRY_WHEN_STOPPING),
     }
+}
+
+/// In the words that the clients of AWS know.
+fn bad_signature(
+    new: impl Fn(StatusCode, &'static str, String) -> Problem,
+    fault: &SignatureFault,
+) -> Problem {
+    let why = match fault {
+        SignatureFault::Incomplete(why) | SignatureFault::Invalid(why) => why.as_str(),
+        SignatureFault::UnknownKey => "The security token included in the request is invalid.",
+    };
+    let detail = format!("{why} Nothing was stored.");
+    new(StatusCode::FORBIDDEN, "The signature does not hold", detail)
 }
 
 /// The reason stands in the challenge too, where libraries look for it.

@@ -11,6 +11,7 @@ use matchit::Router;
 use percent_encoding::percent_decode_str;
 
 use super::Settings;
+use super::aws::TARGET;
 use super::decode::Shape;
 use super::manner::Manner;
 use super::problem::Fault;
@@ -55,6 +56,8 @@ pub(super) enum Route {
     Live,
     /// `GET /readyz`.
     Ready,
+    /// A call in one of the protocols of AWS; the rest stands in its head and body.
+    Call,
     /// Records for a stream.
     Records(Box<Arrival>),
 }
@@ -89,6 +92,7 @@ pub const ANY: &str = "ANY";
 pub(super) struct Routes {
     native: bool,
     gateway: bool,
+    aws: bool,
     split_arrays: bool,
     routes: Vec<(RouteSettings, Option<Arc<[String]>>)>,
     by_method: BTreeMap<String, Router<usize>>,
@@ -184,6 +188,7 @@ impl Routes {
         Self {
             native: settings.native,
             gateway: settings.gateway,
+            aws: settings.aws,
             split_arrays: settings.split_arrays,
             // The configuration was checked; what a caller hands in unchecked is not served.
             by_method: by_method(&settings.routes).unwrap_or_default(),
@@ -201,6 +206,7 @@ impl Routes {
         match path {
             "/livez" => return probe(Route::Live),
             "/readyz" => return probe(Route::Ready),
+            "/" if self.is_call(request) => return Ok(Route::Call),
             _ => {}
         }
         if let Some(arrival) = self.fixed(path) {
@@ -211,6 +217,12 @@ impl Routes {
             return Ok(Route::Records(Box::new(arrival)));
         }
         self.configured(method, path).map(|arrival| Route::Records(Box::new(arrival)))
+    }
+
+    /// Whether a request speaks a protocol of AWS, and that is spoken here.
+    pub(super) fn is_call<B>(&self, request: &Request<B>) -> bool {
+        let is_post = request.method() == Method::POST && request.uri().path() == "/";
+        self.aws && is_post && request.headers().contains_key(TARGET)
     }
 
     fn fixed(&self, path: &str) -> Option<Arrival> {
@@ -290,6 +302,7 @@ mod tests {
         Routes {
             native: true,
             gateway: true,
+            aws: true,
             split_arrays: false,
             routes: all.iter().map(|route| (route.clone(), None)).collect(),
             by_method: by_method(all).unwrap(),

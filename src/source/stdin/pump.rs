@@ -175,6 +175,7 @@ impl<D: Door> Pump<D> {
                 }
                 Refusal::UnknownStream
                 | Refusal::UnknownCaller
+                | Refusal::BadSignature(_)
                 | Refusal::BadToken { .. }
                 | Refusal::Unchecked
                 | Refusal::NotAllowed

@@ -185,6 +185,7 @@ impl<D: Door> Follower<D> {
             // A tail hands in without keys.
             Refusal::UnknownStream
             | Refusal::UnknownCaller
+            | Refusal::BadSignature(_)
             | Refusal::BadToken { .. }
             | Refusal::Unchecked
             | Refusal::NotAllowed

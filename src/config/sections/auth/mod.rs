@@ -5,6 +5,7 @@ pub(in crate::config) mod authorizer;
 pub(in crate::config) mod jwt;
 pub(in crate::config) mod mtls;
 pub(in crate::config) mod peer;
+pub(in crate::config) mod sigv4;
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use super::super::value::Reading;
 
 const TYPE: Key = Key::new(
     "type",
-    Kind::Choice(&["api_key", "jwt", "mtls", "peer", "authorizer", "lambda_authorizer"]),
+    Kind::Choice(&["api_key", "jwt", "sigv4", "mtls", "peer", "authorizer", "lambda_authorizer"]),
     Default::Required("\"api_key\""),
 )
 .says("How callers are recognised; decides which settings there are.");
@@ -47,6 +48,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
     kind.written()?;
     let of = match kind.value.as_str() {
         "jwt" => &jwt::TABLE,
+        "sigv4" => &sigv4::TABLE,
         "mtls" => &mtls::TABLE,
         "peer" => &peer::TABLE,
         "authorizer" => &authorizer::HTTP,
@@ -60,6 +62,7 @@ pub(super) fn read(table: &Named<'_>, state_dir: &Path, reading: &mut Reading<'_
     let (streams, _) = section.texts(reading, &STREAMS);
     let kind = match kind.value.as_str() {
         "jwt" => jwt::read(&mut section, (&table.name.value, state_dir), reading),
+        "sigv4" => sigv4::read(&mut section, reading),
         "mtls" => AuthKind::Mtls { callers: mtls::read(&mut section, reading) },
         "peer" => AuthKind::Peer { callers: peer::read(&mut section, reading) },
         "authorizer" => authorizer::read(&mut section, reading),

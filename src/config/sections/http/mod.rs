@@ -38,6 +38,7 @@ pub(in crate::config) const TABLE: Table = Table {
         FORWARDED,
         NATIVE,
         GATEWAY,
+        AWS,
         JSON_ARRAY,
         listen::SOCKET,
         MAX_CONNECTIONS,
@@ -95,6 +96,9 @@ const NATIVE: Key = Key::new("native", Kind::Flag, Default::Flag(true)).says(
 const GATEWAY: Key = Key::new("gateway", Kind::Flag, Default::Flag(true)).says(
     "Whether `PUT /streams/{stream}/record` and `…/records` are served here, the API that Amazon \
      documents for API Gateway in front of Kinesis.",
+);
+const AWS: Key = Key::new("aws", Kind::Flag, Default::Flag(true)).says(
+    "Whether the protocols of Amazon Kinesis Data Streams and Amazon Data Firehose are spoken here: an      AWS SDK whose `endpoint_url` names this listener works unchanged. Streams answer to their names      and `aliases`.",
 );
 const MAX_CONNECTIONS: Key = Key::count("max_connections", 1024)
     .within(1, 65_536)
@@ -184,6 +188,7 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Http {
         proxies: proxies(&mut section, reading),
         native: section.flag(reading, &NATIVE),
         gateway: section.flag(reading, &GATEWAY),
+        aws: section.flag(reading, &AWS),
         split_arrays: section.choice(reading, &JSON_ARRAY).value == "split",
         routes: Vec::new(),
         max_connections,

@@ -4,6 +4,7 @@ mod addresses;
 mod answers;
 mod attacks;
 mod callers;
+mod calls;
 mod forms;
 mod limits;
 mod once;
@@ -60,6 +61,7 @@ struct Wanted {
     deny: Nets,
     proxies: Proxies,
     native: bool,
+    aws: bool,
     split_arrays: bool,
     routes: Vec<RouteSettings>,
     max_per_sender: usize,
@@ -85,6 +87,7 @@ impl Default for Wanted {
             deny: Nets::default(),
             proxies: Proxies::default(),
             native: true,
+            aws: true,
             split_arrays: false,
             routes: Vec::new(),
             max_per_sender: 64,
@@ -124,6 +127,7 @@ impl Wanted {
         let stream = StreamSettings {
             max_record_bytes: self.max_record_bytes,
             partition_key: self.partition_key.clone(),
+            aliases: vec!["access-in-the-cloud".into()],
             plan: None,
             treatment: self.treatment.clone(),
         };
@@ -181,6 +185,7 @@ impl Wanted {
             proxies: self.proxies.clone(),
             native: self.native,
             gateway: true,
+            aws: self.aws,
             split_arrays: self.split_arrays,
             routes: self.routes.clone(),
             max_connections: 64,

@@ -1,0 +1,107 @@
+//! Callers who say what they want in the body: they are known before it is read, and led to their
+//! stream, by as much of their plan as there is, behind it.
+
+use super::callers::Caller;
+use super::{Admission, Admitted, Knock, Pass, Refusal, Rejection, validate};
+use crate::record::RawRecord;
+
+/// A known caller who has not said yet for which stream it comes.
+#[derive(Debug)]
+pub struct Guest(Caller);
+
+impl Admission {
+    /// Recognises the caller; the stream of the knock does not matter.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn greet(&self, knock: &Knock<'_>) -> Result<Guest, Refusal> {
+        let caller = self.identify(knock).await;
+        let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
+        caller.map(Guest).inspect_err(refused)
+    }
+
+    /// Judges what covers the body (a signature), if this caller has to show it: the body as it
+    /// came in, before anything else is done with it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the guest is nobody then.
+    pub fn prove_guest(
+        &self,
+        mut guest: Guest,
+        knock: &Knock<'_>,
+        body: &[u8],
+    ) -> Result<Guest, Refusal> {
+        if let Some(proof) = guest.0.proof.take() {
+            proof.judge(body).inspect_err(|refusal| self.guessed(knock, refusal))?;
+        }
+        Ok(guest)
+    }
+
+    /// A signature that does not hold is as good a guess as a wrong key.
+    fn guessed(&self, knock: &Knock<'_>, refusal: &Refusal) {
+        self.numbers.refused(knock.source, refusal);
+        if let (Some(rate), Some(address)) = (knock.bounds.guesses, knock.shown.address) {
+            self.guesses.wrong(knock.source, address, rate);
+        }
+    }
+
+    /// A pass for the stream of the knock.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn lead(&self, knock: &Knock<'_>, guest: Guest) -> Result<Pass, Refusal> {
+        let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
+        self.let_in(knock, guest.0).inspect_err(refused)
+    }
+
+    /// The names and aliases of the streams that a guest may use, in order.
+    pub fn streams_of<'a>(&'a self, guest: &'a Guest) -> impl Iterator<Item = &'a str> {
+        let allowed = guest.0.streams.as_ref();
+        let streams = self.streams.iter().filter(move |(_, stream)| {
+            allowed.is_none_or(|allowed| allowed.contains(&stream.name))
+        });
+        streams.map(|(name, _)| name.as_str())
+    }
+
+    /// Like [`Admission::admit`], for as many of the first records as the caller's plan lets
+    /// through now, each charged with its bytes; gives how many behind them were held back.
+    ///
+    /// # Errors
+    /// [`Refusal::TooFast`], [`Refusal::OverBurst`], if that is not even the first.
+    pub fn admit_first(
+        &self,
+        pass: &Pass,
+        mut raw: Vec<RawRecord>,
+    ) -> Result<(Admitted, Vec<Rejection>, usize), Refusal> {
+        // A body that nobody judged is nobody's.
+        if pass.proof.is_some() {
+            return Err(Refusal::UnknownCaller);
+        }
+        let count = self.charge_each(pass, &raw)?;
+        let held_back = raw.len() - count;
+        raw.truncate(count);
+        let (mut admitted, rejections) =
+            validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
+        let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
+        admitted.book(pass).inspect_err(refused)?;
+        self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
+        Ok((admitted, rejections, held_back))
+    }
+
+    /// One that is held back holds back all behind it: none may overtake another of its key.
+    fn charge_each(&self, pass: &Pass, raw: &[RawRecord]) -> Result<usize, Refusal> {
+        if pass.meters.is_empty() {
+            return Ok(raw.len());
+        }
+        for (index, record) in raw.iter().enumerate() {
+            let bytes = record.payload.len() as u64;
+            let charged = pass.take(|meter| meter.take_records(1));
+            let charged = charged.and_then(|()| pass.take(|meter| meter.take_bytes(bytes)));
+            if let Err(refusal) = charged {
+                self.numbers.refused(&pass.source, &refusal);
+                return if index == 0 { Err(refusal) } else { Ok(index) };
+            }
+        }
+        Ok(raw.len())
+    }
+}
