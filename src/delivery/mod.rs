@@ -47,6 +47,9 @@ pub use watch::{Hold, Paced, Watch};
 pub use window::Window;
 pub use worker::Worker;
 
+/// Longest time between two turns of a worker's loop.
+const IDLE_TURN: Duration = Duration::from_secs(30);
+
 /// Longest time the first request waits for what the sink may learn of its upstream.
 const TENDED_WITHIN: Duration = Duration::from_secs(2);
 

@@ -24,16 +24,13 @@ use super::shelving::Shelving;
 use super::suspicion::Suspicion;
 use super::tempo::{Tempo, request_bytes_max};
 use super::watch::Watch;
-use super::{Settings, TENDED_WITHIN};
+use super::{IDLE_TURN, Settings, TENDED_WITHIN};
 use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Jobs, blocking};
 use crate::queue::{Again, AppendError, Budget, Lapsed, Position, Settled, Stored};
 use crate::sink::Sink;
-
-/// Longest time between two turns of the loop.
-const IDLE_TURN: Duration = Duration::from_secs(30);
 
 /// A worker at work.
 pub(super) struct Runner<S, F> {
