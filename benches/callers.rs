@@ -158,6 +158,7 @@ fn open(
     let stream = StreamSettings {
         max_record_bytes: 1 << 20,
         partition_key: None,
+        aliases: Vec::new(),
         plan: None,
         treatment: Default::default(),
     };

@@ -8,7 +8,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::panic,
     reason = "a bench prints what it finds, and ends where it is wrong"
 )]

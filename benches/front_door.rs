@@ -272,7 +272,8 @@ fn record(id: usize) -> String {
     );
     let words = "the quick brown fox pays with 1234-5678 and jumps over the lazy dog ";
     let room = 1_000 - head.len() - 2;
-    format!("{head}{}\"}}", &words.repeat(room / words.len() + 1)[..room])
+    let message: String = words.chars().cycle().take(room).collect();
+    format!("{head}{message}\"}}")
 }
 
 fn body(count: usize) -> Vec<u8> {

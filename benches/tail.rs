@@ -8,6 +8,7 @@
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::disallowed_methods,
     reason = "a bench prints what it finds, and ends where it is wrong"
 )]
 
@@ -15,6 +16,7 @@
 mod agent;
 #[path = "tail/log.rs"]
 mod log;
+#[expect(clippy::unwrap_used, reason = "shared with tests")]
 #[path = "../tests/support/tls_peer.rs"]
 mod tls_peer;
 #[path = "tail/upstream.rs"]
@@ -61,7 +63,7 @@ fn catch_up(asked: &Asked, folder: &Path) {
     println!("|---|---|---|---|---|---|---|");
     let load = Load { folder, path: &path, bytes, lines };
     if asked.wants("queue") {
-        load.into_the_queue();
+        load.fill_the_queue();
     }
     if asked.wants("plain") {
         load.end_to_end("TLS, one record an entry", Some("ca.pem"), false);
@@ -83,7 +85,7 @@ struct Load<'a> {
 
 impl Load<'_> {
     /// Until every line is durable; the upstream is away.
-    fn into_the_queue(&self) {
+    fn fill_the_queue(&self) {
         let config = self.config("http://127.0.0.1:9", "");
         let begun = Instant::now();
         let mut agent = Agent::start(self.folder, &config, &[]);

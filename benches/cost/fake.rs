@@ -67,7 +67,7 @@ impl Seen {
 impl Fake {
     pub(super) fn start() -> Self {
         let counts: Arc<Counts> = Arc::default();
-        let (tell, told) = mpsc::channel();
+        let (tell, told) = mpsc::sync_channel(1);
         thread::spawn({
             let counts = Arc::clone(&counts);
             move || {

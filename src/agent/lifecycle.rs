@@ -193,7 +193,19 @@ impl Running {
             () = self.wind_down(patience) => {}
             signal = signals.next() => self.cut_off(signal),
         }
-        // Not cut short: it takes no longer than the disk, and saves duplicates.
+        self.save().await;
+        tokio::select! {
+            () = self.admin.finish("admin", Instant::now() + REQUESTS_GRACE) => {}
+            signal = signals.next() => self.cut_off(signal),
+        }
+
+        let (waiting, queues) = self.picture.waiting();
+        info!(waiting, queues, "stopped; {waiting} records wait on disk");
+        waiting
+    }
+
+    /// Not cut short: it takes no longer than the disk, and saves duplicates.
+    async fn save(&self) {
         for (stream, queue) in &self.picture.queues {
             if let Err(why) = queue.close().await {
                 warn!(stream, why, "the queue was not closed cleanly; some records may go again");
@@ -203,14 +215,6 @@ impl Running {
         self.admission.save_quotas();
         let state = self.state.clone();
         blocking(move || state.close()).await;
-        tokio::select! {
-            () = self.admin.finish("admin", Instant::now() + REQUESTS_GRACE) => {}
-            signal = signals.next() => self.cut_off(signal),
-        }
-
-        let (waiting, queues) = self.picture.waiting();
-        info!(waiting, queues, "stopped; {waiting} records wait on disk");
-        waiting
     }
 
     /// No more records in; deliver until there are none, or patience ends.

@@ -126,7 +126,7 @@ pub(super) struct Fault {
     message: String,
     place: Place,
     /// The file it is really in, which the configuration names at its place.
-    elsewhere: Option<(String, Excerpt)>,
+    elsewhere: Option<Box<(String, Excerpt)>>,
     label: String,
     hint: Option<String>,
 }
@@ -147,7 +147,7 @@ impl Fault {
     /// It is in another file, which is drawn instead.
     pub(super) fn within(mut self, file: &Path, text: &str, place: Place) -> Self {
         let excerpt = Written::new(text, Vec::new()).excerpt(&place);
-        self.elsewhere = Some((file.display().to_string(), excerpt));
+        self.elsewhere = Some(Box::new((file.display().to_string(), excerpt)));
         self
     }
 
@@ -164,7 +164,7 @@ impl Fault {
     }
 
     fn draw(self, file: &str, written: Option<&Written<'_>>) -> Finding {
-        let (file, excerpt) = match self.elsewhere {
+        let (file, excerpt) = match self.elsewhere.map(|boxed| *boxed) {
             Some((file, excerpt)) => (file, Some(excerpt)),
             None => (file.to_owned(), written.map(|written| written.excerpt(&self.place))),
         };

@@ -50,7 +50,7 @@ enum Client {
 fn given(count: usize) -> Vec<Given> {
     let record = |number: usize| {
         let mut data = format!("{{\"number\":{number:06}}}").into_bytes();
-        if number % 7 == 0 {
+        if number.is_multiple_of(7) {
             data.extend(0..=255);
         }
         let key = Some(format!("device \u{e9} {}", number % 5));

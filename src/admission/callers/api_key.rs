@@ -106,6 +106,19 @@ impl KeyRing {
         })
     }
 
+    fn warn_of_plans(&self, keys: &Keys) {
+        for key in keys.0.iter().filter(|key| self.lacks_plan(key)) {
+            let (auth, caller) = (&self.block, &key.name);
+            let plan = key.plan.as_deref().unwrap_or_default();
+            tracing::warn!(
+                auth,
+                caller,
+                plan,
+                "a key names a plan that is not in the configuration; it opens nothing"
+            );
+        }
+    }
+
     /// Reads the file. It is small and in the page cache, which is cheaper than it would be to
     /// trust its time and size, and can't be fooled by a clock.
     ///
@@ -126,17 +139,8 @@ impl KeyRing {
         match read {
             Ok(bytes) => {
                 let keys = Keys::parse(&bytes)?;
-                let count = keys.0.len();
-                tracing::info!(auth, %file, keys = count, "read the keys file");
-                for key in keys.0.iter().filter(|key| self.lacks_plan(key)) {
-                    let (caller, plan) = (&key.name, key.plan.as_deref().unwrap_or_default());
-                    tracing::warn!(
-                        auth,
-                        caller,
-                        plan,
-                        "a key names a plan that is not in the configuration; it opens nothing"
-                    );
-                }
+                tracing::info!(auth, %file, keys = keys.0.len(), "read the keys file");
+                self.warn_of_plans(&keys);
                 state.keys = Arc::new(keys);
                 Ok(())
             }

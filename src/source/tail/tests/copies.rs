@@ -51,7 +51,7 @@ async fn generations_that_came_and_went_while_weir_was_down_are_read_in_their_or
     room.run_dry().await;
 
     room.kill();
-    let mut at = std::time::SystemTime::now();
+    let mut at = std::time::UNIX_EPOCH + Duration::from_millis(Clock::real().unix_ms());
     let mut touch = |name: &str| {
         at += Duration::from_secs(1);
         let file = fs::File::options().append(true).open(room.scratch.path(name)).unwrap();
