@@ -7,7 +7,7 @@ use hyper::Method;
 use serde_json::{Map, Value};
 
 use super::reach::Reach;
-use super::report::{Answer, say};
+use super::report::{Answer, Exit, Report, say};
 use super::table::{age, count, counted, lay_out};
 use crate::base::clock::Clock;
 use crate::base::units::ByteSize;
@@ -20,10 +20,23 @@ pub(super) struct Show {
     /// Print the agent's answer as JSON
     #[arg(long)]
     json: bool,
+    /// Print nothing if records may be sent there now; otherwise why not, and exit with 69
+    #[arg(long, conflicts_with = "json")]
+    ready: bool,
+    /// Print nothing if the agent answers; otherwise exit with 69
+    #[arg(long, conflicts_with_all = ["json", "ready"])]
+    live: bool,
 }
 
 pub(super) fn status(show: &Show) -> Answer {
     let answer = show.reach.ask(Method::GET, "/status", None)?;
+    if show.live || show.ready && unready(&answer).is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if show.ready {
+        let reasons = unready(&answer).join("; ");
+        return Err(Report::new(Exit::Unavailable, format!("not ready: {reasons}")));
+    }
     say(if show.json { format!("{answer:#}") } else { draw(&answer, Clock::real().unix_ms()) });
     Ok(ExitCode::SUCCESS)
 }
@@ -60,13 +73,15 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
     parts.join("\n\n")
 }
 
+/// Why no records should be sent there now; empty when they should.
+fn unready(status: &Value) -> Vec<&str> {
+    let reasons = status.get("unready").and_then(Value::as_array);
+    reasons.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
 fn headline(status: &Value) -> String {
     let version = status.get("version").and_then(Value::as_str).unwrap_or("?");
-    let unready: Vec<_> = status
-        .get("unready")
-        .and_then(Value::as_array)
-        .map(|reasons| reasons.iter().filter_map(Value::as_str).collect())
-        .unwrap_or_default();
+    let unready = unready(status);
     let state = if unready.is_empty() {
         "ready".into()
     } else {

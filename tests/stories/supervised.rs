@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use crate::support::PATIENCE;
-use crate::support::agent::Agent;
+use crate::support::agent::{Agent, Ended, weir};
 use crate::support::scratch::Scratch;
 
 const CONFIG: &str = r#"
@@ -55,6 +55,49 @@ fn readiness_life_and_the_stop_are_told_in_this_order() {
     let alive = supervisor.hears_of("WATCHDOG=1");
     assert!(alive.contains("to be delivered"), "{alive}");
     supervisor.hears_of("WATCHDOG=1");
+    assert_eq!(probe(&scratch, "--ready").code, Some(0));
+    assert_eq!(probe(&scratch, "--live").succeeded(), "");
     assert_eq!(agent.terminate().code(), Some(0));
     supervisor.hears_of("STOPPING=1");
+    assert_eq!(probe(&scratch, "--live").code, Some(69));
+}
+
+/// As hosts without a shell ask.
+fn probe(scratch: &Scratch, what: &str) -> Ended {
+    weir(scratch, &["status", what, "--config", scratch.join("weir.toml").to_str().unwrap()])
+}
+
+/// What a manifest puts into its config map.
+fn configuration_in(manifest: &str) -> String {
+    let lines = manifest.lines().skip_while(|line| line.trim() != "weir.toml: |").skip(1);
+    let block = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+    block.map(|line| format!("{}\n", line.trim_start_matches("    "))).collect()
+}
+
+#[test]
+fn the_configurations_in_the_manifests_are_sound() {
+    let scratch = Scratch::new("manifests");
+    let sidecar = include_str!("../../packaging/kubernetes/sidecar.yaml");
+    let daemon_set = include_str!("../../packaging/kubernetes/daemonset.yaml");
+    for (name, manifest) in [("sidecar", sidecar), ("daemon set", daemon_set)] {
+        let text = configuration_in(manifest).replace("${NODE}", "node-1");
+        assert!(text.contains("state_dir"), "{name}: {text}");
+        let file = scratch.join("of-a-manifest.toml");
+        std::fs::write(&file, text).unwrap();
+        let checked = weir(&scratch, &["check", "--config", file.to_str().unwrap()]);
+        assert_eq!(checked.code, Some(0), "{name}: {checked:?}");
+    }
+}
+
+#[test]
+fn the_alerts_ask_for_metrics_that_there_are() {
+    let alerts = include_str!("../../packaging/prometheus/alerts.yaml");
+    let page = include_str!("../../docs/METRICS.md");
+    let words = alerts.split(|letter: char| letter != '_' && !letter.is_ascii_alphanumeric());
+    let asked: Vec<&str> = words.filter(|word| word.starts_with("weir_")).collect();
+    assert!(asked.len() > 8, "{asked:?}");
+    for metric in asked {
+        let metric = metric.strip_suffix("_bucket").unwrap_or(metric);
+        assert!(page.contains(&format!("`{metric}`")), "{metric} is in no table");
+    }
 }
