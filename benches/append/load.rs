@@ -36,8 +36,9 @@ pub(crate) struct Measured {
     pub(crate) flushes_per_commit: Option<f64>,
 }
 
-/// Segments of 64 MiB; and of 16 MiB where they are to be written over again and again.
-const LARGE: u64 = 1 << 30;
+/// Segments of 64 MiB, and room for all that a load without a reader leaves; and segments of 16 MiB
+/// where they are to be written over again and again.
+const LARGE: u64 = 8 << 30;
 const SMALL: u64 = 256 << 20;
 const SOME: Budget = Budget { count: 500, bytes: 2 << 20 };
 /// The raw disk writes over as much as a segment holds.
