@@ -1,5 +1,6 @@
 //! A file of keys, read anew when it changed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Ground;
 use crate::admission::keys::hash_of_bytes;
 use crate::base::disk::{SharedDisk, read_named_file};
 
@@ -21,9 +23,15 @@ pub(super) trait Content: Default + Send + Sync + 'static {
     /// Whether it holds secrets that open something as they stand.
     const IS_SECRET: bool;
 
+    /// What else is to be said where there is no file.
+    const WHEN_MISSING: &str = "";
+
     /// # Errors
     /// In words, with the line.
     fn parse(bytes: &[u8]) -> Result<Self, String>;
+
+    /// The caller of each key, and the plan it names.
+    fn callers(&self) -> impl Iterator<Item = (&str, Option<&str>)>;
 }
 
 /// The file.
@@ -31,6 +39,7 @@ pub(super) struct Watched<C> {
     block: String,
     disk: SharedDisk,
     file: PathBuf,
+    plans: Arc<BTreeSet<String>>,
     state: Mutex<State<C>>,
 }
 
@@ -63,9 +72,9 @@ impl<C: Content> Watched<C> {
     ///
     /// # Errors
     /// In words: which file of which block, and what is wrong with it.
-    pub(super) fn open(disk: &SharedDisk, block: &str, file: PathBuf) -> Result<Self, String> {
-        let watched =
-            Self { block: block.to_owned(), disk: disk.clone(), file, state: Mutex::default() };
+    pub(super) fn open(ground: &Ground, block: &str, file: PathBuf) -> Result<Self, String> {
+        let (disk, plans) = (ground.disk.clone(), ground.plans.clone());
+        let watched = Self { block: block.to_owned(), disk, file, plans, state: Mutex::default() };
         let mut state = watched.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.looked_at = Some(Instant::now());
         let looked = watched.look(&mut state);
@@ -115,16 +124,36 @@ impl<C: Content> Watched<C> {
                 Err(format!("everybody on this host may read it; chmod 600 {file}"))
             }
             Ok(bytes) => {
-                state.content = Arc::new(C::parse(&bytes)?);
-                tracing::info!(auth, %file, "read the keys file");
+                let content = C::parse(&bytes)?;
+                tracing::info!(auth, %file, keys = content.callers().count(), "read the keys file");
+                self.warn_of_plans(&content);
+                state.content = Arc::new(content);
                 Ok(())
             }
             Err(_) if seen == Seen::Missing => {
-                tracing::warn!(auth, %file, "there is no keys file, so nobody is let in by it");
+                let hint = C::WHEN_MISSING;
+                tracing::warn!(auth, %file, "there is no keys file, so nobody is let in by it{hint}");
                 state.content = Arc::default();
                 Ok(())
             }
             Err(error) => Err(format!("it cannot be read: {error}")),
+        }
+    }
+    /// A key whose plan is not in the configuration must not become one without any limit.
+    pub(super) fn lacks_plan(&self, plan: Option<&str>) -> bool {
+        plan.is_some_and(|plan| !self.plans.contains(plan))
+    }
+
+    fn warn_of_plans(&self, content: &C) {
+        let auth = &self.block;
+        for (caller, plan) in content.callers().filter(|(_, plan)| self.lacks_plan(*plan)) {
+            let plan = plan.unwrap_or_default();
+            tracing::warn!(
+                auth,
+                caller,
+                plan,
+                "a key names a plan that is not in the configuration; it opens nothing"
+            );
         }
     }
 }

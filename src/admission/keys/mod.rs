@@ -14,6 +14,4 @@ mod edit;
 mod file;
 
 pub use edit::{KeysError, Listed, NewKey, add, list, revoke};
-pub(super) use file::{
-    FILE_BYTES_MAX, Key, Keys, check_name, hash_of_bytes, line_at, parse_expiry,
-};
+pub(super) use file::{FILE_BYTES_MAX, Keys, check_name, hash_of_bytes, line_at, parse_expiry};

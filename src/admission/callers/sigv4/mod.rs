@@ -7,9 +7,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
 
 use hyper::http::request::Parts;
 use ring::hmac;
@@ -35,7 +33,6 @@ const SERVICES: [&str; 3] = ["kinesis", "firehose", "execute-api"];
 pub(super) struct Signers {
     settings: SigV4Settings,
     keys: Watched<AccessKeys>,
-    plans: Arc<BTreeSet<String>>,
     clock: Clock,
 }
 
@@ -46,6 +43,10 @@ impl Content for AccessKeys {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         Self::parse(bytes)
     }
+
+    fn callers(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.all().iter().map(|key| (key.name.as_str(), key.plan.as_deref()))
+    }
 }
 
 impl Signers {
@@ -54,24 +55,8 @@ impl Signers {
         block: &str,
         settings: SigV4Settings,
     ) -> Result<Self, String> {
-        let signers = Self {
-            keys: Watched::open(&ground.disk, block, settings.file.clone())?,
-            settings,
-            plans: ground.plans.clone(),
-            clock: ground.clock.clone(),
-        };
-        for key in signers.keys.content().all() {
-            if signers.lacks_plan(key) {
-                let (caller, plan) = (&key.name, key.plan.as_deref().unwrap_or_default());
-                tracing::warn!(
-                    auth = block,
-                    caller,
-                    plan,
-                    "a key names a plan that is not in the configuration; it opens nothing"
-                );
-            }
-        }
-        Ok(signers)
+        let keys = Watched::open(ground, block, settings.file.clone())?;
+        Ok(Self { settings, keys, clock: ground.clock.clone() })
     }
 
     /// `None` if nobody with this key is known here, or nothing is signed.
@@ -90,7 +75,7 @@ impl Signers {
 
     fn judge(&self, key: &AccessKey, claim: Claim, head: &Parts) -> Result<Caller, Refusal> {
         let is_over = key.expires_unix_ms.is_some_and(|end| end <= self.clock.unix_ms());
-        if is_over || self.lacks_plan(key) {
+        if is_over || self.keys.lacks_plan(key.plan.as_deref()) {
             return Err(Refusal::NotAllowed);
         }
         let mut caller = Caller {
@@ -173,11 +158,6 @@ impl Signers {
             ))),
             _ => Ok(()),
         }
-    }
-
-    /// A key whose plan is not in the configuration must not become one without any limit.
-    fn lacks_plan(&self, key: &AccessKey) -> bool {
-        key.plan.as_ref().is_some_and(|plan| !self.plans.contains(plan))
     }
 }
 

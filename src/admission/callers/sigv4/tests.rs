@@ -1,6 +1,7 @@
 //! Signatures that botocore 1.44.5 made, whole and with each part of them changed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
