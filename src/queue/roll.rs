@@ -122,6 +122,7 @@ impl Rolls {
         let segment = Segment { used, ..Segment::of(first, Some(header), spare.bytes) };
         self.store.log().add(segment);
         let before = active.replace(Active::new(spare.file, segment, cipher));
+        self.store.keep_within_bound();
         let next = Some(header.first);
         self.ended.extend(before.map(|active| Ended { active, next }));
         let bytes = frames.last().map_or(0, |frame| frame.header().total_bytes());
@@ -216,6 +217,10 @@ impl Rolls {
         if fits(&self.store) || self.store.spares.give_back() && fits(&self.store) {
             return Ok(());
         }
+        // The operator may have lowered the bound below one segment; that goes when another follows.
+        if self.store.is_spent() {
+            return Ok(());
+        }
         Err(AppendError::Full { used_bytes: self.store.used_bytes(), max_bytes })
     }
 
@@ -287,6 +292,7 @@ impl Rolls {
             .write_all_at(start, 0)
             .and_then(|()| {
                 frames.try_for_each(|frame| {
+                    frame.comes_with_the_name();
                     let bytes = frame.sealed_for(header.salt, cipher, offset);
                     spare.file.write_all_at(bytes, offset)?;
                     offset += frame.header().total_bytes();

@@ -57,6 +57,8 @@ struct Kept {
     ready: Option<Spare>,
     /// Their old names must be gone for good before one is written over.
     settled: Vec<Settled>,
+    /// Segments that went off the log and are not among `settled` yet.
+    retired: u64,
     /// The next one is on its way; as far as one knows it takes its room already.
     preparation: Option<Preparation>,
     /// When that did not succeed.
@@ -100,7 +102,8 @@ impl Spares {
     /// What they take on disk.
     pub(super) fn bytes(&self) -> u64 {
         let kept = self.kept();
-        let others = kept.settled.len() as u64 + u64::from(kept.preparation.is_some());
+        let others =
+            kept.settled.len() as u64 + u64::from(kept.preparation.is_some()) + kept.retired;
         kept.ready.as_ref().map_or(0, |spare| spare.bytes) + others * self.segment_bytes
     }
 
@@ -175,10 +178,16 @@ impl Spares {
         Ok(retired)
     }
 
-    /// Keeps the file of a retired segment.
+    /// A segment went off the log: its file, if it is kept, counts here from now on.
+    pub(super) fn count_retired(&self, retired: Option<&Retired>) {
+        self.kept().retired += u64::from(retired.is_some());
+    }
+
+    /// Keeps the file of a retired segment, which was counted.
     pub(super) fn keep(&self, retired: Retired) {
         let dropped = {
             let mut kept = self.kept();
+            kept.retired -= 1;
             if kept.failures == retired.failures && kept.settled.len() < self.settled_max {
                 let syncs_before = kept.syncs;
                 kept.settled.push(Settled { name: retired.name, syncs_before });
@@ -216,9 +225,9 @@ impl Spares {
     pub(super) fn prepare(&self) {
         let settled = {
             let mut kept = self.kept();
-            let Some(Preparation::Asked(settled)) = kept.preparation.take() else {
-                return;
-            };
+            let asked = kept.preparation.take_if(|one| matches!(one, Preparation::Asked(_)));
+            // It was taken back; or that of a later call runs already, or it ran, for an earlier one.
+            let Some(Preparation::Asked(settled)) = asked else { return };
             kept.preparation = Some(Preparation::Running);
             settled
         };

@@ -41,6 +41,7 @@ pub(super) struct Store {
     removing: Mutex<()>,
     is_closed: AtomicBool,
     save_is_due: AtomicBool,
+    save_awaits_sync: AtomicBool,
     rest_is_due: AtomicBool,
 }
 
@@ -97,6 +98,7 @@ impl Store {
             removing: Mutex::default(),
             is_closed: false.into(),
             save_is_due: false.into(),
+            save_awaits_sync: false.into(),
             rest_is_due: false.into(),
         })
     }
@@ -111,7 +113,20 @@ impl Store {
 
     /// What the queue takes on disk.
     pub(super) fn used_bytes(&self) -> u64 {
-        self.log().segment_bytes() + self.spares.bytes()
+        // Together: what goes from one to the other must be seen in one of them.
+        let log = self.log();
+        log.segment_bytes() + self.spares.bytes()
+    }
+
+    /// Whether every saved cursor is past all there is.
+    pub(super) fn is_spent(&self) -> bool {
+        let saved = self.books.iter().map(Books::saved).min();
+        saved.is_some_and(|saved| saved >= self.log().end())
+    }
+
+    /// Returns when a segment that is being removed is off the log.
+    pub(super) fn await_removal(&self) {
+        drop(lock(&self.removing));
     }
 
     pub(super) fn path_of(&self, first: u64) -> PathBuf {
@@ -186,7 +201,10 @@ impl Store {
         self.save_is_due.store(false, Ordering::Release);
         match self.save_what_is_durable() {
             Ok(true) => {}
-            Ok(false) => self.save_later(self.settings.cursor_save_after),
+            Ok(false) => {
+                self.save_awaits_sync.store(true, Ordering::Release);
+                self.save_later(self.settings.cursor_save_after);
+            }
             Err(why) => {
                 warn!(problem = "queue-cursor-unsaved", stream = %self.settings.stream, %why,
                     "cursors could not be saved; what they settle would be delivered again after a crash");
@@ -218,6 +236,16 @@ impl Store {
         });
         if !started {
             self.rest_is_due.store(false, Ordering::Release);
+        }
+    }
+
+    /// Everything was synced just now: cursors that were ahead of that can be saved. In a steady flow
+    /// they are ahead at any other moment.
+    pub(super) fn save_what_waited_for_a_sync(&self) {
+        if self.save_awaits_sync.swap(false, Ordering::AcqRel)
+            && let Err(why) = self.save()
+        {
+            debug!(%why, "cursors could not be saved behind a sync; they are tried again");
         }
     }
 
@@ -268,16 +296,20 @@ impl Store {
                 }
                 answer => answer.unwrap_or_default(),
             };
-            self.log().forget(&oldest);
-            // Only now: who finds damage in it asks the log whether it is still part of it.
+            {
+                let mut log = self.log();
+                log.forget(&oldest);
+                // Only now: who finds damage in it asks the log whether it is still part of it.
+                self.spares.count_retired(retired.as_ref());
+            }
             retired.into_iter().for_each(|retired| self.spares.keep(retired));
             self.segment_went(oldest.first);
             self.room_was_made();
         }
     }
 
-    /// Only opening can find the queue over its bound: a crash brings back what was removed and not
-    /// synced, and the operator may have lowered the bound. What is settled goes, then the spares.
+    /// After a crash the queue can be over its bound, which brings back what was removed and not
+    /// synced, and after the operator lowered the bound. What is settled goes, then the spares.
     pub(super) fn keep_within_bound(&self) {
         let is_over = || self.used_bytes() > self.limits.max_bytes;
         if is_over()
@@ -371,6 +403,7 @@ fn problem(error: &AppendError) -> &'static str {
     match error {
         AppendError::Full { .. } => "queue-full",
         AppendError::DiskFull { .. } => "disk-full",
+        AppendError::MarksFull { .. } => "marks-full",
         AppendError::TooLarge { .. } => "group-too-large",
         AppendError::Disk(_) => "disk-failed",
         AppendError::Closed => "queue-closed",
@@ -381,6 +414,7 @@ fn reason(error: &AppendError) -> &'static str {
     match error {
         AppendError::Full { .. } => "full",
         AppendError::DiskFull { .. } => "disk_full",
+        AppendError::MarksFull { .. } => "marks_full",
         AppendError::TooLarge { .. } => "too_large",
         AppendError::Disk(_) => "disk",
         AppendError::Closed => "closed",

@@ -157,6 +157,13 @@ impl FaultyDisk {
         }
     }
 
+    /// Lets the sector there be unreadable (EIO) until it is written whole.
+    pub fn spoil(&self, path: &Path, offset: u64) {
+        let mut image = self.image();
+        let file = image.names[path];
+        image.files.get_mut(&file).expect("a name has a file").spoil(offset);
+    }
+
     /// Places a file as if it had always been there.
     pub fn put(&self, path: &Path, bytes: &[u8]) {
         let mut image = self.image();
@@ -346,6 +353,22 @@ mod tests {
         assert!(one.write_all_at(b"90", 0).is_err());
         assert!(disk.open(Path::new("/d/f"), Open::Read).is_err());
         assert_eq!(content(&disk).unwrap(), b"78");
+    }
+
+    #[test]
+    fn a_spoilt_sector_cannot_be_read_until_it_is_written() {
+        let disk = FaultyDisk::new();
+        let one = file(&disk);
+        one.write_all_at(&[1; 2048], 0).unwrap();
+        disk.spoil(Path::new("/d/f"), 700);
+        let read =
+            |offset| one.read_at(&mut [0; 512], offset).map_err(|error| error.raw_os_error());
+        assert_eq!((read(0), read(1024)), (Ok(512), Ok(512)));
+        assert_eq!(read(400), Err(Some(rustix::io::Errno::IO.raw_os_error())));
+        one.write_all_at(&[1; 512], 600).unwrap();
+        assert!(read(512).is_err(), "half of it was written");
+        one.write_all_at(&[1; 512], 512).unwrap();
+        assert_eq!(read(512), Ok(512));
     }
 
     #[test]

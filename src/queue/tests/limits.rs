@@ -9,6 +9,8 @@ use super::rig::{ALL, FOLDER, Rig, group, mark, small};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::base::tasks::Tasks;
 use crate::queue::feed::Turn;
+use crate::queue::settings::Limits;
+use crate::queue::spares::Spares;
 use crate::queue::{AppendError, Budget, Group, Mark, Policy, Queue, Settings, SyncLevel, open};
 use crate::telemetry::Metrics;
 
@@ -76,6 +78,67 @@ async fn a_segment_that_is_being_prepared_is_waited_for_and_no_other_is_made() {
     disk.heal();
     tasks.finish().await.unwrap();
     assert_eq!(queue.writer.overview().committed, 3);
+}
+
+#[tokio::test]
+async fn a_bound_below_the_newest_segment_stops_nothing_once_that_is_settled() {
+    let disk = FaultyDisk::new();
+    let mut queue = queue_on(&disk, 64 << 20);
+    let of = |bytes: usize| Group {
+        payloads: vec![Bytes::from(vec![1; bytes])],
+        marks: vec![],
+        key: None,
+    };
+    for _ in 0..4 {
+        queue.writer.append(of(900 << 10)).await.unwrap();
+    }
+    settle_all(&mut queue, 4).await;
+    queue.writer.close().await.unwrap();
+    drop(queue);
+
+    let mut queue = queue_on(&disk, 4 << 20);
+    for _ in 0..30 {
+        queue.writer.append(of(400 << 10)).await.unwrap();
+        settle_all(&mut queue, 1).await;
+    }
+    let overview = queue.writer.overview();
+    assert!(overview.used_bytes <= overview.max_bytes, "{overview:?}");
+}
+
+async fn settle_all(queue: &mut Queue, mut count: usize) {
+    let reader = &mut queue.readers[0];
+    while count > 0 {
+        let stored = reader.next(Budget { count: 10, bytes: 4 << 20 }).await.unwrap();
+        let positions: Vec<_> = stored.iter().map(|one| one.position).collect();
+        reader.settle(&positions, crate::queue::Settled::Delivered);
+        count -= stored.len();
+    }
+}
+
+/// A pool that is full runs what was asked for long after it was taken back and asked for again.
+#[test]
+fn one_segment_is_prepared_at_a_time_however_late_the_threads_come() {
+    let disk = FaultyDisk::new();
+    disk.shared().create_folders(FOLDER.as_ref()).unwrap();
+    let limits = Limits::of(&Settings { max_bytes: 4 << 20, ..super::rig::settings() });
+    let spares = Spares::new(disk.shared(), FOLDER.into(), &limits, vec![]);
+    assert!(spares.ask_for_one(true));
+    assert!(spares.take(1).unwrap().is_none(), "taken back: nobody had begun");
+    assert!(spares.ask_for_one(true));
+    disk.hang(&[Call::Reserve]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| spares.prepare());
+        while disk.count_hanging() == 0 {
+            std::thread::yield_now();
+        }
+        spares.prepare();
+        assert!(!spares.are_wanting(), "one is on its way");
+        assert_eq!(spares.bytes(), limits.segment_bytes);
+        disk.heal();
+    });
+    assert_eq!(spares.bytes(), limits.segment_bytes);
+    assert!(spares.take(1).unwrap().is_some());
+    assert_eq!(spares.bytes(), 0);
 }
 
 async fn until(is_so: impl Fn() -> bool) {
@@ -188,7 +251,7 @@ fn the_table_of_marks_is_bounded_by_count_and_bytes() {
         group(&[b"y"]),
     ];
     let answers = rig.commit(groups);
-    assert!(matches!(answers[0], Err(AppendError::TooLarge { .. })));
+    assert!(matches!(answers[0], Err(AppendError::MarksFull { .. })));
     assert!(answers[1].is_ok(), "only the group with too many marks is refused");
     assert_eq!(rig.payloads_on_disk(), [(1, "y".into())]);
 
