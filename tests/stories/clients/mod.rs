@@ -5,7 +5,11 @@ mod chain;
 mod command_line;
 mod firehose;
 mod kinesis;
+mod lists;
+mod refused;
 mod rust_sdk;
+mod signed;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
