@@ -59,15 +59,12 @@ pub(super) struct Rolls {
 }
 
 /// The next segment is to be prepared: work that nobody waits for.
-pub(super) struct Preparing {
-    store: Arc<Store>,
-    may_make: bool,
-}
+pub(super) struct Preparing(Arc<Store>);
 
 impl Preparing {
     /// Does it. Blocks.
     pub(super) fn run(self) {
-        self.store.spares.prepare(self.may_make);
+        self.0.spares.prepare();
     }
 }
 
@@ -162,13 +159,13 @@ impl Rolls {
     pub(super) fn tidy(&mut self, active: Option<&Active>) -> Option<Preparing> {
         self.finish_ended();
         let half_full = active.is_some_and(Active::is_half_full);
-        if !half_full || !self.store.spares.claim() {
+        if !half_full || !self.store.spares.are_wanting() {
             return None;
         }
         let bytes = self.store.limits.segment_bytes;
         let fits = self.store.used_bytes() + bytes <= self.store.limits.max_bytes;
-        let may_make = fits && self.has_free(bytes, LOOK_AGAIN_AFTER).is_ok();
-        Some(Preparing { store: Arc::clone(&self.store), may_make })
+        let has_room = fits && self.has_free(bytes, LOOK_AGAIN_AFTER).is_ok();
+        self.store.spares.ask_for_one(has_room).then(|| Preparing(Arc::clone(&self.store)))
     }
 
     fn finish_ended(&mut self) {

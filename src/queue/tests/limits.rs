@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{advance, timeout};
 
 use super::rig::{ALL, FOLDER, Rig, group, mark, small};
-use crate::base::disk::FaultyDisk;
+use crate::base::disk::{Call, FaultyDisk};
+use crate::base::tasks::Tasks;
 use crate::queue::feed::Turn;
 use crate::queue::{AppendError, Budget, Group, Mark, Policy, Queue, Settings, SyncLevel, open};
 use crate::telemetry::Metrics;
@@ -50,6 +52,58 @@ async fn a_group_may_be_as_large_as_the_bound_and_not_a_byte_more() {
     let overview = queue.writer.overview();
     assert_eq!(overview.committed, 3);
     assert!(overview.used_bytes <= overview.max_bytes);
+}
+
+/// Another beside it may be one too many, and the queue would be called full for a moment.
+#[tokio::test]
+async fn a_segment_that_is_being_prepared_is_waited_for_and_no_other_is_made() {
+    let disk = FaultyDisk::new();
+    let queue = queue_on(&disk, 4 << 20);
+    let large =
+        || Group { payloads: vec![Bytes::from(vec![1; 600 << 10])], marks: vec![], key: None };
+    queue.writer.append(group(&[b"the first segment"])).await.unwrap();
+    disk.hang(&[Call::Reserve]);
+    queue.writer.append(large()).await.unwrap();
+    until(|| disk.count_hanging() == 1).await;
+    let mut tasks = Tasks::new();
+    let writer = queue.writer.clone();
+    tasks.spawn("append", async move { writer.append(large()).await.map(drop) });
+
+    let early = timeout(Duration::from_millis(50), tasks.next_end()).await;
+
+    assert!(early.is_err(), "it waits: {early:?}");
+    assert_eq!(disk.count_hanging(), 1, "for what is being prepared");
+    disk.heal();
+    tasks.finish().await.unwrap();
+    assert_eq!(queue.writer.overview().committed, 3);
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_hangs_is_told_for_as_long_as_it_lasts() {
+    let disk = FaultyDisk::new();
+    let writer = queue_on(&disk, 4 << 20).writer;
+    writer.append(group(&[b"quick"])).await.unwrap();
+    until(|| writer.at_one_step_for().is_none()).await;
+
+    disk.hang(&[Call::Sync]);
+    let mut tasks = Tasks::new();
+    let appender = writer.clone();
+    tasks.spawn("append", async move { appender.append(group(&[b"slow"])).await.map(drop) });
+    until(|| disk.count_hanging() == 1).await;
+    advance(Duration::from_secs(90)).await;
+
+    assert!(writer.at_one_step_for().unwrap() >= Duration::from_secs(90));
+    assert_eq!(writer.overview().committed, 1);
+    disk.heal();
+    tasks.finish().await.unwrap();
+    assert_eq!(writer.overview().committed, 2);
+    until(|| writer.at_one_step_for().is_none()).await;
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let mut image = self.image();
+        let mut image = self.image_for(Call::SyncFolder);
         let answer = image.called(Call::SyncFolder);
         if image.power_ends_at.is_some_and(|end| image.calls > end) {
             return answer;
@@ -123,7 +123,7 @@ impl FaultyFile {
         call: Call,
         work: impl FnOnce(&mut Image, io::Result<()>) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut image = self.disk.image();
+        let mut image = self.disk.image_for(call);
         let answer = image.called(call);
         let off = image.power_ends_at.is_some_and(|end| image.calls > end);
         if off || image.age != self.age {

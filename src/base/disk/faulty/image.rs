@@ -20,6 +20,9 @@ pub(super) struct Image {
     pub(super) file_count: u64,
     pub(super) capacity: Option<u64>,
     pub(super) rules: Vec<Rule>,
+    pub(super) hanging: BTreeSet<Call>,
+    /// Calls that hang now.
+    pub(super) hung: usize,
     pub(super) counts: BTreeMap<Call, u64>,
     pub(super) calls: u64,
     pub(super) power_ends_at: Option<u64>,
