@@ -185,6 +185,9 @@ impl Client {
         let mut command = self.command();
         if let Some(ca) = what.ca {
             command.env("AWS_CA_BUNDLE", ca).env("NODE_EXTRA_CA_CERTS", ca);
+            if self == Self::Java {
+                command.env("JAVA_TOOL_OPTIONS", trusted_by_java(scratch, ca));
+            }
         }
         let said = run(scratch, command, &asked.to_string());
         let mut said: Value = serde_json::from_str(&said).unwrap();
@@ -218,6 +221,22 @@ fn jars() -> OsString {
     // Without it nothing is logged, and standard output is ours.
     let is_wanted = |jar: &PathBuf| !jar.to_string_lossy().contains("/logback-");
     std::env::join_paths(jars.filter(is_wanted)).unwrap()
+}
+
+/// Java reads no PEM: the authority in a store of its own kind, as options.
+#[track_caller]
+fn trusted_by_java(scratch: &Scratch, ca: &Path) -> OsString {
+    let store = scratch.join("trusted.p12");
+    if !store.exists() {
+        let mut command = Command::new("keytool");
+        command.args(["-importcert", "-noprompt", "-alias", "site", "-storetype", "PKCS12"]);
+        command.args(["-storepass", "changeit", "-file"]).arg(ca).arg("-keystore").arg(&store);
+        run(scratch, command, "");
+    }
+    let mut options = OsString::from("-Djavax.net.ssl.trustStorePassword=changeit");
+    options.push(" -Djavax.net.ssl.trustStore=");
+    options.push(store);
+    options
 }
 
 /// Runs a client to its end with nothing of the tester's environment but what the command names; what it says.

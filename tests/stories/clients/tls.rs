@@ -64,6 +64,12 @@ fn the_sdk_for_rust_speaks_within_tls() {
     check(Client::Rust);
 }
 
+/// Its client that waits speaks HTTP/1.1, the other one HTTP/2.
+#[test]
+fn the_sdk_for_java_speaks_within_tls() {
+    check(Client::Java);
+}
+
 /// A key that is signed with, but of a body that nobody signed: only where the block says so.
 #[test]
 fn a_body_that_is_not_signed_is_taken_within_tls_where_that_is_allowed() {
