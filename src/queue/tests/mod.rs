@@ -14,4 +14,5 @@ mod recycling;
 mod repeats;
 pub(super) mod rig;
 mod sealed;
+mod second_looks;
 mod sizes;
