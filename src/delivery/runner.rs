@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use super::bulletin::{Bulletin, HOLD_TOLD_EVERY};
-use super::bundle::Bundle;
+use super::bundle::{ANY_LOAD, Bundle};
 use super::class::POISON;
 use super::errand::{Answered, Ended};
 use super::feed::Feed;
@@ -60,7 +60,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let request_bytes = request_bytes_max(&settings.pace, uplink.rate());
         Self {
             outbox: Outbox::new(&*sink, &settings).within(request_bytes),
-            tempo: Tempo::new(&settings, &uplink).exempt(sink.wire_bytes(1, 1_000) == 0),
+            tempo: Tempo::new(&settings, &uplink).exempt(sink.wire_bytes(ANY_LOAD) == 0),
             pause: Pause::new(settings.retry_first, settings.retry_max),
             suspicion: Suspicion::default(),
             shelving: Shelving::new(shelf, backoff, Instant::now()),
@@ -232,7 +232,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             parcel.tries = parcel.tries.saturating_add(1);
         }
         self.metrics.sent(&bundles, again);
-        let bytes = self.sink.wire_bytes(bundles.len(), bundles.iter().map(Bundle::bytes).sum());
+        let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
         let age = bundles.first().map_or(Duration::ZERO, |first| first.age(self.clock.unix_ms()));
         self.tempo.sent(bytes, age, Instant::now());
         self.metrics.wire_bytes.inc_by(bytes);
