@@ -337,8 +337,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         match given {
             Ok(given) => {
                 self.reading = Reading::On;
-                let elsewhere: Vec<_> =
-                    given.into_iter().filter_map(|stored| self.take_in(stored, now)).collect();
+                let take = |stored| self.take_in(stored, true, now);
+                let elsewhere: Vec<_> = given.into_iter().filter_map(take).collect();
                 self.acknowledge(&elsewhere, Settled::Elsewhere);
             }
             Err(AppendError::Closed) => self.reading = Reading::Ended,
@@ -353,7 +353,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let found = again.found.iter().map(|stored| stored.position);
         self.outbox.came(found.chain(again.lost.iter().copied()));
         for stored in again.found {
-            self.take_in(stored, now);
+            self.take_in(stored, false, now);
         }
     }
 
@@ -365,7 +365,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     }
 
     /// Takes a payload on; gives it back if it is none of this destination's business.
-    fn take_in(&mut self, stored: Stored, now: Instant) -> Option<Position> {
+    fn take_in(&mut self, stored: Stored, is_fresh: bool, now: Instant) -> Option<Position> {
         match wrap(&*self.sink, &self.settings.destination, stored) {
             Wrapped::Elsewhere(position) => return Some(position),
             Wrapped::Parcel(parcel) => {
@@ -373,7 +373,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 if parcel.position < self.feed.lapsed_below() {
                     self.let_go(parcel, now);
                 } else {
-                    let parked = self.outbox.push(parcel, &self.owed, now);
+                    let parked = self.outbox.push(parcel, is_fresh.then_some(&self.owed), now);
                     self.owed.less(parked.iter().map(Parcel::debt));
                 }
             }
