@@ -42,6 +42,8 @@ mod listeners;
 #[cfg(test)]
 mod many_streams;
 #[cfg(test)]
+mod ordered;
+#[cfg(test)]
 mod peers_answer;
 #[cfg(test)]
 mod queue_at_start;
