@@ -81,6 +81,14 @@ impl Firehose {
     }
 }
 
+impl Firehose {
+    /// When the credentials at hand end, in milliseconds since 1970; `None` while there are none, or
+    /// where they have no end.
+    pub fn credentials_end_unix_ms(&self) -> Option<u64> {
+        self.keeper.end_unix_ms()
+    }
+}
+
 impl Sink for Firehose {
     fn kind(&self) -> &'static str {
         "firehose"

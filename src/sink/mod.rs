@@ -28,7 +28,7 @@ pub use aws::{ClockChanges, ClockMemory, ServiceClock};
 pub use directory::Directory;
 pub use firehose::Firehose;
 pub use form::{Form, Piece, Tally};
-pub use kinesis::{HashRange, Kinesis, Shard, ShardMap};
+pub use kinesis::{HashRange, Kinesis, Shard, ShardMap, StreamFacts, StreamNews};
 pub(crate) use kinesis::{hash_of, is_aggregate};
 pub use kms::{Kms, KmsSettings, Wrapped};
 pub use lambda::{Lambda, LambdaFault, LambdaSettings};

@@ -52,6 +52,8 @@ mod queue_tools;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod remembered;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod sealed;
