@@ -25,13 +25,14 @@ pub(super) const HEAD_BYTES: usize = 80;
 pub(super) const PAGE_ROOM: u64 = 4608;
 pub(super) const PAGE_HEAD_BYTES: usize = 80;
 pub(super) const WORD_BYTES_MAX: usize = PAGE_WORDS * 8;
-const _: () = assert!(PAGE_HEAD_BYTES + WORD_BYTES_MAX <= PAGE_ROOM as usize);
+const _: () = assert!((PAGE_HEAD_BYTES + WORD_BYTES_MAX) as u64 <= PAGE_ROOM);
 
 /// Places a new file has room for: the pages of what is usually under way, so that saving needs no
 /// free space.
 pub(super) const PLACES_MADE: usize = 4;
 /// Most places: those of the last save, and as many new ones.
-pub(super) const PLACES_MAX: usize = 2 * PAGES_MAX as usize;
+pub(super) const PLACES_MAX: usize = 1028;
+const _: () = assert!(PLACES_MAX as u64 == 2 * PAGES_MAX);
 
 /// No position and no generation comes near it.
 const NUMBER_MAX: u64 = u64::MAX / 4;
