@@ -69,10 +69,11 @@ impl CursorFile {
         }
         match self.replace(disk, whole) {
             Err(error) if is_full(&error) => {
-                // Whether the old file or the new one stands there, this one can be written.
-                let file = disk.open(&self.path, Open::Write)?;
-                let Slots::Good(_, layout) = read(file.as_ref())? else { return Err(error) };
-                (self.file, self.layout) = (Some(file), layout);
+                // Whether the old file or the new one stands there, its next save goes over nothing
+                // that is valid.
+                if let Found::Cursor(_, Self { file, layout, .. }) = Self::find(disk, &self.path)? {
+                    (self.file, self.layout) = (file, layout);
+                }
                 Ok(())
             }
             answer => answer,
@@ -335,6 +336,35 @@ mod tests {
         cursor.draft_again(unsaved.into_iter());
         assert_eq!(file.save(&disk, &cursor.draft(false)).unwrap(), [0; 0]);
         assert_eq!(found(&disk, &path).0, cursor);
+    }
+
+    #[test]
+    fn on_a_full_disk_the_only_good_head_is_not_written_over() {
+        let room = usize::try_from(HEAD_ROOM).unwrap();
+        for saves in [1, 2] {
+            let (disk, path) = rig();
+            let mut cursor = Cursor::new(0);
+            let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+            for _ in 0..saves {
+                cursor.settle(cursor.watermark() + 1, How::Dropped);
+                file.save(&disk, &cursor.whole()).unwrap();
+            }
+            // A power cut tore the save after that, in the other head.
+            let torn = if saves == 1 { 0 } else { HEAD_ROOM };
+            disk.flip(&path, torn + 40, 3);
+            let mut file = found(&disk, &path).1;
+            disk.set_capacity(Some(0));
+            file.make_sure(&disk, &cursor.whole()).unwrap();
+            let good = disk.content(&path).unwrap();
+
+            cursor.settle(cursor.watermark() + 1, How::Dropped);
+            file.save(&disk, &cursor.whole()).unwrap();
+
+            let kept = room - usize::try_from(torn).unwrap();
+            let now = disk.content(&path).unwrap();
+            assert_eq!(now[kept..kept + room], good[kept..kept + room], "{saves}");
+            assert_eq!(watermark(&disk, &path), cursor.watermark());
+        }
     }
 
     #[test]

@@ -16,3 +16,4 @@ pub(super) mod rig;
 mod sealed;
 mod second_looks;
 mod sizes;
+mod unreadable;
