@@ -1,14 +1,12 @@
 //! Every part, in order, once: from the configuration to parts that are ready to run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tracing::{info, warn};
 
-use super::clocks::Clocks;
-use super::shards::{Ask, ShardSources};
+use super::feeders::{Deliveries, Fed, Feeder};
 use super::state_dir::{Addresses, StateDir, StateDirError};
 use super::status::{Picture, TailWatch};
 use super::{StartError, queue_keys};
@@ -16,13 +14,10 @@ use crate::admin;
 use crate::admission::{self, Admission, AuthKind, AuthorizerTo};
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
-use crate::base::shutdown::Stopping;
-use crate::base::tasks::{Tasks, blocking};
-use crate::config::{Config, Destination, Stream};
-use crate::dead_letter::{self, Shelf};
-use crate::delivery::{self, Uplink, Watch, Worker};
-use crate::queue::{self, Queue, Reader, Writer};
-use crate::sink::{Directory, Firehose, Kinesis, Lambda, Sink};
+use crate::base::tasks::blocking;
+use crate::config::{Config, Stream};
+use crate::queue::{self, Queue, Writer};
+use crate::sink::Lambda;
 use crate::source::http;
 use crate::source::stdin::Stdin;
 use crate::source::tail::{self, Tail};
@@ -51,47 +46,23 @@ pub(super) struct Parts {
     pub(super) addresses: Addresses,
 }
 
-/// A worker whose kind of sink no longer matters.
-pub(super) type Feeder = Box<dyn FnOnce(&mut Tasks, Stopping) + Send>;
-
-/// A worker, what is seen of it, and what its sink knows of shards, if it has any.
-struct Fed {
-    feeder: Feeder,
-    watch: Watch,
-    shards: Option<Ask>,
-}
-
 /// Builds every part, from the ground up. Nothing is accepted yet.
 ///
 /// # Errors
 /// [`StartError`]; what was opened is closed again.
 pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, StartError> {
     let state_dir = open_state_dir(config, ground).await?;
-    let clocks = Clocks::open(&config.state_dir, ground).await;
     let state = open_state(config, ground).await;
-    let uplink = Uplink::new(&config.uplink);
     let mut queues = BTreeMap::new();
-    let mut workers = Vec::new();
-    let mut watches = BTreeMap::new();
-    let mut shard_sources = ShardSources::default();
+    let mut deliveries = Deliveries::new(config, &state, ground);
     for (name, stream) in &config.streams {
         let Queue { writer, readers } = open_queue(stream, ground).await?;
         for (settings, reader) in stream.delivery.iter().zip(readers) {
-            let built = Built { config, clocks: &clocks, uplink: &uplink, ground };
-            let Fed { feeder, watch, shards } = feeder(&built, settings, reader).await?;
-            workers.push(feeder);
-            shards.into_iter().for_each(|ask| shard_sources.add(name, ask));
-            watches.insert((name.clone(), settings.destination.clone()), watch);
+            deliveries.add(settings, reader).await?;
         }
         queues.insert(name.clone(), writer);
     }
-    for destination in clocks.names() {
-        let clocks = clocks.clone();
-        workers.push(Box::new(move |tasks, stopping| {
-            let task = format!("clock of {destination}");
-            tasks.spawn(task, clocks.follow(destination, stopping));
-        }));
-    }
+    let Fed { workers, watches, sights, shards } = deliveries.end();
     let admission = open_admission(config, &queues, &state, ground).await?;
 
     let (tails, tail_watches) = tails(config, ground, &admission, &state);
@@ -99,7 +70,7 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
         Stdin::new(settings, disk, clock, admission.clone(), &ground.metrics)
     });
-    let shards = shard_sources.view();
+    let shards = shards.view();
     let mut listeners = Vec::new();
     let mut addresses = Addresses { pid: std::process::id(), ..Addresses::default() };
     for settings in &config.http {
@@ -117,6 +88,7 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         queues,
         admission: admission.clone(),
         workers: watches,
+        sights,
         tails: tail_watches,
         state: state.clone(),
         stopping: AtomicBool::new(false),
@@ -223,85 +195,4 @@ pub(super) async fn lambdas(config: &Config) -> Result<BTreeMap<String, Lambda>,
         lambdas.insert(name.clone(), lambda);
     }
     Ok(lambdas)
-}
-
-/// What a feeder is built from.
-struct Built<'a> {
-    config: &'a Config,
-    clocks: &'a Clocks,
-    /// The link that leads there.
-    uplink: &'a Uplink,
-    ground: &'a Ground,
-}
-
-/// Connects the sink of one destination; the only place that tells the kinds apart.
-async fn feeder(
-    built: &Built<'_>,
-    settings: &delivery::Settings,
-    reader: Reader,
-) -> Result<Fed, StartError> {
-    let Built { config, clocks, uplink, ground } = *built;
-    let name = &settings.destination;
-    let destination = config
-        .destinations
-        .get(name)
-        .expect("config checks that streams name destinations that exist");
-    let shelf = open_shelf(&config.dead_letters, settings, ground).await?;
-    let (uplink, ground) = (uplink.clone(), ground.clone());
-    let bench = Bench { settings: settings.clone(), reader, shelf, uplink, ground: ground.clone() };
-    Ok(match destination {
-        Destination::Kinesis(kinesis) => {
-            let sink = Kinesis::connect(kinesis, &clocks.of(name)).await;
-            let sink = Arc::new(sink.map_err(StartError::Setting)?);
-            let seen = sink.clone();
-            Fed { shards: Some(Arc::new(move || seen.shards())), ..bench.employ(sink) }
-        }
-        Destination::Firehose(firehose) => {
-            let sink = Firehose::connect(firehose, &clocks.of(name)).await;
-            bench.employ(Arc::new(sink.map_err(StartError::Setting)?))
-        }
-        Destination::Directory(directory) => {
-            let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
-            let directory = directory.clone();
-            let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
-            bench.employ(Arc::new(opened.map_err(StartError::Disk)?))
-        }
-    })
-}
-
-/// What a worker needs beside its sink.
-struct Bench {
-    settings: delivery::Settings,
-    reader: Reader,
-    shelf: Shelf,
-    uplink: Uplink,
-    ground: Ground,
-}
-
-impl Bench {
-    fn employ<S: Sink>(self, sink: Arc<S>) -> Fed {
-        let Self { settings, reader, shelf, uplink, ground } = self;
-        let task = format!("delivery of {} to {}", settings.stream, settings.destination);
-        let worker = Worker::new(settings, ground.clock, reader, shelf, sink, &ground.metrics);
-        let worker = worker.over(&uplink);
-        let watch = worker.watch();
-        let start = |tasks: &mut Tasks, stopping| tasks.spawn(task, worker.run(stopping));
-        Fed { feeder: Box::new(start), watch, shards: None }
-    }
-}
-
-async fn open_shelf(
-    letters: &dead_letter::Settings,
-    settings: &delivery::Settings,
-    ground: &Ground,
-) -> Result<Shelf, StartError> {
-    let (disk, letters) = (ground.disk.clone(), letters.clone());
-    let (stream, destination) = (settings.stream.clone(), settings.destination.clone());
-    let folder = letters.folder.clone();
-    let opened = blocking(move || Shelf::open(disk, &letters, &stream, &destination)).await;
-    opened.map_err(|error| {
-        let folder = folder.display();
-        let words = format!("the dead letters in {folder} cannot be opened: {error}");
-        StartError::Disk(io::Error::new(error.kind(), words))
-    })
 }

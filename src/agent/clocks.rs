@@ -1,7 +1,6 @@
 //! What destinations teach about the time: told to the operator, and remembered across restarts.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,21 +8,16 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::assemble::Ground;
 use crate::base::clock::rfc3339;
-use crate::base::disk::{SharedDisk, read_file, replace_durably};
 use crate::base::shutdown::Stopping;
-use crate::base::tasks::blocking;
 use crate::sink::{ClockMemory, ServiceClock};
+use crate::state::Area;
 
-/// The file, in the state directory.
-const FILE: &str = "clock.json";
-/// Largest such file: a thousand destinations fit.
-const FILE_BYTES_MAX: u64 = 256 << 10;
 /// The time is noted at least so often, so that a host that starts in 1970 knows that it does not.
 const NOTE_EVERY: Duration = Duration::from_secs(3_600);
 /// A clock that is off by less needs nobody's attention.
@@ -52,39 +46,42 @@ impl Numbers {
     }
 }
 
-/// The clocks of all destinations, and the file that remembers them.
+/// The clocks of all destinations, and what is remembered of them.
 pub(super) struct Clocks {
-    disk: SharedDisk,
-    file: PathBuf,
+    area: Area,
     host: crate::base::clock::Clock,
     numbers: Numbers,
     clocks: Mutex<BTreeMap<String, ServiceClock>>,
-    remembered: Mutex<BTreeMap<String, ClockMemory>>,
+}
+
+/// What is remembered of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Noted {
+    offset_ms: i64,
+    seen_unix_ms: u64,
 }
 
 impl Clocks {
-    /// Reads what was remembered; a file that is damaged is as good as none.
-    pub(super) async fn open(state_dir: &Path, ground: &Ground) -> Arc<Self> {
-        let (disk, file) = (ground.disk.clone(), state_dir.join(FILE));
-        let path = file.clone();
-        let bytes = blocking(move || read_file(&*disk, &path, FILE_BYTES_MAX)).await;
-        let remembered = bytes.map(|bytes| parse(&bytes)).unwrap_or_default();
+    /// Nothing is known yet but what was remembered.
+    pub(super) fn new(area: Area, ground: &Ground) -> Arc<Self> {
         Arc::new(Self {
-            disk: ground.disk.clone(),
-            file,
+            area,
             host: ground.clock.clone(),
             numbers: ground.metrics.shared(Numbers::register),
             clocks: Mutex::default(),
-            remembered: Mutex::new(remembered),
         })
     }
 
     /// The clock of a destination, the same one for every stream that leads there.
     pub(super) fn of(&self, destination: &str) -> ServiceClock {
-        let remembered = self.lock(&self.remembered).get(destination).copied();
         let mut clocks = self.lock(&self.clocks);
-        let made = || ServiceClock::new(self.host.clone(), remembered);
+        let made = || ServiceClock::new(self.host.clone(), self.remembered(destination));
         clocks.entry(destination.to_owned()).or_insert_with(made).clone()
+    }
+
+    fn remembered(&self, destination: &str) -> Option<ClockMemory> {
+        let Noted { offset_ms, seen_unix_ms } = self.area.known(&key(destination))?.value;
+        Some(ClockMemory { offset_ms, seen_unix_ms })
     }
 
     /// Names of the destinations that have a clock.
@@ -110,9 +107,9 @@ impl Clocks {
             };
             told_ms = tell(&destination, told_ms, memory);
             self.show(&destination, memory);
-            self.note(&destination, memory).await;
+            self.note(&destination, memory);
         }
-        self.note(&destination, clock.memory()).await;
+        self.note(&destination, clock.memory());
         Ok(())
     }
 
@@ -121,20 +118,15 @@ impl Clocks {
         self.numbers.offset.get_or_create(&label).set(memory.offset_ms / 1_000);
     }
 
-    async fn note(&self, destination: &str, memory: ClockMemory) {
-        let bytes = {
-            let mut all = self.lock(&self.remembered);
-            if memory.seen_unix_ms == 0 || all.get(destination) == Some(&memory) {
-                return;
-            }
-            all.insert(destination.to_owned(), memory);
-            print(&all)
-        };
-        let (disk, file) = (self.disk.clone(), self.file.clone());
-        let written = blocking(move || replace_durably(&*disk, &file, &bytes)).await;
-        if let Err(error) = written {
+    fn note(&self, destination: &str, memory: ClockMemory) {
+        if memory.seen_unix_ms == 0 || self.remembered(destination) == Some(memory) {
+            return;
+        }
+        let ClockMemory { offset_ms, seen_unix_ms } = memory;
+        let noted = Noted { offset_ms, seen_unix_ms };
+        if let Err(why) = self.area.learn(&key(destination), &noted, self.host.unix_ms()) {
             // Nothing depends on it: the next answer tells the time again.
-            info!(%error, "what was learned about the clock cannot be noted now");
+            debug!(destination, %why, "what was learned about the clock cannot be noted");
         }
     }
 
@@ -163,40 +155,38 @@ fn tell(destination: &str, told_ms: i64, memory: ClockMemory) -> i64 {
     offset_ms
 }
 
-fn print(all: &BTreeMap<String, ClockMemory>) -> Vec<u8> {
-    let row = |memory: &ClockMemory| json!({ "offset_ms": memory.offset_ms, "seen_unix_ms": memory.seen_unix_ms });
-    let rows: serde_json::Map<String, Value> =
-        all.iter().map(|(name, memory)| (name.clone(), row(memory))).collect();
-    Value::Object(rows).to_string().into_bytes()
-}
-
-fn parse(bytes: &[u8]) -> BTreeMap<String, ClockMemory> {
-    let rows: BTreeMap<String, Value> = serde_json::from_slice(bytes).unwrap_or_default();
-    let row = |(name, row): (String, Value)| {
-        let offset_ms = row.get("offset_ms")?.as_i64()?;
-        let seen_unix_ms = row.get("seen_unix_ms")?.as_u64()?;
-        Some((name, ClockMemory { offset_ms, seen_unix_ms }))
-    };
-    rows.into_iter().filter_map(row).collect()
+fn key(destination: &str) -> String {
+    format!("clock/{destination}")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::disk::FaultyDisk;
+    use crate::state::State;
+    use crate::telemetry::Metrics;
 
     #[test]
-    fn what_is_remembered_reads_back_and_damage_is_as_good_as_nothing() {
-        let all = BTreeMap::from([
-            ("cloud".to_owned(), ClockMemory { offset_ms: -86_400_000, seen_unix_ms: 7 }),
-            ("lake".to_owned(), ClockMemory { offset_ms: 1_795_532_400_000, seen_unix_ms: 8 }),
-        ]);
-        let written = print(&all);
+    fn what_is_remembered_reads_back_and_what_is_not_understood_is_as_good_as_nothing() {
+        let clock = Clock::starting_at(1_000);
+        let (disk, metrics) = (FaultyDisk::new().shared(), Metrics::default());
+        let ground = Ground { disk: disk.clone(), clock: clock.clone(), metrics: metrics.clone() };
+        // There is no such folder, so it lives in memory.
+        let state = State::open(disk, clock, Path::new("/none"), &metrics);
+        let clocks = Clocks::new(state.cloud(), &ground);
+        let off = ClockMemory { offset_ms: -86_400_000, seen_unix_ms: 7 };
 
-        assert_eq!(parse(&written), all);
-        for cut in 0..written.len() {
-            assert_eq!(parse(&written[..cut]), BTreeMap::new());
+        assert_eq!(clocks.remembered("cloud"), None);
+        clocks.note("cloud", off);
+        clocks.note("lake", ClockMemory::default());
+        assert_eq!((clocks.remembered("cloud"), clocks.remembered("lake")), (Some(off), None));
+        for wrong in ["", "{}", r#"{"since_unix_ms":1,"value":{"offset_ms":"x"}}"#] {
+            state.cloud().put("clock/cloud", wrong).unwrap();
+            assert_eq!(clocks.remembered("cloud"), None, "{wrong}");
         }
-        assert_eq!(parse(br#"{"cloud":{"offset_ms":"x"},"lake":3}"#), BTreeMap::new());
     }
 
     #[test]

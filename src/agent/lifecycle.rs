@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
-use super::assemble::{Feeder, Ground, Parts, assemble};
+use super::assemble::{Ground, Parts, assemble};
+use super::feeders::Feeder;
 use super::signals::Signals;
 use super::state_dir::Addresses;
 use super::status::Picture;

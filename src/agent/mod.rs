@@ -6,13 +6,16 @@
 
 mod assemble;
 mod clocks;
+mod feeders;
 mod lifecycle;
 mod queue_keys;
 mod replay;
 mod shards;
+mod sights;
 mod signals;
 mod state_dir;
 mod status;
+mod stream_facts;
 mod supervisor;
 mod trial;
 

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
+use super::sights::SightOf;
 use super::supervisor::Delays;
 use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::delivery::{Hold, Paced, Watch};
-use crate::queue::{Ledger, Writer};
+use crate::queue::{Ledger, SPAN_MAX, Writer};
 use crate::source::tail::FileStatus;
 use crate::state::{self, Health, State};
 
@@ -25,6 +26,8 @@ pub(super) struct Picture {
     pub(super) admission: Arc<Admission>,
     /// By stream and destination.
     pub(super) workers: BTreeMap<(String, String), Watch>,
+    /// The same, of those that have an upstream in the cloud.
+    pub(super) sights: BTreeMap<(String, String), SightOf>,
     /// By block; each with its stream.
     pub(super) tails: BTreeMap<String, (String, TailWatch)>,
     pub(super) state: State,
@@ -125,7 +128,11 @@ impl Picture {
             .iter()
             .map(|(destination, ledger)| {
                 let key = (name.to_owned(), destination.clone());
-                (destination, draw_ledger(ledger, self.workers.get(&key)))
+                let mut rows = draw_ledger(ledger, self.workers.get(&key));
+                if let (Some(rows), Some(sight)) = (rows.as_object_mut(), self.sights.get(&key)) {
+                    rows.append(&mut sight().draw());
+                }
+                (destination, rows)
             })
             .collect();
         json!({
@@ -157,7 +164,7 @@ fn draw_ledger(ledger: &Ledger, watch: Option<&Watch>) -> Value {
         "waiting": ledger.waiting,
         "waiting_bytes": ledger.waiting_bytes,
         "oldest_unix_ms": ledger.oldest_unix_ms,
-        "waits_for": watch.and_then(Watch::paced).map(Paced::as_str),
+        "waits_for": watch.and_then(Watch::paced).map(Paced::as_str).or(waits_for_oldest(ledger)),
         "hold": hold.map(|hold| json!({
             "class": hold.class,
             "meaning": hold.meaning,
@@ -167,6 +174,12 @@ fn draw_ledger(ledger: &Ledger, watch: Option<&Watch>) -> Value {
             "next_try_unix_ms": hold.next_try_unix_ms,
         })),
     })
+}
+
+/// A shard that takes nothing has held the oldest record for so long that the queue cannot keep track
+/// of more beyond it.
+fn waits_for_oldest(ledger: &Ledger) -> Option<&'static str> {
+    (ledger.span >= SPAN_MAX).then_some("oldest")
 }
 
 fn draw_state(state: &state::Overview) -> Value {

@@ -50,6 +50,7 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
             rows.push(row(stream, destination, ledger, now_unix_ms));
             holds.extend(held(stream, destination, ledger, now_unix_ms));
             holds.extend(paced(stream, destination, ledger));
+            holds.extend(seen(stream, destination, ledger, now_unix_ms));
             holds.extend(aged_out(stream, destination, ledger));
         }
     }
@@ -152,9 +153,38 @@ fn paced(stream: &str, destination: &str, ledger: &Value) -> Option<String> {
         "budget" => "its budget of bytes",
         "others" => "streams that go before it",
         "catch_up" => "its catch-up rate, as its records are old",
+        "oldest" => "its oldest records: the queue keeps track of no more that were sent past them",
         other => other,
     };
     Some(format!("{stream} to {destination} waits for {why}"))
+}
+
+/// What is worth knowing of the upstream, be it well or not.
+fn seen(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Vec<String> {
+    let mut all = Vec::new();
+    let offset_ms = ledger.get("clock_offset_ms").and_then(Value::as_i64);
+    if let Some(offset_ms) = offset_ms {
+        let apart = age(offset_ms.unsigned_abs() / 1000);
+        let way = if offset_ms < 0 { "behind" } else { "ahead of" };
+        all.push(format!("the service's time is {apart} {way} the host's clock, and signed for"));
+    }
+    if let Some(end) = ledger.get("credentials_end_unix_ms").and_then(Value::as_u64) {
+        let now = now_unix_ms.saturating_add_signed(offset_ms.unwrap_or(0));
+        let is_over = ledger.get("credentials_expired").and_then(Value::as_bool) == Some(true);
+        let (from, to) = if is_over { (end, now) } else { (now, end) };
+        let apart = age(to.saturating_sub(from) / 1000);
+        all.push(match is_over {
+            true => format!("its credentials expired {apart} ago, and no new ones could be had"),
+            false => format!("its credentials are good for {apart}"),
+        });
+    }
+    let missing = ledger.get("missing_permissions").and_then(Value::as_array);
+    let missing: Vec<_> = missing.into_iter().flatten().filter_map(Value::as_str).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(" and ");
+        all.push(format!("the policy lacks {missing}, so records are not aggregated"));
+    }
+    all.into_iter().map(|words| format!("{stream} to {destination}: {words}")).collect()
 }
 
 fn aged_out(stream: &str, destination: &str, ledger: &Value) -> Option<String> {
@@ -206,6 +236,38 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_is_worth_knowing_of_an_upstream_is_told() {
+        let check = |rows: Value, words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|words| format!("s to d: {words}")).collect();
+            assert_eq!(seen("s", "d", &rows, 1_000_000), words);
+        };
+        check(json!({}), &[]);
+        let none = json!({"clock_offset_ms": null, "credentials_end_unix_ms": null,
+            "credentials_expired": false, "missing_permissions": []});
+        check(none, &[]);
+        check(
+            json!({"credentials_end_unix_ms": 1_600_000, "credentials_expired": false,
+                "missing_permissions": ["kinesis:ListShards", "kinesis:X"]}),
+            &[
+                "its credentials are good for 10 min",
+                "the policy lacks kinesis:ListShards and kinesis:X, so records are not aggregated",
+            ],
+        );
+        check(
+            json!({"clock_offset_ms": 600_000, "credentials_end_unix_ms": 1_000_000,
+                "credentials_expired": true}),
+            &[
+                "the service's time is 10 min ahead of the host's clock, and signed for",
+                "its credentials expired 10 min ago, and no new ones could be had",
+            ],
+        );
+        check(
+            json!({"clock_offset_ms": -90_000}),
+            &["the service's time is 90 s behind the host's clock, and signed for"],
+        );
+    }
 
     #[test]
     fn the_ledger_the_hold_and_the_files_are_all_shown() {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::parcel::Parcel;
-use crate::sink::{Entry, Form, HashRange, Sink, Tally};
+use crate::sink::{Entry, Form, HashRange, Load, Sink, Tally};
+
+/// One record, to learn whether anything leaves the host.
+pub(super) const ANY_LOAD: Load = Load { entries: 1, weight: 1_000, hash_keys: 0 };
 
 /// One entry of a request: a record, or several of one shard.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +41,20 @@ impl Bundle {
     /// The number that chooses its shard.
     pub(super) fn hash(&self) -> u128 {
         self.parcels.first().map_or(0, Parcel::hash)
+    }
+
+    /// Whether its entry has an explicit hash key.
+    fn has_hash_key(&self) -> bool {
+        !self.is_lone() || self.parcels.iter().any(|parcel| parcel.record.hash_key.is_some())
+    }
+
+    /// What these are on the wire.
+    pub(super) fn load(bundles: &[Self]) -> Load {
+        Load {
+            entries: bundles.len(),
+            weight: bundles.iter().map(Self::bytes).sum(),
+            hash_keys: bundles.iter().filter(|bundle| bundle.has_hash_key()).count(),
+        }
     }
 
     /// Time since its first record was accepted.

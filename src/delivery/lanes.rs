@@ -72,7 +72,10 @@ impl Lanes {
         owed: &Owed,
         (bytes_max, now): (usize, Instant),
     ) -> bool {
-        self.owed_to(hash, owed) > bytes_max && self.lanes.iter_mut().any(|lane| lane.is_idle(now))
+        let (own, bytes) = (self.place_of(hash), self.owed_to(hash, owed));
+        // One that has everything under way is not idle for want of records.
+        let mut others = self.lanes.iter_mut().enumerate().filter(|(place, _)| *place != own);
+        bytes > bytes_max && others.any(|(_, lane)| lane.is_idle(now))
     }
 
     /// How many bytes are owed to the shard of this hash; 0 while it is not known.
@@ -217,6 +220,11 @@ impl Lanes {
         if let Some(lane) = self.lane_of(hash) {
             lane.pace.throttled(part, now);
         }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.lanes.len()
     }
 
     /// How many lanes are slower now than they may be.

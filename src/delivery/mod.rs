@@ -20,6 +20,7 @@ mod owed;
 mod pace;
 mod parking;
 mod parts;
+mod places;
 mod retry;
 mod settle;
 mod shelving;

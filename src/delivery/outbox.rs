@@ -9,14 +9,15 @@ use super::bundle::Bundle;
 use super::class::{Class, classify};
 use super::lanes::Lanes;
 use super::order::{Order, Ordering};
-use super::owed::Owed;
+use super::owed::{Owed, first_of, part_of};
 use super::parcel::Parcel;
 use super::parking::Parking;
 use super::retry::Waiting;
 use crate::queue::Position;
 use crate::sink::{Fate, Sink};
 
-/// One shard may have this part of all memory waiting while others have nothing.
+/// One shard may have this part of all memory waiting before more of it is let go; less where there
+/// are many, so that those that are slow never hold more than half of it.
 const LANE_PART: usize = 8;
 
 /// What waits to be sent.
@@ -30,8 +31,8 @@ pub(super) struct Outbox {
     waiting: Waiting,
     /// Records that were let go while their shard has enough.
     parking: Parking,
-    /// So much may wait for one shard before more of it is let go.
-    lane_bytes: usize,
+    /// All the memory there is.
+    bytes_max: usize,
     /// Kept only where records must not overtake each other.
     order: Option<Order>,
 }
@@ -43,7 +44,7 @@ impl Outbox {
             alone: VecDeque::new(),
             waiting: Waiting::default(),
             parking: Parking::default(),
-            lane_bytes: settings.in_flight_bytes / LANE_PART,
+            bytes_max: settings.in_flight_bytes,
             order: (settings.ordering == Ordering::Key).then(Order::default),
         }
     }
@@ -54,24 +55,59 @@ impl Outbox {
         self
     }
 
-    /// A fresh parcel; gives back what it let go of for now, to be read again.
-    pub(super) fn push(&mut self, parcel: Parcel, owed: &Owed, now: Instant) -> Option<Parcel> {
+    /// Takes a parcel; gives back what it let go of for now, to be read again. Without `owed` it is
+    /// back from that, and stays.
+    pub(super) fn push(
+        &mut self,
+        parcel: Parcel,
+        owed: Option<&Owed>,
+        now: Instant,
+    ) -> Option<Parcel> {
+        if let Some(part) = owed.and_then(|owed| self.part_to_park_in(&parcel, owed, now)) {
+            self.parking.park(parcel.position, part);
+            return Some(parcel);
+        }
         if let Some(order) = &mut self.order {
             order.arrived(&parcel);
-        }
-        if self.lanes.is_crowded(parcel.hash(), owed, (self.lane_bytes, now)) {
-            self.parking.park(parcel.position, parcel.hash());
-            return Some(parcel);
         }
         self.lanes.push(parcel, now);
         None
     }
 
+    /// Where order matters, all that comes of a part stands behind what is parked of it: so the order
+    /// of keys is kept and no key need be remembered. Records are parked by their shard, and keys
+    /// that lead elsewhere by themselves; a record whose hash key leads it away from those of its
+    /// key is not parked on its own account.
+    fn part_to_park_in(&mut self, parcel: &Parcel, owed: &Owed, now: Instant) -> Option<u8> {
+        let of_key = part_of(parcel.key_hash);
+        if self.order.is_some() && self.parking.has(of_key) {
+            return Some(of_key);
+        }
+        let is_led_away = self.order.is_some() && parcel.record.hash_key.is_some();
+        let is_crowded = self.lanes.is_crowded(parcel.hash(), owed, (self.lane_bytes(), now))
+            || self.takes_too_much(parcel.hash(), owed);
+        (is_crowded && !is_led_away).then(|| part_of(parcel.hash()))
+    }
+
     /// What is to be read again now, and how many bytes of it.
     pub(super) fn ask(&mut self, owed: &Owed) -> Option<(Vec<Position>, usize)> {
-        let (lanes, most) = (&self.lanes, self.lane_bytes / 2);
-        let asked = self.parking.ask(|hash| lanes.owed_to(hash, owed) < most);
-        (!asked.is_empty()).then_some((asked, self.lane_bytes / 2))
+        let (lanes, most) = (&self.lanes, self.lane_bytes() / 2);
+        let asked = self.parking.ask(|part| lanes.owed_to(first_of(part), owed) < most);
+        (!asked.is_empty()).then_some((asked, most))
+    }
+
+    /// So much may wait for one shard before more of it is let go.
+    fn lane_bytes(&self) -> usize {
+        self.bytes_max / LANE_PART.max(2 * self.lanes.count())
+    }
+
+    /// Whether a shard has much more than its share of memory that is getting scarce: it would be
+    /// full of it before another one has nothing to do.
+    fn takes_too_much(&self, hash: u128, owed: &Owed) -> bool {
+        let own = self.lanes.owed_to(hash, owed);
+        own > self.lane_bytes()
+            && owed.bytes > self.bytes_max / 2
+            && 2 * own * self.lanes.count() > 3 * owed.bytes
     }
 
     /// These were read again, or can never be.

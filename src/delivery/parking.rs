@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::owed::{first_of, part_of};
+use super::places::Places;
 use crate::queue::Position;
 
 /// Most places asked for at once.
@@ -13,28 +13,34 @@ const ASKED_MAX: usize = 1_000;
 /// The places, by the part of all hashes that a record belongs to.
 #[derive(Debug, Default)]
 pub(super) struct Parking {
-    places: BTreeMap<u8, BTreeSet<Position>>,
+    places: BTreeMap<u8, Places>,
     count: usize,
     /// Those that are being read.
     asked: BTreeMap<Position, u8>,
+    asked_parts: BTreeSet<u8>,
     /// Below this, records are read again whatever their shard has.
     urgent_below: Option<Position>,
 }
 
 impl Parking {
     /// Lets a record go.
-    pub(super) fn park(&mut self, position: Position, hash: u128) {
-        self.put(position, part_of(hash));
+    pub(super) fn park(&mut self, position: Position, part: u8) {
+        self.count += usize::from(self.places.entry(part).or_default().insert(position));
+    }
+
+    /// Whether anything of a part is here: what comes of it later stands behind it.
+    pub(super) fn has(&self, part: u8) -> bool {
+        self.places.contains_key(&part) || self.asked_parts.contains(&part)
     }
 
     /// What stands below a place has lapsed: what becomes a letter is read again at once, and the
     /// rest is settled already.
     pub(super) fn lapsed(&mut self, below: Position, is_letter: impl Fn(Position) -> bool) {
         for places in self.places.values_mut() {
-            places.retain(|place| *place >= below || is_letter(*place));
+            places.retain_below(below, &is_letter);
         }
         self.places.retain(|_, places| !places.is_empty());
-        self.count = self.places.values().map(BTreeSet::len).sum();
+        self.count = self.places.values().map(Places::len).sum();
         self.urgent_below = Some(below);
     }
 
@@ -43,40 +49,38 @@ impl Parking {
         self.count + self.asked.len()
     }
 
-    /// The oldest ones of shards that have room for more, unless some are being read already.
-    pub(super) fn ask(&mut self, is_hungry: impl Fn(u128) -> bool) -> Vec<Position> {
+    /// The oldest ones of parts that have room for more, unless some are being read already.
+    pub(super) fn ask(&mut self, is_hungry: impl Fn(u8) -> bool) -> Vec<Position> {
         if !self.asked.is_empty() {
             return Vec::new();
         }
         let urgent_below = self.urgent_below.unwrap_or(Position(0));
         let mut wanted = BTreeMap::new();
         for (part, places) in &self.places {
-            let is_urgent = places.first().is_some_and(|first| *first < urgent_below);
-            if is_urgent || is_hungry(first_of(*part)) {
-                wanted.extend(places.iter().take(ASKED_MAX).map(|place| (*place, *part)));
+            let is_urgent = places.first().is_some_and(|first| first < urgent_below);
+            if is_urgent || is_hungry(*part) {
+                wanted.extend(places.iter().take(ASKED_MAX).map(|place| (place, *part)));
             }
         }
         self.asked = wanted.into_iter().take(ASKED_MAX).collect();
         for (place, part) in &self.asked {
             if let Some(places) = self.places.get_mut(part) {
-                self.count -= usize::from(places.remove(place));
+                self.count -= usize::from(places.remove(*place));
             }
         }
         self.places.retain(|_, places| !places.is_empty());
+        self.asked_parts = self.asked.values().copied().collect();
         self.asked.keys().copied().collect()
     }
 
     /// These were read, or can never be; what else was asked for stays parked.
     pub(super) fn came(&mut self, positions: impl Iterator<Item = Position>) {
         let mut asked = std::mem::take(&mut self.asked);
+        self.asked_parts.clear();
         positions.for_each(|position| {
             asked.remove(&position);
         });
-        asked.into_iter().for_each(|(position, part)| self.put(position, part));
-    }
-
-    fn put(&mut self, position: Position, part: u8) {
-        self.count += usize::from(self.places.entry(part).or_default().insert(position));
+        asked.into_iter().for_each(|(position, part)| self.park(position, part));
     }
 }
 
@@ -90,21 +94,23 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_hungry_shard_are_read_again_and_what_did_not_come_stays() {
-        let (low, high) = (0, u128::MAX);
+        let (low, high) = (0, 255);
         let mut parking = Parking::default();
-        for (at, hash) in [(7, low), (3, low), (5, high)] {
-            parking.park(Position(at), hash);
+        for (at, part) in [(7, low), (3, low), (5, high)] {
+            parking.park(Position(at), part);
         }
         assert_eq!(parking.count(), 3);
         assert!(parking.ask(|_| false).is_empty());
 
-        assert_eq!(parking.ask(|hash| hash == low), places(&[3, 7]));
+        assert_eq!(parking.ask(|part| part == low), places(&[3, 7]));
         assert!(parking.ask(|_| true).is_empty(), "one reading at a time");
+        assert!(parking.has(low) && parking.has(high) && !parking.has(3));
         parking.came(places(&[3]).into_iter());
 
         assert_eq!((parking.count(), parking.ask(|_| true)), (2, places(&[5, 7])));
         parking.came(places(&[5, 7]).into_iter());
         assert_eq!(parking.count(), 0);
+        assert!(!parking.has(low) && !parking.has(high));
     }
 
     #[test]

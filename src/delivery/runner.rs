@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use super::bulletin::{Bulletin, HOLD_TOLD_EVERY};
-use super::bundle::Bundle;
+use super::bundle::{ANY_LOAD, Bundle};
 use super::class::POISON;
 use super::errand::{Answered, Ended};
 use super::feed::Feed;
@@ -60,7 +60,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let request_bytes = request_bytes_max(&settings.pace, uplink.rate());
         Self {
             outbox: Outbox::new(&*sink, &settings).within(request_bytes),
-            tempo: Tempo::new(&settings, &uplink).exempt(sink.wire_bytes(1, 1_000) == 0),
+            tempo: Tempo::new(&settings, &uplink).exempt(sink.wire_bytes(ANY_LOAD) == 0),
             pause: Pause::new(settings.retry_first, settings.retry_max),
             suspicion: Suspicion::default(),
             shelving: Shelving::new(shelf, backoff, Instant::now()),
@@ -232,7 +232,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             parcel.tries = parcel.tries.saturating_add(1);
         }
         self.metrics.sent(&bundles, again);
-        let bytes = self.sink.wire_bytes(bundles.len(), bundles.iter().map(Bundle::bytes).sum());
+        let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
         let age = bundles.first().map_or(Duration::ZERO, |first| first.age(self.clock.unix_ms()));
         self.tempo.sent(bytes, age, Instant::now());
         self.metrics.wire_bytes.inc_by(bytes);
@@ -337,8 +337,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         match given {
             Ok(given) => {
                 self.reading = Reading::On;
-                let elsewhere: Vec<_> =
-                    given.into_iter().filter_map(|stored| self.take_in(stored, now)).collect();
+                let take = |stored| self.take_in(stored, true, now);
+                let elsewhere: Vec<_> = given.into_iter().filter_map(take).collect();
                 self.acknowledge(&elsewhere, Settled::Elsewhere);
             }
             Err(AppendError::Closed) => self.reading = Reading::Ended,
@@ -353,7 +353,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let found = again.found.iter().map(|stored| stored.position);
         self.outbox.came(found.chain(again.lost.iter().copied()));
         for stored in again.found {
-            self.take_in(stored, now);
+            self.take_in(stored, false, now);
         }
     }
 
@@ -365,7 +365,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     }
 
     /// Takes a payload on; gives it back if it is none of this destination's business.
-    fn take_in(&mut self, stored: Stored, now: Instant) -> Option<Position> {
+    fn take_in(&mut self, stored: Stored, is_fresh: bool, now: Instant) -> Option<Position> {
         match wrap(&*self.sink, &self.settings.destination, stored) {
             Wrapped::Elsewhere(position) => return Some(position),
             Wrapped::Parcel(parcel) => {
@@ -373,7 +373,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 if parcel.position < self.feed.lapsed_below() {
                     self.let_go(parcel, now);
                 } else {
-                    let parked = self.outbox.push(parcel, &self.owed, now);
+                    let parked = self.outbox.push(parcel, is_fresh.then_some(&self.owed), now);
                     self.owed.less(parked.iter().map(Parcel::debt));
                 }
             }

@@ -112,25 +112,41 @@ impl Books {
     /// Saves the cursor if it changed since the last save, and says nothing of positions behind
     /// `durable`, which a power cut can take; `false` if it must be saved again later.
     pub(super) fn save(&self, disk: &dyn Disk, durable: u64) -> io::Result<bool> {
-        // Taken first, so that an older copy is never written over a newer one.
+        // Taken first, so that an older draft is never written over a newer one.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let copy = {
-            let mut open = self.open();
-            if !open.is_changed {
-                return Ok(true);
+        loop {
+            let is_whole = file.wants_whole();
+            let draft = {
+                let mut open = self.open();
+                if !open.is_changed {
+                    return Ok(true);
+                }
+                if open.cursor.highest() > durable {
+                    return Ok(false);
+                }
+                open.is_changed = false;
+                open.cursor.draft(is_whole)
+            };
+            let saved = file.save(disk, &draft);
+            let unsaved = match &saved {
+                Ok(unsaved) => {
+                    self.saved.store(draft.watermark, Ordering::Release);
+                    unsaved.as_slice()
+                }
+                Err(_) => &[],
+            };
+            let is_all = saved.is_ok() && unsaved.is_empty();
+            if !is_all {
+                let mut open = self.open();
+                open.cursor.draft_again(unsaved.iter().copied());
+                open.is_changed = true;
             }
-            if open.cursor.highest() > durable {
-                return Ok(false);
+            match saved {
+                // That file is not trusted any more; a new one takes all there is.
+                Err(_) if !is_whole => {}
+                saved => return saved.map(|_| is_all),
             }
-            open.is_changed = false;
-            open.cursor.clone()
-        };
-        let saved = file.save(disk, &copy);
-        match saved {
-            Ok(()) => self.saved.store(copy.watermark(), Ordering::Release),
-            Err(_) => self.open().is_changed = true,
         }
-        saved.map(|()| true)
     }
 
     pub(super) fn ledger(&self, log: &Mutex<Log>) -> Ledger {
@@ -151,6 +167,7 @@ impl Books {
             waiting,
             waiting_bytes,
             oldest_unix_ms,
+            span: self.given().saturating_sub(cursor.watermark()),
         }
     }
 }

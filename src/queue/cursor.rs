@@ -2,32 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::cut::Cut;
-use super::group::Settled;
+pub(super) use super::page::{Counts, How};
+use super::page::{PAGE_POSITIONS, Page};
 
-/// Positions a cursor can hold beyond its watermark.
-pub(super) const WINDOW_MAX: u64 = 1 << 16;
-/// Words of 64 positions for the whole window, its beginning and end being anywhere in a word.
-const WORDS_MAX: usize = 1026;
-const _: () = assert!(WORDS_MAX as u64 == WINDOW_MAX / 64 + 2);
-
-/// What became of a position; [`Settled`] and what the queue itself decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    By(Settled),
-    Dropped,
-    Damaged,
-}
-
-/// How many positions ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) delivered: u64,
-    pub(super) dead: u64,
-    pub(super) dropped: u64,
-    pub(super) damaged: u64,
-    pub(super) elsewhere: u64,
-}
+/// Positions a cursor can hold beyond its watermark: 2 MiB of bits. What one busy shard cannot take
+/// holds the watermark, and what the others settle meanwhile stands beyond it.
+pub(super) const WINDOW_MAX: u64 = 1 << 24;
+/// Most pages of a window, its beginning and end being anywhere in one.
+pub(super) const PAGES_MAX: u64 = WINDOW_MAX / PAGE_POSITIONS + 2;
 
 /// The cursor. Positions up to `birth` never concerned this destination; all up to the watermark
 /// are settled.
@@ -35,43 +17,69 @@ pub(super) struct Counts {
 pub(super) struct Cursor {
     birth: u64,
     watermark: u64,
-    /// Bit `p % 64` of word `p / 64 - base` says that `p` is settled; all below `base` are.
-    words: VecDeque<u64>,
+    /// Number of the first page; everything in those before it is settled. Page `n` begins with
+    /// position `n * PAGE_POSITIONS`.
     base: u64,
+    /// None of them is full before one that is not, and the last holds something.
+    pages: VecDeque<Page>,
     counts: Counts,
 }
 
-impl Counts {
-    fn add(&mut self, how: How, count: u64) {
-        let counter = match how {
-            How::By(Settled::Delivered) => &mut self.delivered,
-            How::By(Settled::Dead) => &mut self.dead,
-            How::By(Settled::Elsewhere) => &mut self.elsewhere,
-            How::Dropped => &mut self.dropped,
-            How::Damaged => &mut self.damaged,
-        };
-        *counter = counter.saturating_add(count);
-    }
-
-    fn sum(&self) -> u64 {
-        [self.delivered, self.dead, self.dropped, self.damaged, self.elsewhere]
-            .into_iter()
-            .fold(0, u64::saturating_add)
-    }
+/// What is to be written of a cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Draft {
+    pub(super) birth: u64,
+    pub(super) base: u64,
+    /// Of everything before the first page.
+    pub(super) counts: Counts,
+    /// Pages by their number, ascending.
+    pub(super) pages: Vec<(u64, Page)>,
+    /// Whether all pages are in it, not only those that changed.
+    pub(super) is_whole: bool,
+    pub(super) watermark: u64,
 }
 
 impl Cursor {
     /// A cursor that owes everything behind `birth`.
     pub(super) fn new(birth: u64) -> Self {
-        let mut cursor = Self {
-            birth,
-            watermark: birth,
-            words: VecDeque::new(),
-            base: 0,
-            counts: Counts::default(),
-        };
-        cursor.start_at(birth);
+        let base = (birth + 1) / PAGE_POSITIONS;
+        Self::of_pages(birth, base, Counts::default(), Vec::new())
+    }
+
+    /// A cursor as it was written: pages by their number. One that is missing says that nothing in
+    /// it is settled; one that cannot be right counts as missing.
+    pub(super) fn of_pages(
+        birth: u64,
+        base: u64,
+        folded: Counts,
+        pages: impl IntoIterator<Item = (u64, Page)>,
+    ) -> Self {
+        let mut cursor = Self { birth, watermark: 0, base, pages: VecDeque::new(), counts: folded };
+        let unborn = cursor.unborn(base);
+        if unborn > 0 {
+            cursor.pages.push_back(Page::unborn(unborn));
+        }
+        for (number, page) in pages {
+            let unborn = cursor.unborn(number);
+            let is_right = number >= base
+                && number - base < PAGES_MAX
+                && page.counts().sum().checked_add(unborn) == Some(page.settled())
+                && page.lead() >= unborn;
+            if is_right {
+                cursor.counts = cursor.counts.plus(page.counts());
+                *cursor.page_mut(number) = page;
+            }
+        }
+        while cursor.pages.back().is_some_and(|page| page.settled() == 0) {
+            cursor.pages.pop_back();
+        }
+        cursor.advance();
         cursor
+    }
+
+    /// How many places of a page never concerned this destination.
+    fn unborn(&self, number: u64) -> u64 {
+        (self.birth + 1).saturating_sub(number * PAGE_POSITIONS).min(PAGE_POSITIONS)
     }
 
     /// Settles one position; `false` if it was settled before or lies beyond the window.
@@ -79,13 +87,9 @@ impl Cursor {
         if position <= self.watermark || position - self.watermark > WINDOW_MAX {
             return false;
         }
-        let (word, bit) = self.bit_of(position);
-        if self.words.len() <= word {
-            self.words.resize(word + 1, 0);
-        }
-        match self.words.get_mut(word) {
-            Some(bits) if *bits & bit == 0 => *bits |= bit,
-            _ => return false,
+        let page = self.page_mut(position / PAGE_POSITIONS);
+        if !page.settle(position % PAGE_POSITIONS, how) {
+            return false;
         }
         self.counts.add(how, 1);
         self.advance();
@@ -96,25 +100,52 @@ impl Cursor {
     /// back where it stopped.
     pub(super) fn settle_range(&mut self, from: u64, to: u64, how: How) -> u64 {
         let mut next = from.max(self.watermark + 1);
-        while next < to && next - self.watermark <= WINDOW_MAX {
+        while next < to {
             if next == self.watermark + 1 && self.ahead() == 0 {
-                // Nothing beyond the watermark is settled: a range of any length is one step.
-                self.counts.add(how, to - next);
-                self.start_at(to - 1);
+                self.jump(next, to, how);
                 return to;
             }
-            self.settle(next, how);
-            next = (next + 1).max(self.watermark + 1);
+            let reach = to.min(self.watermark + WINDOW_MAX + 1);
+            if next >= reach {
+                break;
+            }
+            next = self.fill(next, reach, how).max(self.watermark + 1);
         }
         next.min(to.max(from))
     }
 
+    /// Nothing beyond the watermark is settled: a range of any length is few steps.
+    fn jump(&mut self, next: u64, to: u64, how: How) {
+        let end = self.fill(next, to, how);
+        if end < to {
+            let begin = to / PAGE_POSITIONS * PAGE_POSITIONS;
+            self.counts.add(how, begin - end);
+            (self.base, self.watermark) = (begin / PAGE_POSITIONS, begin - 1);
+            self.pages.clear();
+            self.fill(begin, to, how);
+        }
+    }
+
+    /// Settles what is open in the page of `from`, to before `to`; the end of that.
+    fn fill(&mut self, from: u64, to: u64, how: How) -> u64 {
+        let number = from / PAGE_POSITIONS;
+        let first = number * PAGE_POSITIONS;
+        let end = to.min(first + PAGE_POSITIONS);
+        if from < end {
+            let filled = self.page_mut(number).fill(from - first, end - first, how);
+            self.counts.add(how, filled);
+            self.advance();
+        }
+        end
+    }
+
     pub(super) fn is_settled(&self, position: u64) -> bool {
-        let (word, bit) = match position {
-            settled if settled <= self.watermark => return true,
-            open => self.bit_of(open),
-        };
-        self.words.get(word).is_some_and(|bits| bits & bit != 0)
+        if position <= self.watermark {
+            return true;
+        }
+        let place = usize::try_from((position / PAGE_POSITIONS).saturating_sub(self.base));
+        let page = place.ok().and_then(|place| self.pages.get(place));
+        page.is_some_and(|page| page.is_settled(position % PAGE_POSITIONS))
     }
 
     pub(super) fn watermark(&self) -> u64 {
@@ -136,148 +167,76 @@ impl Cursor {
 
     /// The highest position this cursor says anything about.
     pub(super) fn highest(&self) -> u64 {
-        let top = self.words.iter().enumerate().rev().find(|(_, bits)| **bits != 0);
-        top.map_or(self.watermark, |(word, bits)| {
-            let top_bit = 63 - u64::from(bits.leading_zeros());
-            ((self.base + word as u64) * 64 + top_bit).max(self.watermark)
-        })
+        let last = self.pages.back().and_then(Page::highest);
+        let first = (self.base + self.pages.len().saturating_sub(1) as u64) * PAGE_POSITIONS;
+        last.map_or(self.watermark, |place| (first + place).max(self.watermark))
     }
 
-    fn bit_of(&self, position: u64) -> (usize, u64) {
-        // At most `WINDOW_MAX / 64 + 1`, as both callers keep to the window or look up only.
-        let word = usize::try_from((position / 64).saturating_sub(self.base)).unwrap_or(usize::MAX);
-        (word, 1 << (position % 64))
+    /// What changed since the last draft, or all of it; the next one is of what changes from now on.
+    pub(super) fn draft(&mut self, is_whole: bool) -> Draft {
+        let draft = self.picked(|page| is_whole || page.is_changed, is_whole);
+        self.pages.iter_mut().for_each(|page| page.is_changed = false);
+        draft
     }
 
-    /// Begins anew with everything up to `watermark` settled and nothing beyond.
-    fn start_at(&mut self, watermark: u64) {
-        self.watermark = watermark;
-        self.base = (watermark + 1) / 64;
-        self.words.clear();
-        self.words.push_back((1 << ((watermark + 1) % 64)) - 1);
+    /// All of it.
+    pub(super) fn whole(&self) -> Draft {
+        self.picked(|_| true, true)
+    }
+
+    /// These pages were not written.
+    pub(super) fn draft_again(&mut self, numbers: impl Iterator<Item = u64>) {
+        for number in numbers {
+            let place = number.checked_sub(self.base).and_then(|place| usize::try_from(place).ok());
+            if let Some(page) = place.and_then(|place| self.pages.get_mut(place)) {
+                page.is_changed = true;
+            }
+        }
+    }
+
+    fn picked(&self, is_wanted: impl Fn(&Page) -> bool, is_whole: bool) -> Draft {
+        let Self { birth, watermark, base, pages, counts } = self;
+        let of_pages = pages.iter().map(Page::counts).fold(Counts::default(), Counts::plus);
+        let numbered = (*base..).zip(pages);
+        let wanted = numbered.filter(|(_, page)| page.settled() > 0 && is_wanted(page));
+        Draft {
+            birth: *birth,
+            base: *base,
+            counts: counts.minus(of_pages),
+            pages: wanted.map(|(number, page)| (number, page.clone())).collect(),
+            is_whole,
+            watermark: *watermark,
+        }
+    }
+
+    /// A page of the window, made if it is not there.
+    fn page_mut(&mut self, number: u64) -> &mut Page {
+        let place = usize::try_from(number.saturating_sub(self.base).min(PAGES_MAX))
+            .expect("a window has 514 pages");
+        if self.pages.len() <= place {
+            self.pages.resize(place + 1, Page::default());
+        }
+        self.pages.get_mut(place).expect("there are as many pages now")
     }
 
     fn advance(&mut self) {
-        while self.words.front() == Some(&u64::MAX) {
-            self.words.pop_front();
+        while self.pages.front().is_some_and(Page::is_full) {
+            self.pages.pop_front();
             self.base += 1;
         }
-        if self.words.is_empty() {
-            // The watermark ends a word: the next one, with nothing settled, stands in its place.
-            self.words.push_back(0);
-        }
-        let settled = self.words.front().map_or(0, |bits| u64::from(bits.trailing_ones()));
-        self.watermark = self.base * 64 + settled - 1;
-    }
-}
-
-/// Length of a slot without its words.
-const SLOT_HEADER_BYTES: usize = 80;
-const CHECKED_BYTES: usize = SLOT_HEADER_BYTES - 4;
-/// Room for one slot in the file; there are two.
-pub(super) const SLOT_BYTES: usize = 12_288;
-const _: () = assert!(SLOT_HEADER_BYTES + WORDS_MAX * 8 <= SLOT_BYTES);
-
-pub(super) const MAGIC: [u8; 4] = *b"wcur";
-const VERSION: u16 = 1;
-
-/// What a slot turned out to hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
-    /// A cursor and its generation; the higher one is valid.
-    Good(Cursor, u64),
-    /// Nothing, or not what was written.
-    Damaged,
-    /// Of a weir that knows more; its version.
-    Foreign(u16),
-}
-
-impl Slot {
-    /// The bytes of a slot: fixed little-endian fields, then the words, under one checksum.
-    pub(super) fn encode(cursor: &Cursor, generation: u64) -> Vec<u8> {
-        let counts = &cursor.counts;
-        let mut bytes = Vec::with_capacity(SLOT_HEADER_BYTES + cursor.words.len() * 8);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&0_u16.to_le_bytes());
-        for number in [
-            generation,
-            cursor.birth,
-            cursor.watermark,
-            counts.delivered,
-            counts.dead,
-            counts.dropped,
-            counts.damaged,
-            counts.elsewhere,
-        ] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        let word_count = u32::try_from(cursor.words.len()).expect("a window has 1026 words");
-        bytes.extend_from_slice(&word_count.to_le_bytes());
-        let words: Vec<u8> = cursor.words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes), &words);
-        bytes.extend_from_slice(&crc.to_le_bytes());
-        bytes.extend_from_slice(&words);
-        bytes
-    }
-
-    /// Judges the bytes of a slot, which may be longer than what was written.
-    pub(super) fn decode(bytes: &[u8]) -> Self {
-        Self::read(bytes).unwrap_or(Self::Damaged)
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (header, rest) = bytes.split_at_checked(CHECKED_BYTES)?;
-        let (mut cut, mut rest) = (Cut(header), Cut(rest));
-        if cut.bytes(4)? != MAGIC {
-            return None;
-        }
-        let version = cut.u16()?;
-        let _reserved = cut.u16()?;
-        let generation = cut.u64()?;
-        let (birth, watermark) = (cut.u64()?, cut.u64()?);
-        let counts = Counts {
-            delivered: cut.u64()?,
-            dead: cut.u64()?,
-            dropped: cut.u64()?,
-            damaged: cut.u64()?,
-            elsewhere: cut.u64()?,
-        };
-        let word_count = usize::try_from(cut.u32()?).ok().filter(|count| *count <= WORDS_MAX)?;
-        let crc = rest.u32()?;
-        let words = rest.bytes(word_count * 8)?;
-        if crc != crc32c::crc32c_append(crc32c::crc32c(header), words) {
-            return None;
-        }
-        if version != VERSION {
-            return Some(Self::Foreign(version));
-        }
-        let mut words = Cut(words);
-        let words: VecDeque<u64> = std::iter::from_fn(|| words.u64()).collect();
-        if watermark >= u64::MAX / 2 || birth > watermark {
-            return None;
-        }
-        let cursor = Cursor { birth, watermark, words, base: (watermark + 1) / 64, counts };
-        cursor.is_consistent().then_some(Self::Good(cursor, generation))
-    }
-}
-
-impl Cursor {
-    /// Whether the counts are those of the watermark and the words.
-    fn is_consistent(&self) -> bool {
-        let Some(front) = self.words.front() else { return false };
-        let low = (self.watermark + 1) % 64;
-        let settled: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
-        u64::from(front.trailing_ones()) == low
-            && self.counts.sum() == self.watermark - self.birth + settled - low
+        let lead = self.pages.front().map_or(0, Page::lead);
+        self.watermark = (self.base * PAGE_POSITIONS + lead).saturating_sub(1);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::queue::group::Settled;
 
     const DELIVERED: How = How::By(Settled::Delivered);
 
@@ -323,65 +282,56 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_reads_back_at_every_watermark_with_and_without_positions_beyond() {
+    fn a_draft_holds_the_pages_that_changed_and_those_that_were_not_written() {
         let mut cursor = Cursor::new(0);
-        for position in 1..300 {
+        let page = PAGE_POSITIONS;
+        for position in [2, page + 2, 3 * page + 2] {
             cursor.settle(position, DELIVERED);
-            let read = Slot::decode(&Slot::encode(&cursor, 1));
-            assert_eq!(read, Slot::Good(cursor.clone(), 1), "watermark {position}");
-
-            let mut ahead = cursor.clone();
-            ahead.settle(position + 2, DELIVERED);
-            let read = Slot::decode(&Slot::encode(&ahead, 1));
-            assert_eq!(read, Slot::Good(ahead, 1), "watermark {position}, one beyond");
         }
+        let numbers = |draft: &Draft| draft.pages.iter().map(|page| page.0).collect::<Vec<_>>();
+
+        assert_eq!(numbers(&cursor.draft(false)), [0, 1, 3]);
+        cursor.settle(page + 3, DELIVERED);
+        assert_eq!(numbers(&cursor.draft(false)), [1]);
+        assert_eq!(numbers(&cursor.draft(false)), [0; 0]);
+        assert_eq!(numbers(&cursor.draft(true)), [0, 1, 3]);
+        cursor.draft_again([0, 3, 9].into_iter());
+        assert_eq!(numbers(&cursor.draft(false)), [0, 3]);
+
+        cursor.settle_range(1, page + 1, How::Dropped);
+        let draft = cursor.draft(false);
+        assert_eq!((draft.base, draft.counts.sum(), numbers(&draft)), (1, page - 1, vec![1]));
     }
 
     proptest! {
         #[test]
-        fn any_order_of_settling_ends_the_same_and_a_slot_reads_back(
-            birth in 0_u64..1000,
-            order in Just((1..300_u64).collect::<Vec<_>>()).prop_shuffle(),
-            until in 0_usize..300,
+        fn any_order_of_settling_ends_as_a_set_would(
+            birth in prop_oneof![0_u64..1000, 32_700_u64..32_800],
+            steps in proptest::collection::vec((1_u64..70_000, 0_u64..40_000, any::<bool>()), 0..30),
         ) {
             let mut cursor = Cursor::new(birth);
-            let mut model = std::collections::BTreeSet::new();
-            for offset in order.into_iter().take(until) {
-                prop_assert!(cursor.settle(birth + offset, DELIVERED));
-                model.insert(birth + offset);
+            let mut model = BTreeSet::new();
+            for (offset, length, is_range) in steps {
+                let (from, to) = (birth + offset, birth + offset + length);
+                if is_range {
+                    prop_assert_eq!(cursor.settle_range(from, to, How::Dropped), to);
+                    model.extend(from..to);
+                } else {
+                    prop_assert_eq!(cursor.settle(from, DELIVERED), model.insert(from));
+                }
             }
 
             let open = (birth + 1..).find(|position| !model.contains(position)).unwrap();
             prop_assert_eq!(cursor.watermark(), open - 1);
             prop_assert_eq!(cursor.ahead(), model.range(open..).count() as u64);
             prop_assert_eq!(cursor.highest(), model.last().copied().unwrap_or(birth));
-            let mut bytes = Slot::encode(&cursor, 9);
-            prop_assert_eq!(Slot::decode(&bytes), Slot::Good(cursor.clone(), 9));
-            bytes.resize(SLOT_BYTES, 0xaa);
-            prop_assert_eq!(Slot::decode(&bytes), Slot::Good(cursor, 9));
-        }
-
-        #[test]
-        fn a_flipped_or_cut_slot_is_damaged_and_never_panics(
-            settled in proptest::collection::vec(1_u64..2000, 0..40),
-            at in any::<prop::sample::Index>(),
-            bit in 0_u8..8,
-        ) {
-            let mut cursor = Cursor::new(0);
-            for position in settled {
-                cursor.settle(position, DELIVERED);
+            prop_assert_eq!(cursor.counts().sum(), model.len() as u64);
+            for position in [birth, open, open + 1, open + 40_000] {
+                let is_settled = position <= birth || model.contains(&position);
+                prop_assert_eq!(cursor.is_settled(position), is_settled);
             }
-            let bytes = Slot::encode(&cursor, 1);
-
-            let mut flipped = bytes.clone();
-            flipped[at.index(bytes.len())] ^= 1 << bit;
-            prop_assert_eq!(Slot::decode(&flipped), Slot::Damaged);
-            prop_assert_eq!(Slot::decode(&bytes[..at.index(bytes.len())]), Slot::Damaged);
-        }
-
-        #[test]
-        fn any_bytes_are_judged_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert_eq!(Slot::decode(&bytes), Slot::Damaged);
+            let Draft { birth, base, counts, pages, .. } = cursor.whole();
+            prop_assert_eq!(Cursor::of_pages(birth, base, counts, pages), cursor);
         }
     }
 }

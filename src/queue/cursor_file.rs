@@ -1,10 +1,12 @@
-//! A cursor on disk: two slots written in turn, so that one is always whole.
+//! A cursor on disk: what changed is written beside what is valid, so that one is always whole.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::cursor::{Cursor, SLOT_BYTES, Slot};
+use super::cursor::{Cursor, Draft};
+use super::cursor_slots::{self as slots, HEAD_ROOM, Layout, PLACES_MAX, Slots};
 use crate::base::disk::{Disk, DiskFile, Open, is_full, read_full_at, replace_durably};
 
 /// The file of one destination's cursor.
@@ -15,18 +17,21 @@ pub(super) struct CursorFile {
     /// The file was written in place after it got its name, so the name is on disk. Before, the
     /// sync of the folder may have failed, and then the name may be lost in the next crash.
     is_name_sure: bool,
-    generation: u64,
+    layout: Layout,
 }
 
 /// What was found under a cursor's name.
 pub(super) enum Found {
     Nothing,
     Cursor(Cursor, CursorFile),
-    /// Both slots are unreadable.
+    /// Both heads are unreadable.
     Damaged,
     /// Written by a weir that knows more; its version.
     Foreign(u16),
 }
+
+/// Pages, by their number, for which a full disk had no room: they are to be drafted again.
+pub(super) type Unsaved = Vec<u64>;
 
 impl CursorFile {
     /// Looks a cursor up.
@@ -36,43 +41,38 @@ impl CursorFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(error),
         };
-        let mut bytes = vec![0; 2 * SLOT_BYTES];
-        read_full_at(file.as_ref(), &mut bytes, 0)?;
-        let (first, second) = bytes.split_at(SLOT_BYTES);
-        let (first, second) = (Slot::decode(first), Slot::decode(second));
-        let is_name_sure = matches!((&first, &second), (Slot::Good(..), Slot::Good(..)));
-        Ok(match newer(first, second) {
-            Slot::Good(cursor, generation) => {
+        Ok(match read(file.as_ref())? {
+            Slots::Good(cursor, layout) => {
+                let is_name_sure = layout.has_both_heads;
                 let path = path.to_owned();
-                Found::Cursor(cursor, Self { path, file: Some(file), is_name_sure, generation })
+                Found::Cursor(cursor, Self { path, file: Some(file), is_name_sure, layout })
             }
-            Slot::Damaged => Found::Damaged,
-            Slot::Foreign(version) => Found::Foreign(version),
+            Slots::Damaged => Found::Damaged,
+            Slots::Foreign(version) => Found::Foreign(version),
         })
     }
 
-    /// Makes the file, with room for both slots, so that no later save needs free space.
+    /// Makes the file, with room for the pages of what is usually under way, so that saving needs no
+    /// free space.
     pub(super) fn create(disk: &dyn Disk, path: &Path, cursor: &Cursor) -> io::Result<Self> {
         let path = path.to_owned();
-        let mut file = Self { path, file: None, is_name_sure: true, generation: 0 };
-        file.replace(disk, cursor)?;
+        let mut file = Self { path, file: None, is_name_sure: true, layout: Layout::default() };
+        file.replace(disk, &cursor.whole())?;
         Ok(file)
     }
 
     /// Sees to it that the cursor, as it was found, outlives a crash. A full disk is no reason to
     /// refuse: then it stays as it is, and the next save tries again.
-    pub(super) fn make_sure(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
+    pub(super) fn make_sure(&mut self, disk: &dyn Disk, whole: &Draft) -> io::Result<()> {
         if self.is_name_sure {
             return Ok(());
         }
-        match self.replace(disk, cursor) {
+        match self.replace(disk, whole) {
             Err(error) if is_full(&error) => {
-                // Whether the old file or the new one stands there, its next save goes over the slot
-                // that is not the newest.
-                if let Found::Cursor(_, Self { file, generation, .. }) =
-                    Self::find(disk, &self.path)?
-                {
-                    (self.file, self.generation) = (file, generation);
+                // Whether the old file or the new one stands there, its next save goes over nothing
+                // that is valid.
+                if let Found::Cursor(_, Self { file, layout, .. }) = Self::find(disk, &self.path)? {
+                    (self.file, self.layout) = (file, layout);
                 }
                 Ok(())
             }
@@ -80,47 +80,103 @@ impl CursorFile {
         }
     }
 
-    /// Saves; returns once it is synced.
-    pub(super) fn save(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
-        self.make_sure(disk, cursor)?;
-        let Some(file) = &self.file else { return self.replace(disk, cursor) };
-        let generation = self.generation + 1;
-        let offset = if generation.is_multiple_of(2) { 0 } else { SLOT_BYTES as u64 };
-        let bytes = Slot::encode(cursor, generation);
-        if file.write_all_at(&bytes, offset).and_then(|()| file.sync()).is_ok() {
-            self.generation = generation;
-            return Ok(());
+    /// Whether the next save takes a whole draft, and not only what changed.
+    pub(super) fn wants_whole(&self) -> bool {
+        self.file.is_none() || !self.is_name_sure
+    }
+
+    /// Saves; returns once it is synced, with what was left out because the disk is full. After a
+    /// failure a whole draft is wanted, and written into a new file.
+    pub(super) fn save(&mut self, disk: &dyn Disk, draft: &Draft) -> io::Result<Unsaved> {
+        if draft.is_whole {
+            self.make_sure(disk, draft)?;
         }
+        let Some(file) = &self.file else {
+            return self.replace(disk, draft).map(|()| Unsaved::new());
+        };
+        let error = match write(file.as_ref(), &self.layout, draft) {
+            Ok((layout, unsaved)) => {
+                self.layout = layout;
+                return Ok(unsaved);
+            }
+            Err(error) => error,
+        };
         self.file = None;
-        self.replace(disk, cursor)
+        if !draft.is_whole {
+            return Err(error);
+        }
+        self.replace(disk, draft).map(|()| Unsaved::new())
     }
 
     /// Puts a new file in the place of the old one.
-    fn replace(&mut self, disk: &dyn Disk, cursor: &Cursor) -> io::Result<()> {
-        // The first slot takes even generations, so an odd one here would be overwritten next.
-        let generation = (self.generation + 1).next_multiple_of(2);
-        let mut whole = Slot::encode(cursor, generation);
-        whole.resize(2 * SLOT_BYTES, 0);
-        replace_durably(disk, &self.path, &whole)?;
+    fn replace(&mut self, disk: &dyn Disk, draft: &Draft) -> io::Result<()> {
+        if !draft.is_whole {
+            return Err(io::Error::other("a part of a cursor makes no file"));
+        }
+        let (bytes, layout) = slots::whole(draft, self.layout.generation + 1);
+        replace_durably(disk, &self.path, &bytes)?;
         self.file = Some(disk.open(&self.path, Open::Write)?);
         self.is_name_sure = true;
-        self.generation = generation;
+        self.layout = layout;
         Ok(())
     }
 }
 
-pub(super) fn newer(first: Slot, second: Slot) -> Slot {
-    match (first, second) {
-        (Slot::Good(a, old), Slot::Good(b, new)) => {
-            if new > old {
-                Slot::Good(b, new)
-            } else {
-                Slot::Good(a, old)
+/// Writes pages and head beside those that are valid, under one sync: a crash leaves any mixture of
+/// them, and each is sound.
+fn write(file: &dyn DiskFile, old: &Layout, draft: &Draft) -> io::Result<(Layout, Unsaved)> {
+    let mut new = Layout {
+        generation: old.generation + 1,
+        head: 1 - old.head.min(1),
+        has_both_heads: true,
+        pages: old.pages.clone(),
+    };
+    let mut taken: BTreeSet<usize> = old.pages.values().map(|(place, _)| *place).collect();
+    let mut unsaved = Unsaved::new();
+    for (number, page) in &draft.pages {
+        let known = old.pages.get(number).map(|(place, half)| (*place, 1 - *half));
+        let free = || (0..PLACES_MAX).find(|place| !taken.contains(place)).map(|place| (place, 0));
+        let Some((place, half)) = known.or_else(free) else {
+            unsaved.push(*number);
+            continue;
+        };
+        let bytes = slots::page(*number, page, new.generation);
+        match file.write_all_at(&bytes, slots::page_at(place, half)) {
+            Err(error) if is_full(&error) && known.is_none() => unsaved.push(*number),
+            written => {
+                written?;
+                taken.insert(place);
+                new.pages.insert(*number, (place, half));
             }
         }
-        (Slot::Foreign(version), _) | (_, Slot::Foreign(version)) => Slot::Foreign(version),
-        (Slot::Damaged, other) | (other, Slot::Damaged) => other,
     }
+    let head = slots::head(draft, new.generation);
+    file.write_all_at(&head, new.head as u64 * HEAD_ROOM)?;
+    file.sync()?;
+    // Only now are these places free: the head that is on disk is past their pages.
+    new.pages.retain(|number, _| *number >= draft.base);
+    Ok((new, unsaved))
+}
+
+/// Reads a whole file. A running agent may be writing it: what is read is of one save, or of none.
+pub(super) fn read(file: &dyn DiskFile) -> io::Result<Slots> {
+    const TRIES: usize = 3;
+    let mut read = Slots::Damaged;
+    for _ in 0..TRIES {
+        let most = slots::file_bytes(PLACES_MAX);
+        let length = usize::try_from(file.bytes()?.min(most)).unwrap_or_default();
+        let mut bytes = vec![0; length];
+        let count = read_full_at(file, &mut bytes, 0)?;
+        bytes.truncate(count);
+        read = slots::read(&bytes);
+        let heads = usize::try_from(2 * HEAD_ROOM).unwrap_or_default().min(bytes.len());
+        let mut again = vec![0; heads];
+        read_full_at(file, &mut again, 0)?;
+        if bytes.get(..heads) == Some(&again) && read != Slots::Damaged {
+            break;
+        }
+    }
+    Ok(read)
 }
 
 /// The file name of a destination's cursor: every byte that is not a letter, digit, `-`, `_` or
@@ -147,6 +203,7 @@ mod tests {
     use super::*;
     use crate::base::disk::{Call, FaultyDisk};
     use crate::queue::cursor::How;
+    use crate::queue::page::PAGE_POSITIONS;
 
     fn rig() -> (FaultyDisk, PathBuf) {
         let disk = FaultyDisk::new();
@@ -155,11 +212,16 @@ mod tests {
     }
 
     #[track_caller]
-    fn watermark(disk: &FaultyDisk, path: &Path) -> u64 {
+    fn found(disk: &FaultyDisk, path: &Path) -> (Cursor, CursorFile) {
         match CursorFile::find(disk, path).unwrap() {
-            Found::Cursor(cursor, _) => cursor.watermark(),
+            Found::Cursor(cursor, file) => (cursor, file),
             _ => panic!("no cursor"),
         }
+    }
+
+    #[track_caller]
+    fn watermark(disk: &FaultyDisk, path: &Path) -> u64 {
+        found(disk, path).0.watermark()
     }
 
     #[test]
@@ -172,7 +234,7 @@ mod tests {
             disk.end_power_after(seed % 9);
             for _ in 0..3 {
                 cursor.settle(cursor.watermark() + 1, How::Dropped);
-                if file.save(&disk, &cursor).is_err() {
+                if file.save(&disk, &cursor.whole()).is_err() {
                     break;
                 }
                 saved = cursor.watermark();
@@ -191,43 +253,116 @@ mod tests {
         let mut cursor = Cursor::new(0);
         let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
         for call in [Call::Sync, Call::Write] {
-            file.make_sure(&disk, &cursor).unwrap();
+            file.make_sure(&disk, &cursor.whole()).unwrap();
             cursor.settle(cursor.watermark() + 1, How::Dropped);
             disk.fail(&[call], 0, io::ErrorKind::Other);
-            file.save(&disk, &cursor).unwrap();
+            file.save(&disk, &cursor.whole()).unwrap();
             disk.crash(0);
             assert_eq!(watermark(&disk, &path), cursor.watermark());
-            let Found::Cursor(_, found) = CursorFile::find(&disk, &path).unwrap() else { panic!() };
-            file = found;
+            file = found(&disk, &path).1;
         }
     }
 
     #[test]
-    fn on_a_full_disk_the_only_good_slot_is_not_written_over() {
+    fn a_crash_in_the_middle_of_a_save_of_many_pages_settles_nothing_more_and_what_was_saved() {
+        for seed in 0..300 {
+            let (disk, path) = rig();
+            let mut cursor = Cursor::new(5);
+            let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+            let mut saved = cursor.clone();
+            disk.end_power_after(10 + seed % 60);
+            for round in 1..12 {
+                // The others settle what is beyond what a busy shard owes, which goes in leaps.
+                let page = round * PAGE_POSITIONS;
+                cursor.settle_range(page, page + 700, How::Dropped);
+                cursor.settle(page + 1_000 + seed, How::Damaged);
+                if round % 4 == 0 {
+                    cursor.settle_range(1, page - PAGE_POSITIONS / 2, How::Dropped);
+                }
+                let draft = cursor.draft(file.wants_whole());
+                if file.save(&disk, &draft).is_err() {
+                    break;
+                }
+                saved = cursor.clone();
+            }
+
+            disk.crash(seed);
+
+            let (found, mut file) = found(&disk, &path);
+            for position in (1..13 * PAGE_POSITIONS).step_by(50) {
+                let is_settled = found.is_settled(position);
+                assert!(is_settled || !saved.is_settled(position), "seed {seed}: {position} lost");
+                assert!(!is_settled || cursor.is_settled(position), "seed {seed}: {position}");
+            }
+            assert_eq!(found.counts().sum(), found.watermark() - 5 + found.ahead());
+            file.save(&disk, &cursor.whole()).unwrap();
+            assert_eq!(self::found(&disk, &path).0, cursor, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn places_are_used_again_so_the_file_stays_as_small_as_its_window() {
+        let (disk, path) = rig();
+        let mut cursor = Cursor::new(0);
+        let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+        let length = disk.content(&path).unwrap().len();
+        for page in 1..40 {
+            cursor.settle_range(1, page * PAGE_POSITIONS + 9, How::Dropped);
+            cursor.settle(page * PAGE_POSITIONS + 20, How::Dropped);
+            let draft = cursor.draft(file.wants_whole());
+            assert_eq!(file.save(&disk, &draft).unwrap(), [0; 0]);
+            assert_eq!(found(&disk, &path).0, cursor);
+        }
+        assert_eq!(disk.content(&path).unwrap().len(), length);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_no_watermark_from_being_saved() {
+        let (disk, path) = rig();
+        let mut cursor = Cursor::new(0);
+        let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+        for page in 0..7 {
+            cursor.settle(page * PAGE_POSITIONS + 2, How::Dropped);
+        }
+        cursor.settle(1, How::Dropped);
+        disk.set_capacity(Some(0));
+
+        let unsaved = file.save(&disk, &cursor.draft(false)).unwrap();
+
+        assert_eq!(unsaved, [4, 5, 6]);
+        assert_eq!(found(&disk, &path).0.counts().dropped, 5);
+        assert_eq!(watermark(&disk, &path), 2);
+        disk.set_capacity(None);
+        cursor.draft_again(unsaved.into_iter());
+        assert_eq!(file.save(&disk, &cursor.draft(false)).unwrap(), [0; 0]);
+        assert_eq!(found(&disk, &path).0, cursor);
+    }
+
+    #[test]
+    fn on_a_full_disk_the_only_good_head_is_not_written_over() {
+        let room = usize::try_from(HEAD_ROOM).unwrap();
         for saves in [1, 2] {
             let (disk, path) = rig();
             let mut cursor = Cursor::new(0);
             let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
             for _ in 0..saves {
                 cursor.settle(cursor.watermark() + 1, How::Dropped);
-                file.save(&disk, &cursor).unwrap();
+                file.save(&disk, &cursor.whole()).unwrap();
             }
-            // A power cut tore the save after that, in the other slot.
-            let torn = if saves == 1 { 0 } else { SLOT_BYTES as u64 };
+            // A power cut tore the save after that, in the other head.
+            let torn = if saves == 1 { 0 } else { HEAD_ROOM };
             disk.flip(&path, torn + 40, 3);
-            let Found::Cursor(_, mut file) = CursorFile::find(&disk, &path).unwrap() else {
-                panic!()
-            };
+            let mut file = found(&disk, &path).1;
             disk.set_capacity(Some(0));
-            file.make_sure(&disk, &cursor).unwrap();
+            file.make_sure(&disk, &cursor.whole()).unwrap();
             let good = disk.content(&path).unwrap();
 
             cursor.settle(cursor.watermark() + 1, How::Dropped);
-            file.save(&disk, &cursor).unwrap();
+            file.save(&disk, &cursor.whole()).unwrap();
 
-            let kept = SLOT_BYTES - usize::try_from(torn).unwrap();
+            let kept = room - usize::try_from(torn).unwrap();
             let now = disk.content(&path).unwrap();
-            assert_eq!(now[kept..kept + SLOT_BYTES], good[kept..kept + SLOT_BYTES], "{saves}");
+            assert_eq!(now[kept..kept + room], good[kept..kept + room], "{saves}");
             assert_eq!(watermark(&disk, &path), cursor.watermark());
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 pub use folder::recovery;
 
-use super::cursor::{self, SLOT_BYTES, Slot};
+use super::cursor_slots::{self as slots, Slots};
 use super::frame;
 use super::seal::{Cipher, Key, SEAL_BYTES, SEED_BYTES};
 use super::segment;
@@ -71,30 +71,37 @@ pub fn segment(bytes: &[u8]) {
     }
 }
 
-/// A slot of a cursor's file.
+/// A cursor's file.
 pub fn cursor(bytes: &[u8]) {
     let Some((how, bytes)) = bytes.split_first() else { return };
-    let bytes = if how & MENDED == 0 { bytes.to_vec() } else { mended_slot(bytes) };
-    if let Slot::Good(cursor, generation) = Slot::decode(&bytes) {
-        let written = Slot::encode(&cursor, generation);
-        assert!(written.len() <= SLOT_BYTES);
-        assert_eq!(Slot::decode(&written), Slot::Good(cursor.clone(), generation));
+    let bytes = if how & MENDED == 0 { bytes.to_vec() } else { mended_cursor(bytes) };
+    if let Slots::Good(cursor, layout) = slots::read(&bytes) {
         assert!(cursor.highest() >= cursor.watermark() && cursor.watermark() >= cursor.birth());
+        assert_eq!(cursor.counts().sum(), cursor.watermark() - cursor.birth() + cursor.ahead());
+        let (written, new) = slots::whole(&cursor.whole(), layout.generation + 1);
+        assert_eq!(slots::read(&written), Slots::Good(cursor, new), "written as it was read");
     }
 }
 
-/// A slot's fields and, behind them, its words; their count and the checksum between are put right.
-fn mended_slot(bytes: &[u8]) -> Vec<u8> {
-    const FIELDS_BYTES: usize = 72;
-    let mut whole = cursor::MAGIC.to_vec();
-    whole.extend(bytes.iter().skip(cursor::MAGIC.len()).take(FIELDS_BYTES - cursor::MAGIC.len()));
-    whole.resize(FIELDS_BYTES, 0);
-    let words = bytes.get(FIELDS_BYTES..).unwrap_or_default();
-    let count = u32::try_from(words.len() / 8).unwrap_or(u32::MAX);
-    whole.extend_from_slice(&count.to_le_bytes());
-    let words = words.get(..words.len() / 8 * 8).unwrap_or_default();
-    let sum = crc32c::crc32c_append(crc32c::crc32c(&whole), words);
-    whole.extend_from_slice(&sum.to_le_bytes());
+/// A head and, behind it, the fields and words of a page; magic numbers, the count of words and the
+/// checksums are put right.
+fn mended_cursor(bytes: &[u8]) -> Vec<u8> {
+    let head = bytes.get(..slots::HEAD_BYTES).unwrap_or(bytes);
+    let mut whole = mended(&slots::MAGIC, head, slots::HEAD_BYTES);
+    let page = bytes.get(slots::HEAD_BYTES..).unwrap_or_default();
+    if page.is_empty() {
+        return whole;
+    }
+    let (fields, words) = page.split_at(page.len().min(slots::PAGE_HEAD_BYTES));
+    let words = words.get(..words.len().min(slots::WORD_BYTES_MAX) / 8 * 8).unwrap_or_default();
+    let mut fields = mended(&slots::PAGE_MAGIC, fields, slots::PAGE_HEAD_BYTES);
+    fields.truncate(slots::PAGE_HEAD_BYTES - 4);
+    let count = u16::try_from(words.len() / 8).unwrap_or(u16::MAX);
+    fields.splice(6..8, count.to_le_bytes());
+    let sum = crc32c::crc32c_append(crc32c::crc32c(&fields), words);
+    whole.resize(usize::try_from(slots::page_at(0, 0)).unwrap_or_default(), 0);
+    whole.extend(fields);
+    whole.extend(sum.to_le_bytes());
     whole.extend_from_slice(words);
     whole
 }

@@ -1,5 +1,6 @@
 //! The numbers of a queue and of each destination.
 
+use super::cursor::WINDOW_MAX;
 use super::settings::SyncLevel;
 
 /// The books of one destination: `accepted = delivered + dead + dropped + damaged + waiting`.
@@ -21,7 +22,13 @@ pub struct Ledger {
     pub waiting_bytes: u64,
     /// When the oldest payload still owed was committed, in milliseconds since 1970.
     pub oldest_unix_ms: Option<u64>,
+    /// Positions from the oldest payload still owed to the newest that was given out: others were
+    /// settled past the oldest. At [`SPAN_MAX`] nothing more is given out before that is settled.
+    pub span: u64,
 }
+
+/// The bound of [`Ledger::span`].
+pub const SPAN_MAX: u64 = WINDOW_MAX;
 
 /// The queue as a whole, for `weir status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

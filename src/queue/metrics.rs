@@ -223,8 +223,14 @@ impl Collector for Standing {
                 gauge(pick(overview)).encode(metric.encode_family(&of)?)?;
             }
         }
-        let of_destination: [(&str, &str, Option<&Unit>, Pick); 3] = [
+        let of_destination: [(&str, &str, Option<&Unit>, Pick); 4] = [
             ("queue_waiting_records", "Payloads still owed", None, |one| one.waiting),
+            (
+                "queue_span_records",
+                "Payloads from the oldest still owed to the newest given out",
+                None,
+                |one| one.span,
+            ),
             ("queue_waiting", "Bytes on disk still owed", bytes, |one| one.waiting_bytes),
             (
                 "queue_oldest_waiting_timestamp",

@@ -290,7 +290,7 @@ impl Opening<'_> {
             let found = at.map_or(Found::Nothing, |at| found.swap_remove(at).1);
             let (mut cursor, file) = match found {
                 Found::Cursor(cursor, mut file) => {
-                    file.make_sure(self.disk.as_ref(), &cursor).map_err(io)?;
+                    file.make_sure(self.disk.as_ref(), &cursor.whole()).map_err(io)?;
                     (cursor, file)
                 }
                 Found::Damaged | Found::Foreign(_) => {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::cursor::WINDOW_MAX;
 use super::frame::{self, Form};
 use super::once::{self, KEY_COUNT_MAX};
 use super::seal::Keys;
@@ -205,7 +206,7 @@ impl Limits {
             mark_count: 1 << 16,
             mark_bytes: frame::in_memory(mark_bytes),
             key_bytes: frame::in_memory(key_bytes),
-            window: 1 << 16,
+            window: WINDOW_MAX,
             read_bytes: frame::in_memory(256 * KIB),
             ring_bytes: frame::in_memory((max_bytes / 16).min(4 * MIB)),
             quarantine_bytes: (max_bytes / 4).max(MIB),

@@ -11,7 +11,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 use self::pack::{Fill, pack};
 use super::aws::Keeper;
-use super::{AwsSettings, Entry, Fate, FirehoseSettings, Limits, Outcome, ServiceClock, Sink, aws};
+use super::{
+    AwsSettings, Entry, Fate, FirehoseSettings, Limits, Load, Outcome, ServiceClock, Sink, aws,
+};
 
 /// Most records of one PutRecordBatch call, as the service model says.
 const ENTRIES_MAX: usize = 500;
@@ -79,6 +81,14 @@ impl Firehose {
     }
 }
 
+impl Firehose {
+    /// When the credentials at hand end, in milliseconds since 1970; `None` while there are none, or
+    /// where they have no end.
+    pub fn credentials_end_unix_ms(&self) -> Option<u64> {
+        self.keeper.end_unix_ms()
+    }
+}
+
 impl Sink for Firehose {
     fn kind(&self) -> &'static str {
         "firehose"
@@ -98,8 +108,8 @@ impl Sink for Firehose {
         self.weight(entry.data.len()) + over
     }
 
-    fn wire_bytes(&self, _entries: usize, weight: usize) -> u64 {
-        weight as u64
+    fn wire_bytes(&self, load: Load) -> u64 {
+        load.weight as u64
     }
 
     fn entry(&self, key: String, payload: Bytes) -> Entry {

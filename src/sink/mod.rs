@@ -28,7 +28,7 @@ pub use aws::{ClockChanges, ClockMemory, ServiceClock};
 pub use directory::Directory;
 pub use firehose::Firehose;
 pub use form::{Form, Piece, Tally};
-pub use kinesis::{HashRange, Kinesis, Shard, ShardMap};
+pub use kinesis::{HashRange, Kinesis, Shard, ShardMap, StreamFacts, StreamNews};
 pub(crate) use kinesis::{hash_of, is_aggregate};
 pub use kms::{Kms, KmsSettings, Wrapped};
 pub use lambda::{Lambda, LambdaFault, LambdaSettings};
@@ -64,6 +64,17 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Most bytes of one entry, counted the same way.
     pub entry_bytes: usize,
+}
+
+/// What a request carries, as far as its size on the wire depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many entries.
+    pub entries: usize,
+    /// What they weigh together.
+    pub weight: usize,
+    /// How many of them have an explicit hash key.
+    pub hash_keys: usize,
 }
 
 /// What became of one entry of a request that was answered.
@@ -131,9 +142,8 @@ pub trait Sink: Send + Sync + 'static {
         self.weigh(&self.entry(key.to_owned(), payload.clone()))
     }
 
-    /// How many bytes a request takes on the wire whose entries weigh so much together; 0 where
-    /// nothing leaves the host.
-    fn wire_bytes(&self, entries: usize, weight: usize) -> u64;
+    /// How many bytes such a request takes on the wire; 0 where nothing leaves the host.
+    fn wire_bytes(&self, load: Load) -> u64;
 
     /// Makes the entry for a record: adds framing where the upstream needs it.
     fn entry(&self, key: String, payload: Bytes) -> Entry;

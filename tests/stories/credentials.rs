@@ -1,9 +1,19 @@
 //! Without credentials nothing is lost: the destination is held, says why, and goes on once a
 //! profile has some.
 
-use crate::support::agent::Agent;
-use crate::support::peers::Kinesis;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::runtime::Runtime;
+
+use crate::support::agent::{Agent, weir};
+use crate::support::books::{Books, Row};
+use crate::support::fake_upstream::FakeUpstream;
+use crate::support::peers::{Kinesis, REGION};
 use crate::support::scratch::Scratch;
+use crate::support::tls_peer::{ALWAYS, Authority, IotAnswer, IotStub};
 use crate::support::wait_for;
 
 #[test]
@@ -41,4 +51,81 @@ fn without_credentials_records_wait_until_there_are_some() {
             .then_some(())
     });
     assert_eq!(kinesis.payloads("orders"), [b"waits".to_vec()]);
+}
+
+#[test]
+fn credentials_that_expire_in_an_outage_are_fetched_anew_when_it_is_over_and_nothing_dies() {
+    let (scratch, runtime) = (Scratch::new("expiring"), Runtime::new().unwrap());
+    let is_out = Arc::new(AtomicBool::new(false));
+    let (services, devices) = (Authority::new("services"), Authority::new("devices"));
+    let stub = runtime.block_on(IotStub::start(&services.issue("localhost", ALWAYS), &devices, {
+        let is_out = Arc::clone(&is_out);
+        move |before| match is_out.load(Ordering::SeqCst) {
+            true => IotAnswer::Raw(503, "{}".into()),
+            false => session(if before == 0 { "ASIAFIRST" } else { "ASIASECOND" }, before == 0),
+        }
+    }));
+    let upstream = runtime.block_on(FakeUpstream::start());
+    let address = upstream.address();
+    let device = devices.issue("gateway-7", ALWAYS);
+    let files =
+        [("device.pem", &device.cert), ("device.key", &device.key), ("ca.pem", &services.pem)];
+    for (name, text) in files {
+        scratch.write(name, text);
+    }
+    let config = format!(
+        r#"
+        [http.local]
+        listen = "127.0.0.1:0"
+        [stream.orders]
+        destinations = ["cloud"]
+        [destination.cloud]
+        type = "firehose"
+        delivery_stream = "orders"
+        region = "{REGION}"
+        endpoint_url = "http://{address}"
+        linger = "10 ms"
+        retry_max = "200 ms"
+        iot = {{ endpoint = "localhost:{port}", role_alias = "ingest", cert = "device.pem", key = "device.key", ca = "ca.pem" }}
+        "#,
+        port = stub.address.port(),
+    );
+    let agent = Agent::start_without_credentials(&scratch, &config);
+    let client = agent.client("local");
+    assert_eq!(client.post("orders", b"before").unwrap().status, 202);
+    Books::settled(&agent);
+    assert!(upstream.requests()[0].scope.starts_with("ASIAFIRST/"));
+    let destination = || agent.status()["streams"]["orders"]["destinations"]["cloud"].take();
+    assert!(destination()["credentials_end_unix_ms"].as_u64().is_some(), "{}", destination());
+    let file = scratch.join("weir.toml").display().to_string();
+    let shown = weir(&scratch, &["status", "--config", &file]).succeeded();
+    assert!(shown.contains("orders to cloud: its credentials are good for "), "{shown}");
+
+    // The uplink goes, and with it both services; the credentials end while it is gone.
+    is_out.store(true, Ordering::SeqCst);
+    runtime.block_on(upstream.stop());
+    for number in 0..20 {
+        let line = format!("during {number}");
+        assert_eq!(client.post("orders", line.as_bytes()).unwrap().status, 202);
+    }
+    wait_for("the credentials to be over", || {
+        let hold = destination()["hold"].take();
+        (hold["code"] == "no-credentials" && hold["class"] == "auth").then_some(())
+    });
+    let upstream = runtime.block_on(FakeUpstream::start_at(address));
+    is_out.store(false, Ordering::SeqCst);
+    let books = Books::settled(&agent);
+
+    let delivered = Row { accepted: 21, delivered: 21, ..Row::default() };
+    assert_eq!(books.row("orders", "cloud"), delivered);
+    let scopes: Vec<_> = upstream.requests().into_iter().map(|request| request.scope).collect();
+    assert!(scopes.iter().all(|scope| scope.starts_with("ASIASECOND/")), "{scopes:?}");
+    assert!(agent.terminate().success());
+}
+
+/// A session that is over for weir in three seconds, as it counts a minute early, or in a day.
+fn session(access_key_id: &str, is_short: bool) -> IotAnswer {
+    let life = time::Duration::seconds(if is_short { 63 } else { 86_400 });
+    let ends = (OffsetDateTime::now_utc() + life).format(&Rfc3339).unwrap();
+    IotAnswer::Credentials { access_key_id: access_key_id.into(), ends }
 }

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::agent::Agent;
+use crate::support::agent::{Agent, weir};
 use crate::support::fake_upstream::FakeUpstream;
 use crate::support::peers::{Kinesis, REGION};
 use crate::support::scratch::Scratch;
 use crate::support::tls_peer::{ALWAYS, Authority, IotAnswer, IotStub};
 use crate::support::wait_for;
 
+const FIFTY_YEARS: time::Duration = time::Duration::days(18_262);
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn config_file(scratch: &Scratch) -> String {
+    scratch.join("weir.toml").display().to_string()
 }
 
 #[track_caller]
@@ -80,10 +86,7 @@ fn a_wrong_time_is_learned_from_the_first_answer_and_remembered() {
     let (scratch, runtime) = (Scratch::new("clock"), runtime());
     let upstream = runtime.block_on(FakeUpstream::start());
     upstream.keep_time();
-    // What an earlier run remembered has become wrong by fifty years.
-    scratch.folder("state");
-    let wrong = r#"{"cloud":{"offset_ms":1577880000000,"seen_unix_ms":3400000000000}}"#;
-    scratch.write("state/clock.json", wrong);
+    upstream.be_ahead(FIFTY_YEARS);
     let config = format!(
         r#"
         [http.local]
@@ -99,18 +102,36 @@ fn a_wrong_time_is_learned_from_the_first_answer_and_remembered() {
         url = upstream.url(),
     );
     let agent = Agent::start(&scratch, &config);
+    let offset_ms = |agent: &Agent| {
+        agent.status()["streams"]["orders"]["destinations"]["cloud"]["clock_offset_ms"].as_i64()
+    };
 
     assert_eq!(agent.client("local").post("orders", b"one").unwrap().status, 202);
     wait_until_delivered(&agent, 1);
-
     assert_eq!(upstream.request_count(), 2, "one refused, one signed right");
-    let offset = "weir_clock_offset_seconds{destination=\"cloud\"} 0\n";
-    wait_for("the metric", || agent.metrics().contains(offset).then_some(()));
+    let off = i64::try_from(FIFTY_YEARS.whole_milliseconds()).unwrap();
+    let shown = offset_ms(&agent).unwrap();
+    assert!(shown.abs_diff(off) < 60_000, "{shown} of {off}");
+    let told = weir(&scratch, &["status", "--config", &config_file(&scratch)]).succeeded();
+    assert!(told.contains("ahead of the host's clock"), "{told}");
     assert!(agent.terminate().success());
+
     let agent = Agent::start(&scratch, &config);
     assert_eq!(agent.client("local").post("orders", b"two").unwrap().status, 202);
     wait_for("the second record", || (upstream.taken_count() == 2).then_some(()));
     assert_eq!(upstream.request_count(), 3, "what was learned holds after a restart");
+    assert!(agent.terminate().success());
+
+    // What was remembered has become wrong by fifty years.
+    upstream.be_ahead(time::Duration::ZERO);
+    let agent = Agent::start(&scratch, &config);
+    assert_eq!(agent.client("local").post("orders", b"three").unwrap().status, 202);
+    wait_for("the third record", || (upstream.taken_count() == 3).then_some(()));
+    assert_eq!(upstream.request_count(), 5, "one refused, one signed right");
+    let offset = "weir_clock_offset_seconds{destination=\"cloud\"} 0\n";
+    wait_for("the metric", || agent.metrics().contains(offset).then_some(()));
+    assert_eq!(offset_ms(&agent), None);
+    assert!(agent.terminate().success());
 }
 
 #[test]

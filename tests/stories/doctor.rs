@@ -6,8 +6,9 @@ use tokio::runtime::Runtime;
 
 use crate::support::agent::{Ended, configure, orders_to_kinesis, weir};
 use crate::support::fake_upstream::{Answer, FakeUpstream};
-use crate::support::peers::Kinesis;
+use crate::support::peers::{Kinesis, REGION};
 use crate::support::scratch::Scratch;
+use crate::support::tls_peer::{ALWAYS, Authority, IotAnswer, IotStub};
 
 /// What was found out of one thing: how it is, and the words.
 #[track_caller]
@@ -78,4 +79,60 @@ fn a_stream_that_is_missing_and_an_upstream_that_is_away_are_told_apart() {
     let words = found(&missing, "kinesis:DescribeStreamSummary").1;
     assert!(words.starts_with("ResourceNotFoundException"), "{words}");
     assert!(found(&away, "kinesis:PutRecords").1.starts_with("connection-refused"));
+}
+
+#[test]
+fn a_delivery_stream_and_credentials_of_a_device_are_looked_at() {
+    let runtime = Runtime::new().unwrap();
+    let scratch = Scratch::new("doctor-device");
+    let fake = runtime.block_on(FakeUpstream::start());
+    let (services, devices) = (Authority::new("services"), Authority::new("devices"));
+    let own = services.issue("localhost", ALWAYS);
+    let stub = runtime.block_on(IotStub::start(&own, &devices, |before| match before {
+        0 => IotAnswer::Credentials {
+            access_key_id: "ASIADEVICE".into(),
+            ends: "2120-01-01T00:00:00Z".into(),
+        },
+        _ => IotAnswer::Raw(403, r#"{"message":"no policy allows it"}"#.into()),
+    }));
+    let device = devices.issue("gateway-7", ALWAYS);
+    for (name, text) in
+        [("device.pem", &device.cert), ("device.key", &device.key), ("ca.pem", &services.pem)]
+    {
+        scratch.write(name, text);
+    }
+    scratch.folder("state");
+    let config = format!(
+        r#"
+        [http.local]
+        listen = "127.0.0.1:0"
+        [stream.orders]
+        destinations = ["cloud"]
+        [destination.cloud]
+        type = "firehose"
+        delivery_stream = "orders"
+        region = "{REGION}"
+        endpoint_url = "{url}"
+        iot = {{ endpoint = "localhost:{port}", role_alias = "ingest", cert = "device.pem", key = "device.key", ca = "ca.pem" }}
+        "#,
+        url = fake.url(),
+        port = stub.address.port(),
+    );
+    let file = configure(&scratch, &config);
+    let ask = || weir(&scratch, &["doctor", "--json", "--config", file.to_str().unwrap()]);
+
+    let well = ask();
+    let denied = ask();
+
+    assert_eq!(well.code, Some(0), "{well:?}");
+    let words = "from AWS IoT Core, role alias ingest, good until 2120-01-01T00:00:00";
+    let (health, told) = found(&well, "credentials");
+    assert!(health == "well" && told.starts_with(words), "{told}");
+    let described = found(&well, "firehose:DescribeDeliveryStream");
+    assert_eq!(described, ("well".into(), "active".into()));
+    assert_eq!(found(&well, "clock").0, "well");
+    assert_eq!(denied.code, Some(77), "{denied:?}");
+    let (health, told) = found(&denied, "credentials");
+    assert!(health == "fault" && told.contains("403"), "{told}");
+    assert_eq!(fake.request_count(), 0, "nothing is put");
 }

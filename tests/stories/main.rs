@@ -42,6 +42,8 @@ mod listeners;
 #[cfg(test)]
 mod many_streams;
 #[cfg(test)]
+mod ordered;
+#[cfg(test)]
 mod peers_answer;
 #[cfg(test)]
 mod queue_at_start;
@@ -49,6 +51,8 @@ mod queue_at_start;
 mod queue_tools;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod remembered;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]

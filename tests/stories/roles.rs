@@ -5,6 +5,7 @@ use crate::support::agent::Agent;
 use crate::support::books::{Books, Row};
 use crate::support::peers::{Moto, REGION};
 use crate::support::scratch::Scratch;
+use crate::support::tls_peer::Tap;
 use crate::support::wait_for;
 
 /// The calls that make what is here.
@@ -49,8 +50,8 @@ fn grant(moto: &Moto) -> (String, String) {
     (between("AccessKeyId"), between("SecretAccessKey"))
 }
 
-fn config(moto: &Moto, (id, secret): (&str, &str)) -> String {
-    let url = moto.url();
+fn config(moto: &Moto, sts: &Tap, (id, secret): (&str, &str)) -> String {
+    let (url, sts) = (moto.url(), sts.address);
     format!(
         r#"
         [http.local]
@@ -67,7 +68,7 @@ fn config(moto: &Moto, (id, secret): (&str, &str)) -> String {
         retry_max = "200 ms"
         access_key_id = "{id}"
         secret_access_key = "{secret}"
-        assume_role = {{ arn = "{ROLE}", external_id = "agreed-7", endpoint_url = "{url}" }}
+        assume_role = {{ arn = "{ROLE}", external_id = "agreed-7", endpoint_url = "http://{sts}" }}
         "#
     )
 }
@@ -77,9 +78,12 @@ fn a_role_that_may_only_put_records_is_taken_on_and_every_signature_holds() {
     let scratch = Scratch::new("roles");
     let moto = Moto::start_strict(&scratch, OPEN_CALLS);
     let (id, secret) = grant(&moto);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sts =
+        runtime.block_on(Tap::start(moto.url().trim_start_matches("http://").parse().unwrap()));
     let wrong = secret.chars().rev().collect::<String>();
 
-    let agent = Agent::start(&scratch, &config(&moto, (&id, &wrong)));
+    let agent = Agent::start(&scratch, &config(&moto, &sts, (&id, &wrong)));
     for number in 0..20 {
         let line = format!("order {number}");
         assert_eq!(agent.client("local").post("orders", line.as_bytes()).unwrap().status, 202);
@@ -91,11 +95,15 @@ fn a_role_that_may_only_put_records_is_taken_on_and_every_signature_holds() {
     assert_eq!(hold["class"], "auth", "{hold}");
     assert!(agent.terminate().success());
 
-    let agent = Agent::start(&scratch, &config(&moto, (&id, &secret)));
+    let agent = Agent::start(&scratch, &config(&moto, &sts, (&id, &secret)));
     let books = Books::settled(&agent);
 
     let delivered = Row { accepted: 20, delivered: 20, ..Row::default() };
     assert_eq!(books.row("orders", "cloud"), delivered);
+    let asked = sts.heard();
+    let bodies: Vec<_> = asked.lines().filter(|line| line.contains("Action=AssumeRole")).collect();
+    assert!(bodies.len() >= 2, "with the wrong secret and with the right one: {asked}");
+    assert!(bodies.iter().all(|body| body.contains("&ExternalId=agreed-7")), "{bodies:?}");
     for permission in ["kinesis:DescribeStreamSummary", "kinesis:ListShards"] {
         let log = agent.log();
         let told = log.lines().filter(|line| line.contains(permission)).count();

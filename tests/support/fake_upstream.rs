@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{AGE, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use hyper::header::{AGE, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use md5::{Digest as _, Md5};
@@ -168,7 +168,11 @@ struct State {
     taken: Vec<Taken>,
     limits_are_kept: bool,
     time_is_kept: bool,
+    /// How far its clock is ahead.
+    ahead: time::Duration,
     shards: Option<Shards>,
+    keeps_to_itself: bool,
+    looks: usize,
 }
 
 /// What the stream says of itself.
@@ -236,7 +240,10 @@ impl FakeUpstream {
             taken: Vec::new(),
             limits_are_kept: true,
             time_is_kept: false,
+            ahead: time::Duration::ZERO,
             shards: None,
+            keeps_to_itself: false,
+            looks: 0,
         }));
         let mut connections = JoinSet::new();
         connections.spawn(accept(listener, Arc::clone(&state)));
@@ -287,6 +294,21 @@ impl FakeUpstream {
     /// From now on refuses signatures that are more than five minutes off, as the services do.
     pub(crate) fn keep_time(&self) {
         self.locked().time_is_kept = true;
+    }
+
+    /// Its clock is so far ahead of everybody else's from now on.
+    pub(crate) fn be_ahead(&self, by: time::Duration) {
+        self.locked().ahead = by;
+    }
+
+    /// It has its shards, but lets nobody ask for them.
+    pub(crate) fn keep_to_itself(&self) {
+        self.locked().keeps_to_itself = true;
+    }
+
+    /// How often it was asked what it is.
+    pub(crate) fn looks(&self) -> usize {
+        self.locked().looks
     }
 
     /// From now on it has so many shards, numbered from `first`, and tells of them and of how keys
@@ -341,18 +363,40 @@ async fn answer(
     request: hyper::Request<Incoming>,
     state: Arc<Mutex<State>>,
 ) -> Result<Reply, &'static str> {
+    let mut reply = answer_of_now(request, Arc::clone(&state)).await?;
+    let ahead = state.lock().unwrap_or_else(PoisonError::into_inner).ahead;
+    if ahead != time::Duration::ZERO {
+        let date = http_date(time::OffsetDateTime::now_utc() + ahead);
+        reply.headers_mut().insert(DATE, date.parse().expect("a date is plain text"));
+    }
+    Ok(reply)
+}
+
+fn http_date(time: time::OffsetDateTime) -> String {
+    let format = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    time.format(&format).expect("every time has a date")
+}
+
+async fn answer_of_now(
+    request: hyper::Request<Incoming>,
+    state: Arc<Mutex<State>>,
+) -> Result<Reply, &'static str> {
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
     let service = match target.unwrap_or_default().rsplit('.').next() {
         Some("PutRecords") => Service::Kinesis,
         Some("PutRecordBatch") => Service::Firehose,
         Some(asked @ ("ListShards" | "DescribeStreamSummary")) => {
-            let shards = state.lock().unwrap_or_else(PoisonError::into_inner).shards;
-            return Ok(match shards {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.looks += 1;
+            return Ok(match state.shards.filter(|_| !state.keeps_to_itself) {
                 Some(shards) if asked == "ListShards" => told(&shards.list()),
                 Some(shards) => told(&shards.summary()),
                 None => refusal(400, "AccessDeniedException", "not for you", None),
             });
         }
+        Some("DescribeDeliveryStream") => return Ok(told(&delivery_stream())),
         _ => return Ok(refusal(400, "UnknownOperationException", "", None)),
     };
     let header = |name: &str| {
@@ -374,7 +418,7 @@ async fn answer(
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         request.number = state.requests.len();
         state.requests.push(request.clone());
-        let late = late(&request.signed_at).filter(|_| state.time_is_kept);
+        let late = late(&request.signed_at, state.ahead).filter(|_| state.time_is_kept);
         match beyond_limits(&request).filter(|_| state.limits_are_kept) {
             _ if late.is_some() => {
                 let words = late.unwrap_or_default();
@@ -489,6 +533,15 @@ fn success(service: Service, request: usize, place: usize) -> Value {
     }
 }
 
+fn delivery_stream() -> Value {
+    json!({ "DeliveryStreamDescription": {
+        "DeliveryStreamName": "orders", "DeliveryStreamStatus": "ACTIVE",
+        "DeliveryStreamARN": "arn:aws:firehose:us-east-1:123456789012:deliverystream/orders",
+        "DeliveryStreamType": "DirectPut", "VersionId": "1", "Destinations": [],
+        "HasMoreDestinations": false,
+    }})
+}
+
 fn told(document: &Value) -> Reply {
     reply(200, "application/x-amz-json-1.1", document.to_string())
 }
@@ -538,9 +591,9 @@ fn record(document: &Value) -> Option<Sent> {
 }
 
 /// Why a signature of that time (`20261124T150000Z`) is refused now.
-fn late(signed_at: &str) -> Option<String> {
+fn late(signed_at: &str, ahead: time::Duration) -> Option<String> {
     let format = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
-    let now = time::OffsetDateTime::now_utc();
+    let now = time::OffsetDateTime::now_utc() + ahead;
     let Ok(signed) = time::PrimitiveDateTime::parse(signed_at, &format) else {
         return Some("no time of the signature".to_owned());
     };

@@ -192,6 +192,58 @@ async fn proxied(
     }
 }
 
+/// Passes connections on to one address and keeps what their clients said.
+pub(crate) struct Tap {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    heard: Arc<Mutex<Vec<u8>>>,
+    _connections: JoinSet<()>,
+}
+
+impl Tap {
+    pub(crate) async fn start(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heard: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let kept = Arc::clone(&heard);
+        let mut connections = JoinSet::new();
+        connections.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((tcp, _)) = listener.accept().await {
+                connections.spawn(tapped(tcp, to, Arc::clone(&kept)));
+            }
+        });
+        Self { address, heard, _connections: connections }
+    }
+
+    /// All that clients said, one connection after the other as it came.
+    pub(crate) fn heard(&self) -> String {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&heard).into_owned()
+    }
+}
+
+async fn tapped(tcp: TcpStream, to: SocketAddr, heard: Arc<Mutex<Vec<u8>>>) {
+    let Ok(onward) = TcpStream::connect(to).await else { return };
+    let (mut from_client, mut to_client) = tcp.into_split();
+    let (mut from_server, mut to_server) = onward.into_split();
+    let there = async {
+        let mut some = [0; 4096];
+        while let Ok(count @ 1..) = from_client.read(&mut some).await {
+            let said = &some[..count];
+            heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(said);
+            if to_server.write_all(said).await.is_err() {
+                return;
+            }
+        }
+        to_server.shutdown().await.ok();
+    };
+    let back = async {
+        tokio::io::copy(&mut from_server, &mut to_client).await.ok();
+    };
+    tokio::join!(there, back);
+}
+
 /// What the IoT credential provider answers.
 #[derive(Clone, Debug)]
 pub(crate) enum IotAnswer {

@@ -1,20 +1,22 @@
 //! The pure parts, driven by loops.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::a_record;
+use super::{a_record, parcel_of};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::class::{Class, classify};
 use crate::delivery::lanes::Lanes;
+use crate::delivery::owed::Owed;
 use crate::delivery::parcel::Parcel;
 use crate::delivery::retry::{Gate, Pause, Waiting};
 use crate::delivery::settle::settle;
 use crate::delivery::suspicion::Suspicion;
 use crate::queue::Position;
-use crate::sink::{At, Fate, Fault, Limits};
+use crate::sink::{At, Fate, Fault, HashRange, Limits, Shard, ShardMap};
 
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -75,6 +77,34 @@ fn a_batch_is_cut_when_it_is_full_or_its_first_parcel_has_waited() {
     (5..=6).for_each(|number| lanes.push(parcel(number, 50), now));
     assert_eq!(numbers(&lanes.cut(now, false).unwrap()), [4, 5], "full by bytes: 10 + 50 + 50");
     assert_eq!(lanes.cut(now, false), None);
+}
+
+#[test]
+fn a_shard_is_crowded_only_while_another_one_has_nothing() {
+    let half = 1_u128 << 127;
+    let (whole, low, high) = ((0, u128::MAX), (0, half - 1), (half, u128::MAX));
+    let map = |ranges: &[(u128, u128)]| {
+        let shard = |(first, last): &(u128, u128)| Shard {
+            id: format!("shard of {first}").into(),
+            range: HashRange { first: *first, last: *last },
+        };
+        ShardMap::new(ranges.iter().map(shard).collect()).map(Arc::new)
+    };
+    let now = Instant::now();
+    let mut owed = Owed::default();
+    (0..5).for_each(|_| owed.more((1, 1_000)));
+    let mut lanes = lanes(10, 10_000);
+
+    lanes.follow(map(&[whole]), None, now);
+    assert!(!lanes.is_crowded(1, &owed, (1, now)), "there is no other");
+    lanes.follow(map(&[low, high]), None, now);
+    assert!(lanes.is_crowded(1, &owed, (4_999, now)));
+    assert!(!lanes.is_crowded(1, &owed, (5_000, now)), "no more than it may");
+    assert!(!lanes.is_crowded(half, &owed, (0, now)), "nothing is owed to it");
+    let of_high = (0..).map(|number| parcel_of(number, &number.to_string()));
+    let of_high = of_high.into_iter().find(|parcel| parcel.hash() >= half).unwrap();
+    lanes.push(of_high, now);
+    assert!(!lanes.is_crowded(1, &owed, (0, now)), "the other has something to do");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The worker with a queue of the test's own, against sinks that do what they are told.
 
+mod books;
 mod machines;
 mod pace;
 mod replays;

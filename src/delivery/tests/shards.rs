@@ -101,6 +101,32 @@ async fn an_explicit_hash_key_leads_to_its_shard_alone_and_in_company() {
 }
 
 #[tokio::test]
+async fn the_bytes_on_the_wire_are_counted_with_their_hash_keys() {
+    for (aggregates, has_hash_keys) in [(true, false), (false, true), (false, false)] {
+        let fake = with_shards(4).await;
+        let queue = TestQueue::default();
+        for number in 0..600_usize {
+            let hash_key = has_hash_keys.then(|| crate::sink::hash_of(&text(number)));
+            let record = Record {
+                partition_key: Some("key".into()),
+                hash_key,
+                ..a_record(&format!("{}{}", text(number), "x".repeat(60)))
+            };
+            queue.push(encode(&record));
+        }
+        let sink = if aggregates { kinesis(&fake.url()).await } else { plain(&fake.url()).await };
+        let bench = Bench::start(queue, sink);
+        bench.queue.settled_all().await;
+
+        let sent: usize = fake.requests().iter().map(|request| request.body_bytes).sum();
+        let sent = f64::from(u32::try_from(sent).unwrap());
+        let counted = bench.number("weir_delivery_wire_bytes_total");
+        assert!((counted / sent - 1.0).abs() < 0.05, "{counted} of {sent}, {aggregates}");
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_aggregated_where_keys_choose_no_shard_or_nobody_says_so() {
     for strategy in [Some("AUTO"), None] {
         let fake = FakeUpstream::start().await;

@@ -12,7 +12,7 @@ use super::{Bench, TestQueue, a_record, settings};
 use crate::delivery::Settings;
 use crate::queue::{Lapsed, Settled};
 use crate::record::encode;
-use crate::sink::{At, Entry, Fate, Fault, Limits, Outcome, Sink};
+use crate::sink::{At, Entry, Fate, Fault, Limits, Load, Outcome, Sink};
 
 type Script = Box<dyn FnMut(usize, &[Entry]) -> Outcome + Send>;
 
@@ -60,7 +60,7 @@ impl ScriptSink {
         self.requests.load(Ordering::SeqCst)
     }
 
-    fn taken(&self) -> Vec<(String, usize)> {
+    pub(super) fn taken(&self) -> Vec<(String, usize)> {
         self.taken.lock().unwrap().clone().into_iter().collect()
     }
 
@@ -69,11 +69,11 @@ impl ScriptSink {
     }
 }
 
-fn all_taken(entries: &[Entry]) -> Outcome {
+pub(super) fn all_taken(entries: &[Entry]) -> Outcome {
     Ok(vec![Fate::Taken; entries.len()])
 }
 
-fn fault(at: At, code: &str) -> Fault {
+pub(super) fn fault(at: At, code: &str) -> Fault {
     Fault { at, code: code.into(), message: "words".into(), retry_after: None }
 }
 
@@ -90,8 +90,8 @@ impl Sink for ScriptSink {
         entry.data.len()
     }
 
-    fn wire_bytes(&self, _entries: usize, weight: usize) -> u64 {
-        weight as u64
+    fn wire_bytes(&self, load: Load) -> u64 {
+        load.weight as u64
     }
 
     fn entry(&self, key: String, payload: Bytes) -> Entry {

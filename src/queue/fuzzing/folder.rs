@@ -17,7 +17,7 @@ use super::super::segment;
 use super::super::settings::{Limits, Policy, Settings, SyncLevel, WhenFull};
 use super::super::store::Store;
 use super::super::{Budget, Group, Ledger, Mark, OpenError, Settled};
-use super::{mended, mended_slot};
+use super::{mended, mended_cursor};
 use crate::base::clock::Clock;
 use crate::base::disk::{Disk as _, FaultyDisk};
 use crate::telemetry::Metrics;
@@ -217,7 +217,7 @@ fn edit(disk: &FaultyDisk, cut: &mut Cut<'_>) -> Option<()> {
         6 => {
             let count = usize::from(cut.u8()?);
             let name = if which.is_multiple_of(2) { "a.cur" } else { "b.cur" };
-            disk.put(&cursors().join(name), &mended_slot(take(cut, count)));
+            disk.put(&cursors().join(name), &mended_cursor(take(cut, count)));
         }
         _ => disk.crash(u64::from(cut.u8()?)),
     }

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::LookError;
-use crate::base::disk::{Disk, Kind, Open, read_full_at};
-use crate::queue::cursor::{Cursor, SLOT_BYTES, Slot};
+use crate::base::disk::{Disk, Kind, Open};
+use crate::queue::cursor::Cursor;
 use crate::queue::cursor_file::{self, SUFFIX};
+use crate::queue::cursor_slots::Slots;
 use crate::queue::store::CURSORS;
 
 /// A destination that the queue knows, configured or not.
@@ -114,20 +115,11 @@ pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Vec<Destinat
 }
 
 fn read_one(disk: &dyn Disk, path: &Path) -> std::io::Result<CursorState> {
-    let state = read_slots(disk, path)?;
-    // A save may have come between; the other copy is whole then, and now both are.
-    if state == CursorState::Damaged { read_slots(disk, path) } else { Ok(state) }
-}
-
-fn read_slots(disk: &dyn Disk, path: &Path) -> std::io::Result<CursorState> {
     let file = disk.open(path, Open::Read)?;
-    let mut bytes = vec![0; 2 * SLOT_BYTES];
-    read_full_at(file.as_ref(), &mut bytes, 0)?;
-    let (first, second) = bytes.split_at(SLOT_BYTES);
-    Ok(match cursor_file::newer(Slot::decode(first), Slot::decode(second)) {
-        Slot::Good(cursor, _) => CursorState::Good(Standing::new(cursor)),
-        Slot::Damaged => CursorState::Damaged,
-        Slot::Foreign(version) => CursorState::Foreign(version),
+    Ok(match cursor_file::read(file.as_ref())? {
+        Slots::Good(cursor, _) => CursorState::Good(Standing::new(cursor)),
+        Slots::Damaged => CursorState::Damaged,
+        Slots::Foreign(version) => CursorState::Foreign(version),
     })
 }
 

@@ -75,7 +75,7 @@ pub fn purge(
     for mut target in targets {
         target.settle_to(end + 1, How::Damaged);
         let path = look.folder.join(CURSORS).join(cursor_file::name(&target.name));
-        let saved = target.file.save(look.disk.as_ref(), &target.cursor);
+        let saved = target.file.save(look.disk.as_ref(), &target.cursor.whole());
         saved.map_err(LookError::io(&path))?;
         purged.rows.push(target.row());
     }
@@ -93,7 +93,7 @@ fn targets(look: &Look, destination: Option<&str>) -> Result<Vec<Target>, LookEr
         let Found::Cursor(cursor, mut file) = found else {
             return Err(LookError::CursorUnreadable { destination: name });
         };
-        file.make_sure(look.disk.as_ref(), &cursor).map_err(LookError::io(&path))?;
+        file.make_sure(look.disk.as_ref(), &cursor.whole()).map_err(LookError::io(&path))?;
         let before = *cursor.counts();
         all.push(Target { name, cursor, file, before });
     }

@@ -265,7 +265,7 @@ fn when_the_new_file_fails_too_the_group_is_refused_and_the_next_append_tries_ag
 fn a_full_disk_refuses_keeps_giving_out_and_heals() {
     let disk = FaultyDisk::new();
     let mut rig = Rig::with(disk.clone(), small(), &["a"]).unwrap();
-    disk.set_capacity(Some(80_000));
+    disk.set_capacity(Some(100_000));
     let mut stored = 0;
     let refusal = loop {
         match rig.put(&[7; 1500]) {

@@ -263,7 +263,7 @@ fn after_each_restart_the_size_is_that_of_the_files_and_the_limit_holds() {
         let after = rig.ledger(0);
         // Bytes are known to the segment, records to the last one.
         assert!(after.waiting_bytes >= 1000 * after.waiting && after.waiting_bytes <= bytes as u64);
-        let after = Ledger { waiting_bytes: before.waiting_bytes, ..after };
+        let after = Ledger { waiting_bytes: before.waiting_bytes, span: before.span, ..after };
         assert_eq!(after, before, "round {round}");
     }
 }

@@ -315,6 +315,34 @@ fn the_window_of_unsettled_positions_is_exact() {
 }
 
 #[test]
+fn what_is_settled_far_beyond_the_oldest_debt_is_saved_and_never_given_again() {
+    const GROUPS: u64 = 100;
+    let limits = Limits::with_segments(64 << 20, 1 << 20, 0);
+    let mut rig = Rig::with(FaultyDisk::new(), limits, &["a"]).unwrap();
+    for _ in 0..GROUPS {
+        let payloads = vec![Bytes::from_static(b"x"); 2_000];
+        let group = Group { payloads, ..Group::default() };
+        rig.commit(vec![group]).pop().unwrap().unwrap();
+    }
+    let all = GROUPS * 2_000;
+
+    assert_eq!(rig.take(0, ALL).len() as u64, all, "nothing of it was settled");
+    // One in a thousand is owed still.
+    rig.settle(0, (1..=all).filter(|position| position % 1_000 != 1));
+    rig.store.save().unwrap();
+    let mut rig = rig.crashed(3);
+
+    let ledger = rig.ledger(0);
+    assert_eq!((ledger.delivered, ledger.waiting), (all - all / 1_000, all / 1_000));
+    let owed: Vec<u64> = rig.take(0, ALL).iter().map(|one| one.position.0).collect();
+    assert_eq!(owed, (1..=all).step_by(1_000).collect::<Vec<_>>());
+    rig.settle(0, owed);
+    rig.store.save().unwrap();
+    assert_eq!(rig.ledger(0).waiting, 0);
+    assert!(rig.segments().len() <= 2, "their space is given back");
+}
+
+#[test]
 fn a_budget_is_kept_but_one_payload_is_always_given() {
     let mut rig = Rig::new(&["a"]);
     rig.commit(vec![group(&[&[0; 100], &[1; 100], &[2; 100], &[3; 1]])]);

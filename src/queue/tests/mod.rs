@@ -14,5 +14,6 @@ mod recycling;
 mod repeats;
 pub(super) mod rig;
 mod sealed;
+mod second_looks;
 mod sizes;
 mod unreadable;

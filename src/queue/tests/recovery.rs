@@ -26,7 +26,7 @@ fn fill(rig: &mut Rig, segments: usize) -> u64 {
 }
 
 /// Where the frames of a segment begin.
-fn offsets(disk: &FaultyDisk, path: &Path) -> Vec<(u64, Header)> {
+pub(super) fn offsets(disk: &FaultyDisk, path: &Path) -> Vec<(u64, Header)> {
     let content = disk.content(path).unwrap();
     let mut at = usize::try_from(segment::HEADER_BYTES).unwrap();
     let mut all = Vec::new();

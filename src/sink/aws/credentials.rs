@@ -126,6 +126,14 @@ impl Keeper {
         self.provide().await.map(|credentials| credentials.expiry())
     }
 
+    /// When those end that were fetched last, good or not; `None` while there are none, or where
+    /// they have no end.
+    pub(crate) fn end_unix_ms(&self) -> Option<u64> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = held.as_ref()?.credentials.expiry()?.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(end.as_millis()).ok()
+    }
+
     fn held(&self) -> Option<Held> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.as_ref().filter(|held| held.is_good(&self.clock)).cloned()

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use self::folder::{Folder, Put};
 use super::firehose::with_newline;
-use super::{At, DirectorySettings, Entry, Fate, Fault, Limits, Outcome, Sink};
+use super::{At, DirectorySettings, Entry, Fate, Fault, Limits, Load, Outcome, Sink};
 use crate::base::clock::Clock;
 use crate::base::disk::{SharedDisk, is_full};
 use crate::base::tasks::{self, Tasks};
@@ -113,7 +113,7 @@ impl Sink for Directory {
         entry.data.len()
     }
 
-    fn wire_bytes(&self, _entries: usize, _weight: usize) -> u64 {
+    fn wire_bytes(&self, _load: Load) -> u64 {
         0
     }
 

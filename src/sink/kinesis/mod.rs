@@ -1,11 +1,13 @@
 //! Kinesis Data Streams: PutRecords, and what is worth knowing of the stream.
 
 pub(super) mod aggregate;
+mod facts;
 mod probe;
 mod scout;
 mod shards;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_kinesis::Client;
@@ -15,11 +17,12 @@ use bytes::Bytes;
 
 use super::aws::Keeper;
 use super::{
-    AwsSettings, Entry, Fate, Form, KinesisSettings, Limits, Outcome, ServiceClock, Sink, aws,
+    AwsSettings, Entry, Fate, Form, KinesisSettings, Limits, Load, Outcome, ServiceClock, Sink, aws,
 };
 use scout::Scout;
 
 pub(crate) use aggregate::is_aggregate;
+pub use facts::{StreamFacts, StreamNews};
 pub(crate) use shards::hash_of;
 pub use shards::{HashRange, Shard, ShardMap};
 
@@ -86,6 +89,22 @@ impl Kinesis {
         self.scout.missing()
     }
 
+    /// When the credentials at hand end, in milliseconds since 1970; `None` while there are none, or
+    /// where they have no end.
+    pub fn credentials_end_unix_ms(&self) -> Option<u64> {
+        self.keeper.end_unix_ms()
+    }
+
+    /// Takes up what an earlier run learned of the stream so long ago; before it is tended.
+    pub fn recall(&self, facts: StreamFacts, age: Duration) {
+        self.scout.recall(facts, age);
+    }
+
+    /// What is learned of the stream from now on.
+    pub fn news(&self) -> StreamNews {
+        self.scout.news()
+    }
+
     /// Where each entry went, if not where it was meant to.
     async fn fates(
         &self,
@@ -112,7 +131,7 @@ impl Sink for Kinesis {
     }
 
     fn limits(&self) -> Limits {
-        let learned = self.scout.known().record_bytes_max.unwrap_or_default();
+        let learned = self.scout.known().facts.record_bytes_max.unwrap_or_default();
         Limits {
             entries: ENTRIES_MAX,
             request_bytes: REQUEST_BYTES_MAX,
@@ -128,10 +147,13 @@ impl Sink for Kinesis {
         key.len() + payload.len()
     }
 
-    fn wire_bytes(&self, entries: usize, weight: usize) -> u64 {
+    fn wire_bytes(&self, load: Load) -> u64 {
         // Data goes in base64; what is written around it is the same for every entry.
         const AROUND_ENTRY: usize = r#"{"Data":"","PartitionKey":""},"#.len();
-        (weight.div_ceil(3) * 4 + entries * AROUND_ENTRY) as u64
+        // Seven in ten numbers of 128 bits have 39 digits, and nearly all others 38.
+        const HASH_KEY: usize = r#","ExplicitHashKey":"""#.len() + 39;
+        let Load { entries, weight, hash_keys } = load;
+        (weight.div_ceil(3) * 4 + entries * AROUND_ENTRY + hash_keys * HASH_KEY) as u64
     }
 
     fn entry(&self, key: String, payload: Bytes) -> Entry {
@@ -140,14 +162,14 @@ impl Sink for Kinesis {
 
     fn form(&self) -> Option<Form> {
         let wanted = self.aggregate_bytes?;
-        let known = self.scout.known();
+        let facts = self.scout.known().facts.clone();
         // Its readers drop what an aggregate carries of other shards than the one it ended up in.
-        (known.keys_choose && known.shards.is_some())
+        (facts.keys_choose && facts.shards.is_some())
             .then(|| Form::Aggregate { weight_max: wanted.min(self.limits().entry_bytes) })
     }
 
     fn shards(&self) -> Option<Arc<ShardMap>> {
-        self.scout.known().shards.clone()
+        self.scout.known().facts.shards.clone()
     }
 
     async fn tend(&self) {

@@ -1,7 +1,7 @@
 //! What is worth knowing of a stream, asked now and then: its shards, the size of its records, and
 //! whether keys choose shards at all. A policy need not permit any of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
@@ -13,8 +13,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::StreamName;
+use super::facts::{StreamFacts, StreamNews};
 use super::shards::{HashRange, Shard, ShardMap};
 use crate::base::backoff::Backoff;
+use crate::base::random;
 use crate::sink::{Fault, aws};
 
 /// What is known is asked again after half of this time to the whole of it: a fleet that was
@@ -27,15 +29,17 @@ const LOOK_APART: Duration = Duration::from_millis(250);
 /// Most pages of shards: a stream has 20 000 at most, and a page up to 1000.
 const PAGES_MAX: usize = 100;
 
+/// What an earlier run learned longer ago is asked again within this time: a fleet that comes back
+/// from the same outage does not ask together.
+const OLD_LOOK_WITHIN: Duration = Duration::from_secs(60);
+
 /// What is known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
-    /// Largest record the stream says it takes.
-    pub(super) record_bytes_max: Option<usize>,
-    /// Whether the key of a record is known to choose its shard.
-    pub(super) keys_choose: bool,
-    pub(super) shards: Option<Arc<ShardMap>>,
-    /// Whether it was asked for.
+    pub(super) facts: StreamFacts,
+    /// How often all of it was heard.
+    pub(super) good_looks: u64,
+    /// Whether it was asked for, now or by an earlier run.
     was_asked: bool,
 }
 
@@ -50,6 +54,8 @@ pub(super) struct Scout {
     /// Rung when what is known turned out to be old.
     is_old: Notify,
     refusals: std::sync::Mutex<Refusals>,
+    /// How long the first look has time, as an earlier run has looked.
+    first_look_in: std::sync::Mutex<Duration>,
 }
 
 /// What was refused at the last look, so that each refusal is told once.
@@ -68,7 +74,26 @@ impl Scout {
             looking: Mutex::default(),
             is_old: Notify::new(),
             refusals: std::sync::Mutex::default(),
+            first_look_in: std::sync::Mutex::default(),
         }
+    }
+
+    /// Takes up what an earlier run learned so long ago. What it did not learn is asked at once.
+    pub(super) fn recall(&self, facts: StreamFacts, age: Duration) {
+        let is_all = facts.is_all();
+        if is_all {
+            let calm = Backoff::new(LOOK_AGAIN_AFTER, LOOK_AGAIN_AFTER).wait_at(0);
+            let soon = OLD_LOOK_WITHIN.mul_f64(random::fraction());
+            let wait = calm.checked_sub(age).unwrap_or(soon);
+            *self.first_look_in.lock().unwrap_or_else(PoisonError::into_inner) = wait;
+        }
+        let known = Known { facts, good_looks: 0, was_asked: is_all };
+        self.known.send_replace(known);
+    }
+
+    /// Tells what is learned from now on.
+    pub(super) fn news(&self) -> StreamNews {
+        StreamNews::new(self.known.subscribe())
     }
 
     pub(super) fn known(&self) -> watch::Ref<'_, Known> {
@@ -85,15 +110,16 @@ impl Scout {
     pub(super) async fn tend(&self) {
         let mut backoff = Backoff::new(LOOK_FIRST, LOOK_AGAIN_AFTER);
         let calm = Backoff::new(LOOK_AGAIN_AFTER, LOOK_AGAIN_AFTER);
+        let mut wait = *self.first_look_in.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let is_well = self.look().await;
-            let wait = if is_well { calm.wait_at(0) } else { backoff.next_wait() };
-            if is_well {
-                backoff.reset();
-            }
             if timeout_at(Instant::now() + wait, self.is_old.notified()).await.is_ok() {
                 // What lists shards may itself be behind.
                 sleep(LOOK_FIRST).await;
+            }
+            let is_well = self.look().await;
+            wait = if is_well { calm.wait_at(0) } else { backoff.next_wait() };
+            if is_well {
+                backoff.reset();
             }
         }
     }
@@ -102,12 +128,12 @@ impl Scout {
     /// is made anew. Where that is not possible there is no map any more, so nothing is foretold.
     pub(super) async fn range_of_unknown(&self, shard: &str) -> Option<HashRange> {
         let known =
-            |scout: &Self| scout.known().shards.as_ref().and_then(|map| map.range_of(shard));
+            |scout: &Self| scout.known().facts.shards.as_ref().and_then(|map| map.range_of(shard));
         if let Some(range) = known(self) {
             return Some(range);
         }
         if !self.look_at_shards().await {
-            self.known.send_modify(|known| known.shards = None);
+            self.known.send_modify(|known| known.facts.shards = None);
         }
         // The way keys are used may have changed with the shards.
         self.is_old.notify_one();
@@ -117,8 +143,12 @@ impl Scout {
     async fn look(&self) -> bool {
         let summary = self.look_at_summary().await;
         let shards = self.look_at_shards().await;
-        self.known.send_modify(|known| known.was_asked = true);
-        summary && shards
+        let is_good = summary && shards;
+        self.known.send_modify(|known| {
+            known.was_asked = true;
+            known.good_looks += u64::from(is_good);
+        });
+        is_good
     }
 
     async fn look_at_summary(&self) -> bool {
@@ -146,8 +176,9 @@ impl Scout {
         let bytes = kib.and_then(|kib| usize::try_from(kib).ok()).map(|kib| kib << 10);
         let keys_choose = summary.is_some_and(do_keys_choose);
         self.known.send_if_modified(|known| {
-            let is_news = (known.record_bytes_max, known.keys_choose) != (bytes, keys_choose);
-            (known.record_bytes_max, known.keys_choose) = (bytes, keys_choose);
+            let facts = &mut known.facts;
+            let is_news = (facts.record_bytes_max, facts.keys_choose) != (bytes, keys_choose);
+            (facts.record_bytes_max, facts.keys_choose) = (bytes, keys_choose);
             is_news
         });
         self.permitted("kinesis:DescribeStreamSummary");
@@ -158,7 +189,7 @@ impl Scout {
         let mut last = self.looking.lock().await;
         if last.is_some_and(|last| last > begun) {
             // Somebody else looked while this one waited for its turn.
-            return self.known().shards.is_some();
+            return self.known().facts.shards.is_some();
         }
         if let Some(last) = *last {
             sleep_until(last + LOOK_APART).await;
@@ -211,9 +242,9 @@ impl Scout {
         let is_whole = map.is_some();
         let count = map.as_ref().map_or(0, |map| map.shards().len());
         let is_news = self.known.send_if_modified(|known| {
-            let is_news = known.shards != map;
+            let is_news = known.facts.shards != map;
             if is_news {
-                known.shards = map;
+                known.facts.shards = map;
             }
             is_news
         });
@@ -265,7 +296,7 @@ impl Scout {
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, Refusals> {
-        self.refusals.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
