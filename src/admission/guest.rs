@@ -10,12 +10,13 @@ use crate::record::RawRecord;
 pub struct Guest(Caller);
 
 impl Admission {
-    /// Recognises the caller; the stream of the knock does not matter.
+    /// Recognises the caller, after its address was charged with a request; the stream of the knock
+    /// does not matter.
     ///
     /// # Errors
     /// [`Refusal`].
     pub async fn greet(&self, knock: &Knock<'_>) -> Result<Guest, Refusal> {
-        let caller = self.identify(knock).await;
+        let caller = self.meet(knock).await;
         let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
         caller.map(Guest).inspect_err(refused)
     }
@@ -32,17 +33,12 @@ impl Admission {
         body: &[u8],
     ) -> Result<Guest, Refusal> {
         if let Some(proof) = guest.0.proof.take() {
-            proof.judge(body).inspect_err(|refusal| self.guessed(knock, refusal))?;
+            proof.judge(body).inspect_err(|refusal| {
+                self.numbers.refused(knock.source, refusal);
+                self.guessed(knock.source, knock.guesser());
+            })?;
         }
         Ok(guest)
-    }
-
-    /// A signature that does not hold is as good a guess as a wrong key.
-    fn guessed(&self, knock: &Knock<'_>, refusal: &Refusal) {
-        self.numbers.refused(knock.source, refusal);
-        if let (Some(rate), Some(address)) = (knock.bounds.guesses, knock.shown.address) {
-            self.guesses.wrong(knock.source, address, rate);
-        }
     }
 
     /// A pass for the stream of the knock.
@@ -54,13 +50,33 @@ impl Admission {
         self.let_in(knock, guest.0).inspect_err(refused)
     }
 
-    /// The names and aliases of the streams that a guest may use, in order.
-    pub fn streams_of<'a>(&'a self, guest: &'a Guest) -> impl Iterator<Item = &'a str> {
+    /// The names and aliases of the streams that a guest may use, in order. Charges a request to all
+    /// that hold the guest, as those for one stream do.
+    ///
+    /// # Errors
+    /// [`Refusal::TooFast`], [`Refusal::OverBurst`].
+    pub fn streams_of<'a>(
+        &'a self,
+        knock: &Knock<'_>,
+        guest: &'a Guest,
+    ) -> Result<impl Iterator<Item = &'a str> + use<'a>, Refusal> {
+        // A body that nobody judged is nobody's.
+        if guest.0.proof.is_some() {
+            return Err(Refusal::UnknownCaller);
+        }
+        let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
+        let meters = self.meters(knock, &guest.0, None);
+        meters.iter().try_for_each(|meter| meter.take_request()).inspect_err(refused)?;
         let allowed = guest.0.streams.as_ref();
         let streams = self.streams.iter().filter(move |(_, stream)| {
             allowed.is_none_or(|allowed| allowed.contains(&stream.name))
         });
-        streams.map(|(name, _)| name.as_str())
+        Ok(streams.map(|(name, _)| name.as_str()))
+    }
+
+    /// What is wrong with records that are not to be stored. No plan is charged for them.
+    pub fn look_over(&self, pass: &Pass, raw: Vec<RawRecord>) -> Vec<Rejection> {
+        validate::admit(pass, &self.streams, raw, self.clock.unix_ms()).1
     }
 
     /// Like [`Admission::admit`], for as many of the first records as the caller's plan lets
@@ -90,7 +106,7 @@ impl Admission {
 
     /// One that is held back holds back all behind it: none may overtake another of its key.
     fn charge_each(&self, pass: &Pass, raw: &[RawRecord]) -> Result<usize, Refusal> {
-        if pass.meters.is_empty() {
+        if pass.meters.is_empty() && pass.address.is_none() {
             return Ok(raw.len());
         }
         for (index, record) in raw.iter().enumerate() {
