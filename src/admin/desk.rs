@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use super::local::{is_deliberate, is_local};
 use super::problem::Fault;
 use crate::base::clock::Clock;
 use crate::base::random;
-use crate::base::serve::{Answer, Answers, LeftUnread, Peer, REQUEST_ID};
+use crate::base::serve::{Answer, Answers, Arriving, LeftUnread, Peer, REQUEST_ID};
 use crate::telemetry::{Metrics, OPENMETRICS_TYPE};
 
 /// Most bytes of an order.
@@ -32,7 +32,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    async fn respond(&self, request: Request<Incoming>) -> Result<Answer, Fault> {
+    async fn respond(&self, request: Request<Arriving>) -> Result<Answer, Fault> {
         let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
         let get = || if is_get { Ok(()) } else { Err(Fault::WrongMethod { allow: "GET, HEAD" }) };
         match request.uri().path() {
@@ -63,7 +63,7 @@ impl Desk {
         page(StatusCode::SERVICE_UNAVAILABLE, JSON_TYPE, words.to_string())
     }
 
-    async fn replay(&self, request: Request<Incoming>) -> Result<Answer, Fault> {
+    async fn replay(&self, request: Request<Arriving>) -> Result<Answer, Fault> {
         is_local(&request)?;
         is_deliberate(&request)?;
         let order = read_order(request.into_body()).await?;
@@ -72,7 +72,7 @@ impl Desk {
     }
 }
 
-async fn read_order(body: Incoming) -> Result<Value, Fault> {
+async fn read_order(body: Arriving) -> Result<Value, Fault> {
     let body = Limited::new(body, ORDER_BYTES_MAX).collect();
     let body = tokio::time::timeout(ORDER_TIMEOUT, body).await;
     let body = body.map_err(|_| Fault::BodyTooSlow { limit: ORDER_TIMEOUT })?;
@@ -96,7 +96,7 @@ fn page(status: StatusCode, content_type: &'static str, text: String) -> Answer 
 }
 
 impl Answers for Desk {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Arriving>, peer: Peer) -> Answer {
         let id = format!("{:x}-{:08x}", Clock::real().unix_ms(), random::bits() >> 96);
         let has_body = !request.body().is_end_stream();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

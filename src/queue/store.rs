@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-use tracing::{debug, info, warn};
+use tokio::time::sleep;
+use tracing::{debug, warn};
 
 use super::books::Books;
 use super::cursor::How;
-use super::error::AppendError;
 use super::lapse::Lapses;
 use super::ledger::Overview;
 use super::log::Log;
@@ -20,6 +19,7 @@ use super::quarantine::Quarantine;
 use super::segment;
 use super::settings::{Limits, Settings, SyncLevel};
 use super::spares::Spares;
+use super::trouble::Trouble;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::tasks;
@@ -37,19 +37,12 @@ pub(super) struct Store {
     pub(super) lapses: Lapses,
     log: Mutex<Log>,
     marks: Mutex<MarkTable>,
-    trouble: Mutex<Option<Trouble>>,
+    pub(super) trouble: Mutex<Option<Trouble>>,
     removing: Mutex<()>,
     is_closed: AtomicBool,
     save_is_due: AtomicBool,
     save_awaits_sync: AtomicBool,
     rest_is_due: AtomicBool,
-}
-
-/// Why groups are refused at present.
-#[derive(Debug)]
-struct Trouble {
-    error: AppendError,
-    since: Instant,
 }
 
 /// What a store begins with.
@@ -321,46 +314,6 @@ impl Store {
             self.spares.give_back();
         }
     }
-
-    fn room_was_made(&self) {
-        let mut trouble = lock(&self.trouble);
-        if trouble.as_ref().is_some_and(|one| matches!(one.error, AppendError::Full { .. })) {
-            self.end_trouble(&mut trouble);
-        }
-    }
-
-    /// Groups are refused: said when it begins, not again while it lasts.
-    pub(super) fn refused(&self, error: &AppendError, groups: u64) {
-        self.metrics.refused(reason(error), groups);
-        let mut trouble = lock(&self.trouble);
-        let since = trouble.as_ref().map(|one| one.since);
-        if since.is_none() {
-            warn!(problem = problem(error), stream = %self.settings.stream, why = %error,
-                "the queue refuses what comes in; nothing accepted is lost");
-        }
-        let since = since.unwrap_or_else(Instant::now);
-        *trouble = Some(Trouble { error: error.clone(), since });
-    }
-
-    /// A group was stored.
-    pub(super) fn stored(&self) {
-        let mut trouble = lock(&self.trouble);
-        if trouble.is_some() {
-            self.end_trouble(&mut trouble);
-        }
-    }
-
-    fn end_trouble(&self, trouble: &mut Option<Trouble>) {
-        if let Some(Trouble { error, since }) = trouble.take() {
-            let lasted = since.elapsed();
-            info!(problem = problem(&error), stream = %self.settings.stream, ?lasted,
-                "the queue takes groups again");
-        }
-    }
-
-    pub(super) fn trouble(&self) -> Option<AppendError> {
-        lock(&self.trouble).as_ref().map(|one| one.error.clone())
-    }
 }
 
 /// Where damaged ranges are copied to.
@@ -397,26 +350,4 @@ impl Shown for Store {
 /// Takes a lock; what a panicking holder left is whole, as every change is one assignment.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn problem(error: &AppendError) -> &'static str {
-    match error {
-        AppendError::Full { .. } => "queue-full",
-        AppendError::DiskFull { .. } => "disk-full",
-        AppendError::MarksFull { .. } => "marks-full",
-        AppendError::TooLarge { .. } => "group-too-large",
-        AppendError::Disk(_) => "disk-failed",
-        AppendError::Closed => "queue-closed",
-    }
-}
-
-fn reason(error: &AppendError) -> &'static str {
-    match error {
-        AppendError::Full { .. } => "full",
-        AppendError::DiskFull { .. } => "disk_full",
-        AppendError::MarksFull { .. } => "marks_full",
-        AppendError::TooLarge { .. } => "too_large",
-        AppendError::Disk(_) => "disk",
-        AppendError::Closed => "closed",
-    }
 }

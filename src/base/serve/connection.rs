@@ -16,6 +16,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
+use super::arriving::Arriving;
 use super::pulse::{Pulse, Stage};
 use super::{Answer, Answers, LeftUnread, Limits, Peer};
 use crate::base::shutdown::Stopping;
@@ -61,6 +62,7 @@ pub async fn serve_one<Io, A>(
         service_fn(move |request: Request<Incoming>| {
             let under_way = UnderWay::new(pulse.clone());
             let version = request.version();
+            let request = request.map(|body| Arriving::new(body, version));
             let answer = answers.clone().answer(request, peer.clone());
             // hyper makes room for one with each connection; boxed, only those that answer have it.
             Box::pin(async move { Ok::<_, Infallible>(under_way.finish(answer.await, version)) })

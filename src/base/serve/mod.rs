@@ -8,6 +8,7 @@
 //! Start reading at `accept`.
 
 mod accept;
+mod arriving;
 mod connection;
 mod crowd;
 mod pulse;
@@ -29,12 +30,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use super::nets::Nets;
 
 pub use accept::serve;
+pub use arriving::Arriving;
 pub use connection::serve_one;
 pub use listener::{Address, Listener, bind};
 pub use problem::{Problem, REQUEST_ID};
@@ -117,7 +118,7 @@ pub trait Answers: Send + Sync + 'static {
     /// Answers one request.
     fn answer(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         peer: Peer,
     ) -> impl Future<Output = Answer> + Send + 'static;
 

@@ -1,7 +1,7 @@
 //! Blocks that the disk cannot read: they cost what lies in them, and nothing waits for ever.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::rig::{ALL, FOLDER, Rig, group};
 use crate::base::disk::{Call, FaultyDisk};
@@ -36,7 +36,7 @@ fn drain(rig: &mut Rig) -> (u64, u32) {
     }
 }
 
-fn spoil(disk: &FaultyDisk, segment: &PathBuf, offsets: &[u64]) {
+fn spoil(disk: &FaultyDisk, segment: &Path, offsets: &[u64]) {
     offsets.iter().for_each(|offset| disk.spoil(segment, *offset));
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::Settings;
 use super::decode::RECORDS_MAX;
 use super::problem::Fault;
+use crate::base::serve::Arriving;
 use crate::base::units::ByteRate;
 
 /// The memory of all bodies of one listener, so that many large ones at once are told to come
@@ -116,7 +116,7 @@ impl Pace {
 
 /// Reads a body to its end.
 pub(super) async fn read(
-    mut body: Incoming,
+    mut body: Arriving,
     settings: &Settings,
     share: &mut Share,
 ) -> Result<Bytes, Fault> {

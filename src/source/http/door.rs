@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::time::Instant;
@@ -23,7 +23,9 @@ use super::{LentPapers, Readiness, Settings, Shards, ShardsOf, aws};
 use crate::admission::{Admission, Refusal};
 use crate::base::clock::Clock;
 use crate::base::seldom::Seldom;
-use crate::base::serve::{Answer, Answers, LeftUnread, Peer, REQUEST_ID, Tls, TurnedAway};
+use crate::base::serve::{
+    Answer, Answers, Arriving, LeftUnread, Peer, REQUEST_ID, Tls, TurnedAway,
+};
 use crate::record::RecordId;
 use crate::telemetry::Metrics;
 
@@ -105,7 +107,7 @@ impl Door {
     /// The answer, and the label of its route.
     async fn respond(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         visitor: &Visitor,
         id: &str,
     ) -> (Answer, &'static str) {
@@ -146,7 +148,7 @@ impl Door {
     async fn receive(
         self: &Arc<Self>,
         errand: Errand<'_>,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         is_read: &mut bool,
     ) -> Answer {
         let manner = &errand.arrival.manner;
@@ -197,7 +199,7 @@ impl Door {
 }
 
 impl Answers for Door {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Arriving>, peer: Peer) -> Answer {
         let began = Instant::now();
         let id = RecordId::new(Clock::real().unix_ms()).to_string();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

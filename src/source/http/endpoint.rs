@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
 
 use super::body::{Share, read};
 use super::door::Door;
@@ -16,6 +15,7 @@ use super::routes::Arrival;
 use super::unpack::unpack;
 use super::visitor::Visitor;
 use crate::admission::{Admitted, Bounds, Knock, Once, Pass, Receipt, Shown};
+use crate::base::serve::Arriving;
 use crate::base::tasks;
 
 /// From this size on, splitting and encoding is done away from the async threads.
@@ -48,7 +48,7 @@ impl Door {
     pub(super) async fn take_in(
         self: &Arc<Self>,
         errand: Errand<'_>,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         is_read: &mut bool,
     ) -> Result<Receipt, Fault> {
         let Errand { arrival, visitor, id } = errand;

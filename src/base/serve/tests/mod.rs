@@ -25,7 +25,7 @@ struct Echo {
 }
 
 impl Answers for Echo {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Answer {
+    async fn answer(self: Arc<Self>, request: Request<Arriving>, peer: Peer) -> Answer {
         *self.secured.lock().unwrap() = peer.secured;
         *self.process.lock().unwrap() = peer.process;
         if request.uri().path() == "/refuse" {

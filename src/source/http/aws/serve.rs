@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Request;
-use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 
@@ -17,7 +16,7 @@ use super::fault::CallFault;
 use super::page;
 use super::shards::Shards;
 use crate::admission::{Admitted, Guest, Knock, Pass, Refusal, Shown};
-use crate::base::serve::Answer;
+use crate::base::serve::{Answer, Arriving};
 use crate::base::tasks;
 use crate::record::RawRecord;
 use crate::source::http::body::{Share, read};
@@ -66,7 +65,7 @@ impl Door {
     /// left on the connection.
     pub(in crate::source::http) async fn answer_call(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Arriving>,
         visitor: &Visitor,
         id: &str,
         is_read: &mut bool,
@@ -106,7 +105,7 @@ impl Door {
     async fn take_call(
         self: &Arc<Self>,
         caller: Caller,
-        body: Incoming,
+        body: Arriving,
         is_read: &mut bool,
     ) -> Result<Answer, CallFault> {
         let call = caller.call;

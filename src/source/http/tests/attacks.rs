@@ -149,6 +149,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
@@ -158,7 +159,10 @@ const CONTINUATION: u8 = 9;
 
 /// `POST http://a/v1/streams/access`, by the static table.
 fn request_head() -> Vec<u8> {
-    let path = b"/v1/streams/access";
+    head_of(b"/v1/streams/access")
+}
+
+fn head_of(path: &[u8]) -> Vec<u8> {
     let mut head = vec![0x83, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
     head.extend(path);
     head.extend([0x01, 1, b'a']);
@@ -174,8 +178,12 @@ async fn http2(open: &Open, said: &[u8]) -> (Vec<u8>, Option<u32>) {
     stream.shutdown().await.ok();
     let mut heard = Vec::new();
     stream.read_to_end(&mut heard).await.ok();
+    kinds(&heard)
+}
+
+fn kinds(heard: &[u8]) -> (Vec<u8>, Option<u32>) {
     let (mut kinds, mut code) = (Vec::new(), None);
-    let mut rest = heard.as_slice();
+    let mut rest = heard;
     while rest.len() >= 9 {
         let length = usize::try_from(u32::from_be_bytes([0, rest[0], rest[1], rest[2]])).unwrap();
         if rest[3] == GOAWAY && rest.len() >= 17 {
@@ -226,6 +234,28 @@ async fn floods_and_oddities_on_http2_end_the_connection_with_their_reason() {
     }
     assert_eq!(wrong, []);
     check_accepted(&open.post(&[], "good").await, 1);
+}
+
+/// Node and curl forget the answer when the request is taken back behind it.
+#[tokio::test]
+async fn who_is_refused_on_http2_before_its_body_may_send_it_to_the_end() {
+    let open = Wanted::default().open().await;
+    let mut stream = TcpStream::connect(&open.addresses[0]).await.unwrap();
+    let head = frame(HEADERS, 0x4, 1, &head_of(b"/v1/streams/absent"));
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &head].concat()).await.unwrap();
+    let mut heard = Vec::new();
+    while !kinds(&heard).0.contains(&HEADERS) {
+        assert!(stream.read_buf(&mut heard).await.unwrap() > 0, "{heard:?}");
+    }
+
+    let body = frame(DATA, 0, 1, &[b'x'; 16 << 10]).repeat(3);
+    stream.write_all(&[body, frame(DATA, 0x1, 1, b"end")].concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    stream.read_to_end(&mut heard).await.unwrap();
+
+    let (kinds, _) = kinds(&heard);
+    assert!(!kinds.contains(&RST_STREAM), "{kinds:?}");
+    assert_eq!(open.stored(), 0);
 }
 
 #[tokio::test]
