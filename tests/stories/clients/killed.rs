@@ -116,5 +116,8 @@ fn every_record_answered_200_arrives_and_numbers_grow_across_kills() {
     assert!(missing.is_empty(), "{missing:?} of {} are missing", stored.payloads.len());
     // A call whose answer was cut off was perhaps stored, and was made again.
     let most = stored.payloads.len() + KILLS * RECORDS;
-    assert!((stored.payloads.len()..=most).contains(&(accepted as usize)), "{accepted} of {most}");
+    assert!(
+        (stored.payloads.len()..=most).contains(&usize::try_from(accepted).unwrap()),
+        "{accepted} of {most}"
+    );
 }
