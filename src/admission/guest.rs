@@ -1,8 +1,11 @@
 //! Callers who say what they want in the body: they are known before it is read, and led to their
 //! stream, by as much of their plan as there is, behind it.
 
+use std::net::IpAddr;
+
 use super::callers::Caller;
 use super::{Admission, Admitted, Knock, Pass, Refusal, Rejection, validate};
+use crate::base::units::CountRate;
 use crate::record::RawRecord;
 
 /// A known caller who has not said yet for which stream it comes.
@@ -39,6 +42,18 @@ impl Admission {
             })?;
         }
         Ok(guest)
+    }
+
+    /// What does not hold (a signature) is as good a guess as a wrong key.
+    pub(super) fn guessed(&self, source: &str, guesser: Option<(IpAddr, CountRate)>) {
+        if let Some((address, rate)) = guesser {
+            self.guesses.wrong(source, address, rate);
+        }
+    }
+
+    /// Whether some stream looks into its records, which takes time.
+    pub fn is_treating(&self) -> bool {
+        self.is_treating
     }
 
     /// A pass for the stream of the knock.

@@ -311,13 +311,6 @@ impl Admission {
         Ok(())
     }
 
-    /// What does not hold (a signature) is as good a guess as a wrong key.
-    fn guessed(&self, source: &str, guesser: Option<(IpAddr, CountRate)>) {
-        if let Some((address, rate)) = guesser {
-            self.guesses.wrong(source, address, rate);
-        }
-    }
-
     /// Charges bytes that were not declared.
     ///
     /// # Errors
@@ -360,11 +353,6 @@ impl Admission {
         let source = admitted.source().to_owned();
         let stored = admitted.store(&self.numbers, self.clock.unix_ms()).await;
         stored.inspect_err(|refusal| self.numbers.refused(&source, refusal))
-    }
-
-    /// Whether some stream looks into its records, which takes time.
-    pub fn is_treating(&self) -> bool {
-        self.is_treating
     }
 
     /// Records that transforms of a stream, or of routes to it, dropped since the start.
