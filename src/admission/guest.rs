@@ -1,8 +1,11 @@
 //! Callers who say what they want in the body: they are known before it is read, and led to their
 //! stream, by as much of their plan as there is, behind it.
 
+use std::net::IpAddr;
+
 use super::callers::Caller;
 use super::{Admission, Admitted, Knock, Pass, Refusal, Rejection, validate};
+use crate::base::units::CountRate;
 use crate::record::RawRecord;
 
 /// A known caller who has not said yet for which stream it comes.
@@ -10,12 +13,13 @@ use crate::record::RawRecord;
 pub struct Guest(Caller);
 
 impl Admission {
-    /// Recognises the caller; the stream of the knock does not matter.
+    /// Recognises the caller, after its address was charged with a request; the stream of the knock
+    /// does not matter.
     ///
     /// # Errors
     /// [`Refusal`].
     pub async fn greet(&self, knock: &Knock<'_>) -> Result<Guest, Refusal> {
-        let caller = self.identify(knock).await;
+        let caller = self.meet(knock).await;
         let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
         caller.map(Guest).inspect_err(refused)
     }
@@ -32,17 +36,24 @@ impl Admission {
         body: &[u8],
     ) -> Result<Guest, Refusal> {
         if let Some(proof) = guest.0.proof.take() {
-            proof.judge(body).inspect_err(|refusal| self.guessed(knock, refusal))?;
+            proof.judge(body).inspect_err(|refusal| {
+                self.numbers.refused(knock.source, refusal);
+                self.guessed(knock.source, knock.guesser());
+            })?;
         }
         Ok(guest)
     }
 
-    /// A signature that does not hold is as good a guess as a wrong key.
-    fn guessed(&self, knock: &Knock<'_>, refusal: &Refusal) {
-        self.numbers.refused(knock.source, refusal);
-        if let (Some(rate), Some(address)) = (knock.bounds.guesses, knock.shown.address) {
-            self.guesses.wrong(knock.source, address, rate);
+    /// What does not hold (a signature) is as good a guess as a wrong key.
+    pub(super) fn guessed(&self, source: &str, guesser: Option<(IpAddr, CountRate)>) {
+        if let Some((address, rate)) = guesser {
+            self.guesses.wrong(source, address, rate);
         }
+    }
+
+    /// Whether some stream looks into its records, which takes time.
+    pub fn is_treating(&self) -> bool {
+        self.is_treating
     }
 
     /// A pass for the stream of the knock.
@@ -54,13 +65,33 @@ impl Admission {
         self.let_in(knock, guest.0).inspect_err(refused)
     }
 
-    /// The names and aliases of the streams that a guest may use, in order.
-    pub fn streams_of<'a>(&'a self, guest: &'a Guest) -> impl Iterator<Item = &'a str> {
+    /// The names and aliases of the streams that a guest may use, in order. Charges a request to all
+    /// that hold the guest, as those for one stream do.
+    ///
+    /// # Errors
+    /// [`Refusal::TooFast`], [`Refusal::OverBurst`].
+    pub fn streams_of<'a>(
+        &'a self,
+        knock: &Knock<'_>,
+        guest: &'a Guest,
+    ) -> Result<impl Iterator<Item = &'a str> + use<'a>, Refusal> {
+        // A body that nobody judged is nobody's.
+        if guest.0.proof.is_some() {
+            return Err(Refusal::UnknownCaller);
+        }
+        let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
+        let meters = self.meters(knock, &guest.0, None);
+        meters.iter().try_for_each(|meter| meter.take_request()).inspect_err(refused)?;
         let allowed = guest.0.streams.as_ref();
         let streams = self.streams.iter().filter(move |(_, stream)| {
             allowed.is_none_or(|allowed| allowed.contains(&stream.name))
         });
-        streams.map(|(name, _)| name.as_str())
+        Ok(streams.map(|(name, _)| name.as_str()))
+    }
+
+    /// What is wrong with records that are not to be stored. No plan is charged for them.
+    pub fn look_over(&self, pass: &Pass, raw: Vec<RawRecord>) -> Vec<Rejection> {
+        validate::admit(pass, &self.streams, raw, self.clock.unix_ms()).1
     }
 
     /// Like [`Admission::admit`], for as many of the first records as the caller's plan lets
@@ -90,7 +121,7 @@ impl Admission {
 
     /// One that is held back holds back all behind it: none may overtake another of its key.
     fn charge_each(&self, pass: &Pass, raw: &[RawRecord]) -> Result<usize, Refusal> {
-        if pass.meters.is_empty() {
+        if pass.meters.is_empty() && pass.address.is_none() {
             return Ok(raw.len());
         }
         for (index, record) in raw.iter().enumerate() {

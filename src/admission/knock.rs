@@ -24,6 +24,13 @@ pub struct Knock<'a> {
     pub shown: Shown<'a>,
 }
 
+impl Knock<'_> {
+    /// Whose guess it is if what is shown is wrong, and how many of those are borne.
+    pub(super) fn guesser(&self) -> Option<(IpAddr, CountRate)> {
+        self.shown.address.zip(self.bounds.guesses)
+    }
+}
+
 /// Bounds of a way in, beside those of the caller and the stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds<'a> {

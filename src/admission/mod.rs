@@ -28,6 +28,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ use self::store::Stream;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::shutdown::Stopping;
+use crate::base::units::CountRate;
 use crate::queue;
 use crate::record::{KeyTemplate, PARTITION_KEY_CHARS_MAX, RawRecord};
 use crate::sink::Lambda;
@@ -75,6 +77,8 @@ pub struct Pass {
     block: String,
     /// What the caller still has to show; nothing is taken from it before.
     proof: Option<Box<dyn Proof>>,
+    /// Whose guess it is if that is not shown, and how many of those are borne.
+    guesser: Option<(IpAddr, CountRate)>,
     declared_bytes: Option<u64>,
     /// That of its address, which a request was taken from before it was known who comes.
     address: Option<Arc<Meter>>,
@@ -164,6 +168,8 @@ pub struct Admission {
     quotas: Arc<Quotas>,
     guesses: Guesses,
     streams: BTreeMap<String, Arc<Stream>>,
+    /// Whether some stream looks into its records.
+    is_treating: bool,
     numbers: Numbers,
 }
 
@@ -182,6 +188,7 @@ impl Admission {
         let ground = Ground { disk, clock: clock.clone(), plans: known_plans };
         let callers = Callers::open(&ground, settings.auth, lambdas)?;
         let streams = store::streams(settings.streams, queues)?;
+        let is_treating = streams.values().any(|stream| stream.treatment != Treatment::default());
         let numbers = metrics.shared(Numbers::register);
         Ok(Arc::new(Self {
             clock,
@@ -190,6 +197,7 @@ impl Admission {
             quotas,
             guesses: Guesses::default(),
             streams,
+            is_treating,
             numbers,
         }))
     }
@@ -201,10 +209,15 @@ impl Admission {
     /// [`Refusal`]. Only a known caller is told that a stream does not exist.
     pub async fn enter(&self, knock: &Knock<'_>) -> Result<Pass, Refusal> {
         let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
-        let address = self.address_meter(knock);
-        address.iter().try_for_each(|meter| meter.take_request()).inspect_err(refused)?;
-        let caller = self.identify(knock).await.inspect_err(refused)?;
+        let caller = self.meet(knock).await.inspect_err(refused)?;
         self.let_in(knock, caller).inspect_err(refused)
+    }
+
+    /// Charges the address with a request, whoever it is; then asks who.
+    async fn meet(&self, knock: &Knock<'_>) -> Result<Caller, Refusal> {
+        let address = self.address_meter(knock);
+        address.iter().try_for_each(|meter| meter.take_request())?;
+        self.identify(knock).await
     }
 
     fn address_meter(&self, knock: &Knock<'_>) -> Option<Arc<Meter>> {
@@ -215,7 +228,7 @@ impl Admission {
     /// Who it is. An address that guesses is not listened to for a while, right or wrong: else the
     /// answer would tell when it was right.
     async fn identify(&self, knock: &Knock<'_>) -> Result<Caller, Refusal> {
-        let (Some(rate), Some(address)) = (knock.bounds.guesses, knock.shown.address) else {
+        let Some((address, rate)) = knock.guesser() else {
             return self.callers.identify(knock).await;
         };
         self.guesses.check(knock.source, address)?;
@@ -248,9 +261,10 @@ impl Admission {
         let pass = Pass {
             source: knock.source.to_owned(),
             address: self.address_meter(knock),
-            meters: self.meters(knock, &caller, stream),
+            meters: self.meters(knock, &caller, Some(stream)),
             caller: caller.name,
             block: caller.block,
+            guesser: knock.guesser(),
             declared_bytes: knock.declared_bytes,
             stream: stream.clone(),
             route: None,
@@ -264,13 +278,18 @@ impl Admission {
     }
 
     /// In the order in which they are asked: the narrowest first.
-    fn meters(&self, knock: &Knock<'_>, caller: &Caller, stream: &Stream) -> Vec<Arc<Meter>> {
+    fn meters(
+        &self,
+        knock: &Knock<'_>,
+        caller: &Caller,
+        stream: Option<&Arc<Stream>>,
+    ) -> Vec<Arc<Meter>> {
         let bounds = knock.bounds;
         let own = Holder::Caller { block: &caller.block, name: &caller.name };
         let held = [
             caller.plan.as_deref().map(|plan| (plan, own)),
             bounds.plan.map(|(plan, name)| (plan, Holder::Listener(name))),
-            stream.plan.as_deref().map(|plan| (plan, Holder::Stream(&stream.name))),
+            stream.and_then(|stream| Some((stream.plan.as_deref()?, Holder::Stream(&stream.name)))),
         ];
         held.into_iter()
             .flatten()
@@ -285,8 +304,9 @@ impl Admission {
     /// [`Refusal`]; the pass is worth nothing then.
     pub fn prove(&self, pass: &mut Pass, body: &[u8]) -> Result<(), Refusal> {
         let Some(proof) = &pass.proof else { return Ok(()) };
-        let judged = proof.judge(body).and_then(|()| pass.take_declared());
-        judged.inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))?;
+        let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
+        let judged = proof.judge(body).inspect_err(|_| self.guessed(&pass.source, pass.guesser));
+        judged.and_then(|()| pass.take_declared()).inspect_err(refused)?;
         pass.proof = None;
         Ok(())
     }
@@ -331,7 +351,7 @@ impl Admission {
     /// [`Refusal::KeyReused`].
     pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
         let source = admitted.source().to_owned();
-        let stored = admitted.store(&self.numbers).await;
+        let stored = admitted.store(&self.numbers, self.clock.unix_ms()).await;
         stored.inspect_err(|refusal| self.numbers.refused(&source, refusal))
     }
 

@@ -20,6 +20,9 @@ const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
 /// When to try again at a failing disk: the queue tries a new file by itself in that time.
 const RETRY_WHEN_BROKEN: Duration = Duration::from_secs(10);
 
+/// So many turns have room in a millisecond before they run ahead of the clock.
+const TURN_BITS: u32 = 16;
+
 /// A stream as admission sees it.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -30,6 +33,8 @@ pub(super) struct Stream {
     pub(super) treatment: Treatment,
     /// Records that transforms of the stream, or of routes to it, dropped since the start.
     dropped: AtomicU64,
+    /// The turn of the last hand-in of which nothing stayed here.
+    turn: AtomicU64,
     queue: queue::Writer,
 }
 
@@ -85,6 +90,9 @@ pub struct Receipt {
     pub is_repeated: bool,
     /// Place of the last in the queue of its stream; of the one before them, when there was none.
     pub place: u64,
+    /// 0, unless none of them stayed in their stream: then a number that tells such hand-ins at one
+    /// place apart, and only grows.
+    pub turn: u64,
     _durable: (),
 }
 
@@ -92,8 +100,8 @@ pub struct Receipt {
 impl Receipt {
     /// A receipt that proves nothing, for tests of what follows one.
     pub(crate) fn pretended(accepted: u32) -> Self {
-        let (first, last, dropped) = (None, None, 0);
-        Self { accepted, dropped, first, last, is_repeated: false, place: 0, _durable: () }
+        let (first, last, dropped, place, turn) = (None, None, 0, 0, 0);
+        Self { accepted, dropped, first, last, is_repeated: false, place, turn, _durable: () }
     }
 }
 
@@ -106,10 +114,16 @@ pub(super) fn streams(
     for (name, settings) in settings {
         let queue = queues.remove(&name).ok_or_else(|| format!("stream `{name}` has no queue"))?;
         let StreamSettings { max_record_bytes, partition_key, aliases, plan, treatment } = settings;
-        let (own, dropped) = (name.clone(), AtomicU64::new(0));
-        let stream =
-            Stream { name: own, max_record_bytes, partition_key, plan, treatment, dropped, queue };
-        let stream = Arc::new(stream);
+        let stream = Arc::new(Stream {
+            name: name.clone(),
+            max_record_bytes,
+            partition_key,
+            plan,
+            treatment,
+            dropped: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            queue,
+        });
         let names = aliases.into_iter().chain([name]);
         streams.extend(names.map(|name| (name, stream.clone())));
     }
@@ -123,6 +137,15 @@ impl Stream {
 
     pub(super) fn last_place(&self) -> u64 {
         self.queue.overview().committed
+    }
+
+    /// The next turn: behind all before it, and, unless the clock was set back, behind those of
+    /// earlier starts.
+    fn take_turn(&self, unix_ms: u64) -> u64 {
+        let next = |last: u64| last.saturating_add(1).max(unix_ms << TURN_BITS);
+        let taken =
+            self.turn.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        taken.map_or(0, next)
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -248,10 +271,14 @@ impl Admitted {
     }
 
     /// What was booked counts from here on, unless it turns out that nothing was stored.
-    pub(super) async fn store(mut self, numbers: &Numbers) -> Result<Receipt, Refusal> {
+    pub(super) async fn store(
+        mut self,
+        numbers: &Numbers,
+        unix_ms: u64,
+    ) -> Result<Receipt, Refusal> {
         let mut booking = std::mem::take(&mut self.booking);
         booking.keep();
-        let stored = self.append(numbers).await;
+        let stored = self.append(numbers, unix_ms).await;
         if stored.as_ref().map_or(true, |receipt| receipt.is_repeated) {
             booking.undo();
         }
@@ -260,8 +287,9 @@ impl Admitted {
 
     /// What is led elsewhere goes first: if it cannot be stored there, no mark and no answer says
     /// that it was. Whoever hands it in again then stores some of it twice.
-    async fn append(self, numbers: &Numbers) -> Result<Receipt, Refusal> {
+    async fn append(self, numbers: &Numbers, unix_ms: u64) -> Result<Receipt, Refusal> {
         let accepted = self.accepted();
+        let is_kept_here = self.own.count() > 0;
         let own_note = self.once.as_ref().and_then(|key| Note::decode(&key.note));
         let own_stream = self.own.stream.clone();
         let mut told = None;
@@ -296,14 +324,16 @@ impl Admitted {
                 last,
                 is_repeated,
                 place,
+                turn: 0,
                 _durable: (),
             });
         }
         let Self { first, last, dropped, .. } = self;
         own_stream.dropped.fetch_add(u64::from(dropped), Ordering::Relaxed);
         numbers.dropped(&own_stream.name, &self.source, dropped);
+        let turn = if is_kept_here { 0 } else { own_stream.take_turn(unix_ms) };
         let is_repeated = false;
-        Ok(Receipt { accepted, dropped, first, last, is_repeated, place, _durable: () })
+        Ok(Receipt { accepted, dropped, first, last, is_repeated, place, turn, _durable: () })
     }
 }
 

@@ -188,6 +188,24 @@ async fn nothing_comes_in_and_no_plan_is_charged_before_the_body_is_proven() {
     assert_eq!(admission.prove(&mut pass, b"hello!"), Ok(()));
     assert_eq!(admission.admit(&pass, records(1)).unwrap().0.count(), 1);
 
+    let guesses = Some(CountRate { count: 2, per: Duration::from_secs(20) });
+    let address = Some("192.0.2.7".parse().unwrap());
+    let knock = Knock {
+        source: "http.lan",
+        auth: &[],
+        bounds: Bounds { guesses, ..Bounds::default() },
+        stream: "access",
+        declared_bytes: None,
+        shown: Shown { address, ..Shown::default() },
+    };
+    for body in [&b"hello"[..], b"hello", b"hello!", b"hello"] {
+        let proof: Option<Box<dyn Proof>> = Some(Box::new(Shouted));
+        let mut pass = admission.let_in(&knock, Caller { proof, ..Caller::default() }).unwrap();
+        assert_eq!(admission.prove(&mut pass, body).is_ok(), body == b"hello!");
+    }
+    let silenced = admission.enter(&knock).await.unwrap_err();
+    assert!(matches!(silenced, Refusal::TooManyGuesses { .. }), "{silenced:?}");
+
     let charged_twice = admission.prove(&mut enter(), b"hello!").unwrap_err();
     assert!(matches!(charged_twice, Refusal::TooFast { .. }), "{charged_twice:?}");
 }

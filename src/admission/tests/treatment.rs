@@ -222,6 +222,36 @@ async fn a_program_leads_records_to_streams_it_may_lead_to_and_those_treat_them_
 }
 
 #[tokio::test(start_paused = true)]
+async fn hand_ins_of_which_nothing_stays_have_turns_that_grow() {
+    let text = "if exists(.user) { %stream = \"audit\" }\nif exists(.drop) { abort }";
+    let dropping = {
+        let to = BTreeSet::from(["audit".to_owned()]);
+        let time = Duration::from_secs(1);
+        let outlets = Outlets { to, when_wrong: WhenWrong::Drop, time };
+        Treatment { schema: None, transform: Some(compiled(text, outlets)) }
+    };
+    let door = Treated::open(dropping, Treatment::default());
+    let mut numbers = Vec::new();
+    for payload in [
+        r#"{"a":1}"#,
+        r#"{"user":1}"#,
+        r#"{"user":2}"#,
+        r#"{"drop":1}"#,
+        r#"{"a":2}"#,
+        r#"{"drop":1}"#,
+    ] {
+        let (admitted, rejections) = door.admit(vec![raw(payload, None)]);
+        assert_eq!(rejections, []);
+        let receipt = door.admission.store(admitted).await.unwrap();
+        numbers.push((receipt.place, receipt.turn));
+    }
+
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    let is_kept = |at: usize| numbers[at].1 == 0;
+    assert_eq!([0, 1, 2, 3, 4, 5].map(is_kept), [true, false, false, false, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_that_are_led_in_circles_come_back() {
     let door = Treated::open(by_program("%stream = \"audit\""), {
         let to = BTreeSet::from(["access".to_owned()]);

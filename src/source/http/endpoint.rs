@@ -19,11 +19,21 @@ use crate::base::serve::Arriving;
 use crate::base::tasks;
 
 /// From this size on, splitting and encoding is done away from the async threads.
-pub(super) const LARGE_BYTES: usize = 64 << 10;
+const LARGE_BYTES: usize = 64 << 10;
 /// The same for packed bodies, which may become much larger.
 const LARGE_PACKED_BYTES: usize = 4 << 10;
 /// The same for records that are looked into.
 const LARGE_TREATED_BYTES: usize = 8 << 10;
+
+/// Whether a body of so many bytes takes so long that it goes away from the async threads.
+pub(super) fn is_long(bytes: usize, is_packed: bool, is_treated: bool) -> bool {
+    bytes
+        > match (is_packed, is_treated) {
+            (true, _) => LARGE_PACKED_BYTES,
+            (false, true) => LARGE_TREATED_BYTES,
+            (false, false) => LARGE_BYTES,
+        }
+}
 
 /// A request that has its place here: what for, from whom, under which id.
 #[derive(Clone, Copy, Debug)]
@@ -104,15 +114,10 @@ impl Door {
         body: Bytes,
         share: Share,
     ) -> Result<(Admitted, Share), Fault> {
-        let large = match head.packed {
-            Some(_) => LARGE_PACKED_BYTES,
-            None if pass.is_treated() => LARGE_TREATED_BYTES,
-            None => LARGE_BYTES,
-        };
-        let is_large = body.len() > large;
+        let is_long = is_long(body.len(), head.packed.is_some(), pass.is_treated());
         let door = self.clone();
         let work = move || door.admit(&pass, &head, body, share);
-        if is_large { tasks::blocking(work).await } else { work() }
+        if is_long { tasks::blocking(work).await } else { work() }
     }
 
     fn admit(
@@ -153,5 +158,23 @@ impl Door {
         let key = head.partition_key.as_deref().unwrap_or_default();
         let content = [how.as_bytes(), key.as_bytes(), &packed_body];
         Ok((admitted.once(pass, &Once { key: once, content: &content }), share))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_or_looked_into_is_long_sooner() {
+        for (bytes_max, is_packed, is_treated) in [
+            (64 << 10, false, false),
+            (8 << 10, false, true),
+            (4 << 10, true, false),
+            (4 << 10, true, true),
+        ] {
+            assert!(!is_long(bytes_max, is_packed, is_treated));
+            assert!(is_long(bytes_max + 1, is_packed, is_treated));
+        }
     }
 }

@@ -61,12 +61,12 @@ fn raw(body: &Bytes, record: Record<'_>) -> Result<RawRecord, Fault> {
 
 /// What Kinesis answers to PutRecord.
 pub(super) fn stored_one(receipt: &Receipt) -> serde_json::Value {
-    json!({ "ShardId": SHARD, "SequenceNumber": sequence_number(receipt.place, 0) })
+    json!({ "ShardId": SHARD, "SequenceNumber": sequence_number(receipt.place, receipt.turn, 0) })
 }
 
 /// What Kinesis answers to PutRecords.
 pub(super) fn stored_many(receipt: &Receipt) -> serde_json::Value {
-    let number = |index| sequence_number(receipt.place, index);
+    let number = |index| sequence_number(receipt.place, receipt.turn, index);
     let records = (0..u64::from(receipt.accepted))
         .map(|index| json!({ "ShardId": SHARD, "SequenceNumber": number(index) }));
     json!({ "FailedRecordCount": 0, "Records": records.collect::<Vec<_>>() })

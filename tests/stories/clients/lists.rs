@@ -105,6 +105,16 @@ fn a_map_that_is_not_known_is_none_and_records_are_taken_all_the_same() {
 
     unknown("orders");
     unknown("both");
+    let describe = |operation: &str| {
+        let of_orders = json!({"StreamName": "orders"});
+        let said = call(&agent.http("open"), &format!("Kinesis_20131202.{operation}"), &of_orders);
+        assert_eq!(said.status, 200, "{said:?}");
+        said.value()
+    };
+    let whole = describe("DescribeStream")["StreamDescription"].clone();
+    assert_eq!((&whole["Shards"], &whole["HasMoreShards"]), (&json!([]), &json!(false)), "{whole}");
+    let summary = describe("DescribeStreamSummary");
+    assert_eq!(summary["StreamDescriptionSummary"]["StreamStatus"], "ACTIVE", "{summary}");
     for stream in ["orders", "both"] {
         let put = json!({"StreamName": stream, "Data": "YQ==", "PartitionKey": "k"});
         let said = call(&agent.http("open"), "Kinesis_20131202.PutRecord", &put);

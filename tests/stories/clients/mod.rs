@@ -4,6 +4,7 @@
 mod chain;
 mod command_line;
 mod firehose;
+mod killed;
 mod kinesis;
 mod lists;
 mod refused;
@@ -16,6 +17,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine as _;
@@ -157,7 +159,9 @@ impl Client {
                 let mut command = Command::new("java");
                 // Short-lived: neither the best code nor the best collector pays.
                 command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m"]);
-                command.arg("--class-path").arg(jars()).arg(file("Put.java"));
+                let classes = compiled(&file("Put.java"));
+                let all = std::iter::once(classes).chain(jars());
+                command.arg("--class-path").arg(std::env::join_paths(all).unwrap()).arg("Put");
                 command
             }
             Self::Rust => unreachable!("the SDK for Rust runs in this process"),
@@ -210,8 +214,22 @@ fn node_modules() -> PathBuf {
     folder
 }
 
-/// The SDK for Java, as a class path. It comes with the Kinesis consumer for Python, which is written in Java.
-fn jars() -> OsString {
+/// The folder that a source of Java was compiled into, once for all tests.
+fn compiled(source: &Path) -> PathBuf {
+    static CLASSES: OnceLock<PathBuf> = OnceLock::new();
+    let compile = || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("java-clients");
+        let mut command = Command::new("javac");
+        command.arg("--class-path").arg(std::env::join_paths(jars()).unwrap());
+        let done = command.arg("-d").arg(&folder).arg(source).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        folder
+    };
+    CLASSES.get_or_init(compile).clone()
+}
+
+/// The SDK for Java, for a class path. It comes with the Kinesis consumer for Python, which is written in Java.
+fn jars() -> Vec<PathBuf> {
     let libraries = venv_program("python").parent().unwrap().join("../lib");
     let packages = fs::read_dir(&libraries).unwrap().map(|one| one.unwrap().path());
     let folders = packages.map(|one| one.join("site-packages/amazon_kclpy/jars"));
@@ -220,7 +238,7 @@ fn jars() -> OsString {
     let jars = fs::read_dir(folder).unwrap().map(|one| one.unwrap().path());
     // Without it nothing is logged, and standard output is ours.
     let is_wanted = |jar: &PathBuf| !jar.to_string_lossy().contains("/logback-");
-    std::env::join_paths(jars.filter(is_wanted)).unwrap()
+    jars.filter(is_wanted).collect()
 }
 
 /// Java reads no PEM: the authority in a store of its own kind, as options.

@@ -1,7 +1,7 @@
 //! Calls that are wrong get the code, status and words of the service, in the form that they came in, and nothing
 //! of them is stored.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use base64::Engine as _;
@@ -49,33 +49,54 @@ impl Said {
 /// One call on a connection of its own. `cut` leaves so many bytes of the body unsent.
 #[track_caller]
 fn send(address: &str, headers: &[(&str, &str)], body: &[u8], cut: usize) -> Said {
-    let mut connection = TcpStream::connect(address).unwrap();
-    connection.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    try_send(address, headers, body, cut).unwrap().expect("an answer")
+}
+
+/// The same with somebody who may be gone before all is said; `None` if the answer does not come, or not whole.
+fn try_send(
+    address: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    cut: usize,
+) -> io::Result<Option<Said>> {
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_read_timeout(Some(crate::support::PATIENCE))?;
     let headers: String =
         headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let head = format!(
         "POST / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
     );
-    connection.write_all(head.as_bytes()).unwrap();
+    connection.write_all(head.as_bytes())?;
     // Whoever is refused early may find the connection closed.
     let sent = connection.write_all(&body[..length - cut]);
     if cut > 0 {
-        sent.unwrap();
-        connection.shutdown(Shutdown::Write).unwrap();
+        sent?;
+        connection.shutdown(Shutdown::Write)?;
     }
     let mut answer = Vec::new();
     let mut part = [0; 4096];
     while let Ok(count @ 1..) = connection.read(&mut part) {
         answer.extend_from_slice(&part[..count]);
     }
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer");
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
+    };
     let head = std::str::from_utf8(&answer[..end]).unwrap();
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let header =
         |line: &str| line.split_once(": ").map(|(name, value)| (name.into(), value.into()));
-    Said { status, headers: lines.filter_map(header).collect(), body: answer[end + 4..].to_vec() }
+    let headers = lines.filter_map(header).collect();
+    let said = Said { status, headers, body: answer[end + 4..].to_vec() };
+    let is_whole = said.header("content-length").parse() == Ok(said.body.len());
+    Ok(is_whole.then_some(said))
+}
+
+/// A call in JSON that may be cut off.
+pub(super) fn try_call(address: &str, target: &str, body: &Value) -> Option<Said> {
+    let headers = [("x-amz-target", target), ("content-type", JSON)];
+    try_send(address, &headers, body.to_string().as_bytes(), 0).ok().flatten()
 }
 
 /// A call in JSON.
@@ -274,6 +295,10 @@ fn members_that_the_service_would_refuse_are_refused_in_its_words() {
         key("").gets(INVALID, "greater than or equal to 1"),
         key(&"k".repeat(257)).gets(INVALID, "less than or equal to 256"),
         put(json!({"StreamName": "orders", "PartitionKey": "k"})).gets(INVALID, "'data'"),
+        put(json!({"StreamName": "orders", "Data": "YQ=="}))
+            .gets(INVALID, "Value null at 'partitionKey'"),
+        put(json!({"StreamName": "orders", "Record": {"Data": "YQ==", "PartitionKey": "k"}}))
+            .gets(INVALID, "'data'"),
         hash("-1"),
         hash("01"),
         hash("340282366920938463463374607431768211456"),
@@ -294,6 +319,8 @@ fn members_that_the_service_would_refuse_are_refused_in_its_words() {
         batch(json!({"DeliveryStreamName": "orders", "Records": [{}]}))
             .gets(INVALID, "'records.1.member.data'"),
         batch(json!({"DeliveryStreamName": "orders"})).gets(INVALID, "'records'"),
+        Wrong::new(FIREHOSE, "PutRecord", r#"{"DeliveryStreamName":"orders","Data":"YQ=="}"#)
+            .gets(INVALID, "'record'"),
         batch(json!({"Records": [{"Data": "YQ=="}]})).gets(INVALID, "'deliveryStreamName'"),
     ]);
 }

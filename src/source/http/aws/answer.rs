@@ -82,7 +82,10 @@ impl Call {
 
 impl Stored<'_> {
     fn of_kinesis(&self, pen: &mut Pen, index: usize) {
-        pen.text("SequenceNumber", &sequence_number(self.receipt.place, index as u64));
+        pen.text(
+            "SequenceNumber",
+            &sequence_number(self.receipt.place, self.receipt.turn, index as u64),
+        );
         pen.text("ShardId", self.shards.id_at(self.places.get(index).copied()));
     }
 
@@ -125,7 +128,8 @@ impl Described<'_> {
             (Service::Kinesis, _) => call.write(1024, |pen| {
                 pen.map("StreamDescriptionSummary", |pen| {
                     self.of_kinesis(pen);
-                    pen.number("OpenShardCount", self.shards.count() as u64);
+                    // There is one at least, also where it is not known how many.
+                    pen.number("OpenShardCount", self.shards.count().max(1) as u64);
                     pen.number("ConsumerCount", 0);
                     let kib = (self.max_record_bytes >> 10).max(1);
                     pen.number("MaxRecordSizeInKiB", kib);

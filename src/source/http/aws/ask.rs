@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use super::call::Form;
+use super::call::{Form, Service};
 use super::fault::CallFault;
 use super::{cbor, json};
 
-/// Members of all operations; those that a call has nothing to do with are ignored, as the services
-/// do, and so are members that nobody knows.
+/// Members of all operations; those that a call or its service has nothing to do with are ignored, as
+/// the services do, and so are members that nobody knows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Ask {
     pub(super) stream_name: Option<String>,
@@ -17,7 +17,7 @@ pub(super) struct Ask {
     pub(super) is_dry_run: bool,
     /// `Records`.
     pub(super) entries: Option<Vec<Entry>>,
-    /// `Record`, or what a PutRecord of Kinesis says in its own members.
+    /// `Record` at Firehose; at Kinesis what a PutRecord says in its own members.
     pub(super) entry: Option<Entry>,
     pub(super) ordering: Option<String>,
     /// `Limit`, `MaxResults`.
@@ -43,10 +43,10 @@ impl Ask {
     ///
     /// # Errors
     /// [`CallFault::Malformed`].
-    pub(super) fn read(form: Form, body: &Bytes) -> Result<Self, CallFault> {
+    pub(super) fn read(form: Form, service: Service, body: &Bytes) -> Result<Self, CallFault> {
         match form {
-            Form::Json => json::read(body),
-            Form::Cbor => cbor::read(body),
+            Form::Json => json::read(service, body),
+            Form::Cbor => cbor::read(service, body),
         }
     }
 

@@ -6,10 +6,15 @@ use minicbor::Decoder;
 use minicbor::data::Type;
 
 use super::ask::{Ask, ENTRIES_MAX, Entry};
+use super::call::Service;
 use super::fault::CallFault;
 
-pub(super) fn read(body: &Bytes) -> Result<Ask, CallFault> {
-    let mut reading = Reading { body, decoder: Decoder::new(body) };
+/// How deep lists, maps and tags may stand in each other, in a member that is passed over; as deep as
+/// the reader of JSON goes.
+const DEPTH_MAX: usize = 128;
+
+pub(super) fn read(service: Service, body: &Bytes) -> Result<Ask, CallFault> {
+    let mut reading = Reading { service, body, decoder: Decoder::new(body) };
     let ask = reading.ask().map_err(|error| {
         CallFault::Malformed(format!("the body is not the CBOR that is wanted here: {error}"))
     })?;
@@ -22,32 +27,55 @@ pub(super) fn read(body: &Bytes) -> Result<Ask, CallFault> {
 type Read<T> = Result<T, minicbor::decode::Error>;
 
 struct Reading<'b> {
+    service: Service,
     body: &'b Bytes,
     decoder: Decoder<'b>,
 }
 
 impl Reading<'_> {
     fn ask(&mut self) -> Read<Ask> {
+        match self.service {
+            Service::Kinesis => self.of_kinesis(),
+            Service::Firehose => self.of_firehose(),
+        }
+    }
+
+    fn of_kinesis(&mut self) -> Read<Ask> {
         let (mut ask, mut own) = (Ask::default(), Entry::default());
         self.map(|reading, name| {
             match name {
                 "StreamName" => ask.stream_name = reading.text()?,
                 "StreamARN" => ask.stream_arn = reading.text()?,
-                "DeliveryStreamName" => ask.delivery_stream = reading.text()?,
                 "DryRun" => ask.is_dry_run = reading.flag()?,
                 "Records" => ask.entries = reading.entries()?,
-                "Record" => ask.entry = Some(reading.entry()?),
                 "SequenceNumberForOrdering" => ask.ordering = reading.text()?,
                 "Limit" | "MaxResults" => ask.limit = reading.number()?,
                 "NextToken" => ask.next_token = reading.text()?,
-                "ExclusiveStartShardId"
-                | "ExclusiveStartStreamName"
-                | "ExclusiveStartDeliveryStreamName" => ask.start_after = reading.text()?,
+                "ExclusiveStartShardId" | "ExclusiveStartStreamName" => {
+                    ask.start_after = reading.text()?;
+                }
                 _ => reading.member(&mut own, name)?,
             }
             Ok(())
         })?;
-        ask.entry.get_or_insert(own);
+        ask.entry = Some(own);
+        Ok(ask)
+    }
+
+    fn of_firehose(&mut self) -> Read<Ask> {
+        let mut ask = Ask::default();
+        self.map(|reading, name| {
+            match name {
+                "DeliveryStreamName" => ask.delivery_stream = reading.text()?,
+                "Records" => ask.entries = reading.entries()?,
+                "Record" if reading.is_null()? => ask.entry = None,
+                "Record" => ask.entry = Some(reading.entry()?),
+                "Limit" => ask.limit = reading.number()?,
+                "ExclusiveStartDeliveryStreamName" => ask.start_after = reading.text()?,
+                _ => reading.skip(DEPTH_MAX)?,
+            }
+            Ok(())
+        })?;
         Ok(ask)
     }
 
@@ -59,13 +87,46 @@ impl Reading<'_> {
 
     /// A member of a record; others are passed over.
     fn member(&mut self, entry: &mut Entry, name: &str) -> Read<()> {
-        match name {
-            "Data" => entry.data = self.blob()?,
-            "PartitionKey" => entry.key = self.text()?,
-            "ExplicitHashKey" => entry.hash_key = self.text()?,
-            _ => self.decoder.skip()?,
+        match (name, self.service) {
+            ("Data", _) => entry.data = self.blob()?,
+            ("PartitionKey", Service::Kinesis) => entry.key = self.text()?,
+            ("ExplicitHashKey", Service::Kinesis) => entry.hash_key = self.text()?,
+            _ => self.skip(DEPTH_MAX)?,
         }
         Ok(())
+    }
+
+    /// Passes over one value. The decoder's own way keeps a note of every list that is open, which
+    /// is many times the bytes that open it.
+    fn skip(&mut self, depth: usize) -> Read<()> {
+        let deeper = || {
+            let why = "lists and maps stand too deep in each other";
+            depth.checked_sub(1).ok_or_else(|| minicbor::decode::Error::message(why))
+        };
+        match self.decoder.datatype()? {
+            Type::Array | Type::ArrayIndef => {
+                let (depth, mut left) = (deeper()?, Left(self.decoder.array()?));
+                while left.has_next(&mut self.decoder)? {
+                    self.skip(depth)?;
+                }
+                Ok(())
+            }
+            Type::Map | Type::MapIndef => {
+                let (depth, mut left) = (deeper()?, Left(self.decoder.map()?));
+                while left.has_next(&mut self.decoder)? {
+                    self.skip(depth)?;
+                    self.skip(depth)?;
+                }
+                Ok(())
+            }
+            Type::Tag => {
+                let depth = deeper()?;
+                self.decoder.tag()?;
+                self.skip(depth)
+            }
+            Type::Break => Err(minicbor::decode::Error::message("an end where nothing is open")),
+            _ => self.decoder.skip(),
+        }
     }
 
     /// As many as a call may have and one more; the rest is only looked over.
@@ -77,7 +138,7 @@ impl Reading<'_> {
         let mut left = Left(self.decoder.array()?);
         while left.has_next(&mut self.decoder)? {
             if entries.len() > ENTRIES_MAX {
-                self.decoder.skip()?;
+                self.skip(DEPTH_MAX)?;
             } else {
                 entries.push(self.entry()?);
             }
@@ -206,6 +267,10 @@ mod tests {
         vec![entry(b"a\xff", Some("k"), None), entry(b"b", None, Some("7"))]
     }
 
+    fn read(body: &Bytes) -> Result<Ask, CallFault> {
+        super::read(Service::Kinesis, body)
+    }
+
     #[test]
     fn definite_and_indefinite_lengths_say_the_same() {
         let definite = cbor!({
@@ -258,12 +323,63 @@ mod tests {
             let value = value.unwrap();
             assert!(matches!(read(&bytes(&value)), Err(CallFault::Malformed(_))), "{value:?}");
         }
-        // Lengths that nothing can have, and depth without end.
-        let huge = Bytes::from_static(b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff");
-        let deep = Bytes::from([&b"\xa1\x61x"[..], &[0x9f; 1 << 20]].concat());
-        for body in [huge, deep] {
-            assert!(matches!(read(&body), Err(CallFault::Malformed(_))));
+        // Lengths that nothing can have, ends of nothing, and depth without end.
+        for body in [
+            b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
+            b"\xa1\x61x\xff".to_vec(),
+            b"\xa1\x61x\x82\x01\xff".to_vec(),
+            [&b"\xa1\x61x"[..], &[0x9f; 1 << 20]].concat(),
+            [&b"\xa1\x61x\x82"[..], &[0x9f; 1 << 20]].concat(),
+        ] {
+            assert!(matches!(read(&body.into()), Err(CallFault::Malformed(_))));
         }
+    }
+
+    /// A member that nobody knows: so many values in each other, and their ends.
+    fn nested(open: &[u8], depth: usize, close: &[u8]) -> Bytes {
+        [b"\xa1\x61x", open.repeat(depth).as_slice(), b"\x01", &close.repeat(depth)].concat().into()
+    }
+
+    #[test]
+    fn what_is_passed_over_is_128_deep_at_most() {
+        for (open, close) in [
+            (&b"\x9f"[..], &b"\xff"[..]),
+            (b"\x81", b""),
+            (b"\x82\x00", b""),
+            (b"\xbf\x61k", b"\xff"),
+            (b"\xa1\x61k", b""),
+            (b"\xc1", b""),
+        ] {
+            for (depth, is_right) in [(0, true), (127, true), (128, true), (129, false)] {
+                let read = read(&nested(open, depth, close));
+                assert_eq!(read.is_ok(), is_right, "{depth} of {open:?}: {read:?}");
+            }
+            let Err(CallFault::Malformed(why)) = read(&nested(open, 1 << 20, close)) else {
+                panic!("{open:?}")
+            };
+            assert!(why.contains("too deep"), "{why}");
+        }
+    }
+
+    #[test]
+    fn members_are_those_of_the_service() {
+        let of_kinesis = cbor!({ "Data" => data(b"a"), "PartitionKey" => "k", "Record" => 7 });
+        let of_firehose = cbor!({
+            "DeliveryStreamName" => "d", "Data" => 7, "DryRun" => 7,
+            "Record" => { "Data" => data(b"a"), "PartitionKey" => 7 },
+        });
+        let entry = |key: Option<&str>| Entry {
+            data: Some(Bytes::from_static(b"a")),
+            key: key.map(str::to_owned),
+            hash_key: None,
+        };
+        let (of_kinesis, of_firehose) = (bytes(&of_kinesis.unwrap()), bytes(&of_firehose.unwrap()));
+        assert_eq!(read(&of_kinesis).unwrap().entry, Some(entry(Some("k"))));
+        let asked = super::read(Service::Firehose, &of_firehose).unwrap();
+        assert_eq!(asked.entry, Some(entry(None)));
+        assert!(super::read(Service::Firehose, &of_kinesis).is_err(), "`Record` is a record");
+        let bare = bytes(&cbor!({ "Data" => data(b"a") }).unwrap());
+        assert_eq!(super::read(Service::Firehose, &bare).unwrap().entry, None);
     }
 
     #[test]

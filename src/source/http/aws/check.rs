@@ -83,10 +83,10 @@ impl Put {
         check_ordering(&ask, &mut faults);
         let entries = ask.take_entries(is_one);
         if entries.is_none() {
-            faults.add(
-                "Value null at 'records' failed to satisfy constraint: Member must not be null"
-                    .into(),
-            );
+            let name = if is_one { "record" } else { "records" };
+            faults.add(format!(
+                "Value null at '{name}' failed to satisfy constraint: Member must not be null"
+            ));
         }
         let entries = entries.unwrap_or_default();
         if !is_one && !(1..=ENTRIES_MAX).contains(&entries.len()) {
@@ -161,7 +161,14 @@ impl Entry {
                 });
             }
         }
-        let (Service::Kinesis, Some(key)) = (service, self.key.as_deref()) else { return };
+        if service == Service::Firehose {
+            return;
+        }
+        let Some(key) = self.key.as_deref() else {
+            return faults.add(format!(
+                "Value null at '{at}partitionKey' failed to satisfy constraint: Member must not be null"
+            ));
+        };
         // Bytes are counted first: characters only where it matters.
         let is_right = !key.is_empty()
             && (key.len() <= PARTITION_KEY_CHARS_MAX
@@ -305,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_1_to_256_characters_or_are_missing() {
+    fn keys_have_1_to_256_characters_and_are_not_missing() {
         for (key, is_right) in [
             (String::new(), false),
             ("k".repeat(255), true),
@@ -316,7 +323,11 @@ mod tests {
             assert_eq!(put.is_ok(), is_right, "{put:?}");
         }
         let keyless = Entry { key: None, ..entry(0, "") };
-        assert!(many(Service::Kinesis, vec![keyless]).is_ok());
+        check_invalid(
+            many(Service::Kinesis, vec![entry(0, "k"), keyless.clone()]),
+            "Value null at 'records.2.member.partitionKey'",
+        );
+        assert!(many(Service::Firehose, vec![keyless]).is_ok());
     }
 
     #[test]
@@ -353,6 +364,6 @@ mod tests {
     #[test]
     fn all_faults_are_told_at_once() {
         let put = many(Service::Kinesis, vec![Entry::default(), entry(0, "")]);
-        check_invalid(put, "2 validation errors detected: ");
+        check_invalid(put, "3 validation errors detected: ");
     }
 }

@@ -68,6 +68,23 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 /// The upstream is asked for its shards about this often while it is away.
 const RETRY_SHARDS: Duration = Duration::from_secs(5);
 
+/// Most characters of what is repeated of a body that cannot be read.
+const REPEATED_CHARS_MAX: usize = 200;
+/// Most characters of a message: ten faults with the values that are wrong.
+pub(super) const MESSAGE_CHARS_MAX: usize = 4096;
+
+/// The beginning of words that may repeat what a sender wrote.
+pub(super) fn clipped(words: &str) -> String {
+    cut(words, REPEATED_CHARS_MAX)
+}
+
+fn cut(words: &str, chars_max: usize) -> String {
+    match words.char_indices().nth(chars_max) {
+        None => words.to_owned(),
+        Some((end, _)) => format!("{}…", words.get(..end).unwrap_or_default()),
+    }
+}
+
 impl CallFault {
     /// The answer.
     pub(super) fn answer(self, service: Service, form: Form) -> Answer {
@@ -87,7 +104,13 @@ impl CallFault {
         answer
     }
 
+    /// What is said, of a bounded length whatever the request was.
     pub(super) fn told(self, service: Service) -> Told {
+        let told = self.told_in_full(service);
+        Told { message: cut(&told.message, MESSAGE_CHARS_MAX), ..told }
+    }
+
+    fn told_in_full(self, service: Service) -> Told {
         let bad = StatusCode::BAD_REQUEST;
         let told = |code, status, message| Told { code, status, message, wait: None };
         match self {
@@ -239,6 +262,20 @@ mod tests {
             let (code, status, _) = told(Refusal::Broken { retry_after: wait }, service);
             assert_eq!((code, status), ("ServiceUnavailableException", 503));
         }
+    }
+
+    #[test]
+    fn no_answer_is_longer_than_its_bound() {
+        for fault in [
+            CallFault::Malformed("\u{1}".repeat(1 << 20)),
+            CallFault::Invalid("é".repeat(1 << 20)),
+            CallFault::NoSuchStream("n".repeat(1 << 20)),
+        ] {
+            let told = fault.told(Service::Kinesis);
+            assert_eq!(told.message.chars().count(), MESSAGE_CHARS_MAX + 1);
+        }
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("äbcd", 3), "äbc…");
     }
 
     #[test]

@@ -5,7 +5,13 @@ use bytes::Bytes;
 use super::ask::{Ask, ENTRIES_MAX};
 use super::call::{Call, Form, Operation, Service};
 use super::check::Put;
+use super::fault::{CallFault, MESSAGE_CHARS_MAX};
+use super::page;
 use super::pen::Pen;
+
+/// Most bytes of a refusal: each character of its message may be written as an escape or in several
+/// bytes.
+const REFUSAL_BYTES_MAX: usize = 256 + 6 * (MESSAGE_CHARS_MAX + 1);
 
 /// A body in JSON.
 pub fn aws_json(bytes: &[u8]) {
@@ -21,7 +27,16 @@ fn call(form: Form, bytes: &[u8]) {
     let body = Bytes::copy_from_slice(bytes);
     for service in [Service::Kinesis, Service::Firehose] {
         for operation in [Operation::PutRecord, Operation::PutMany] {
-            let Ok(ask) = Ask::read(form, &body) else { return };
+            let ask = match Ask::read(form, service, &body) {
+                Ok(ask) => ask,
+                Err(fault) => {
+                    refused(fault, service, form);
+                    continue;
+                }
+            };
+            if let Err(fault) = page::Asked::of(&ask) {
+                refused(fault, service, form);
+            }
             let call = Call { service, operation, form };
             match Put::of(ask, call) {
                 Ok(put) => {
@@ -29,12 +44,15 @@ fn call(form: Form, bytes: &[u8]) {
                     let bytes: usize = put.records.iter().map(|one| one.payload.len()).sum();
                     assert!(bytes as u64 <= Ask::copied_bytes(form, &body), "none is made up");
                 }
-                Err(fault) => {
-                    let told = fault.told(service);
-                    let answer = Pen::write(form, 0, |pen| pen.text("message", &told.message));
-                    assert!(answer.len() > told.message.len());
-                }
+                Err(fault) => refused(fault, service, form),
             }
         }
     }
+}
+
+fn refused(fault: CallFault, service: Service, form: Form) {
+    let told = fault.told(service);
+    let answer = Pen::write(form, 0, |pen| pen.text("message", &told.message));
+    assert!(answer.len() > told.message.len());
+    assert!(answer.len() <= REFUSAL_BYTES_MAX, "{} bytes", answer.len());
 }

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::ask::{Ask, ENTRIES_MAX, Entry};
-use super::fault::CallFault;
+use super::call::Service;
+use super::fault::{CallFault, clipped};
 
 /// A text that is borrowed unless something in it was escaped. (Serde borrows a `Cow` only where it
 /// stands alone, not within an `Option`.)
@@ -19,18 +20,14 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Body<'a> {
+struct OfKinesis<'a> {
     #[serde(borrow)]
     stream_name: Option<Text<'a>>,
     #[serde(borrow, rename = "StreamARN")]
     stream_arn: Option<Text<'a>>,
-    #[serde(borrow)]
-    delivery_stream_name: Option<Text<'a>>,
     dry_run: Option<bool>,
     #[serde(borrow)]
-    records: Option<Records<'a>>,
-    #[serde(borrow)]
-    record: Option<Packed<'a>>,
+    records: Option<Records<Packed<'a>>>,
     #[serde(borrow)]
     data: Option<Text<'a>>,
     #[serde(borrow)]
@@ -47,11 +44,23 @@ struct Body<'a> {
     exclusive_start_shard_id: Option<Text<'a>>,
     #[serde(borrow)]
     exclusive_start_stream_name: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct OfFirehose<'a> {
+    #[serde(borrow)]
+    delivery_stream_name: Option<Text<'a>>,
+    #[serde(borrow)]
+    records: Option<Records<Keyless<'a>>>,
+    #[serde(borrow)]
+    record: Option<Keyless<'a>>,
+    limit: Option<i64>,
     #[serde(borrow)]
     exclusive_start_delivery_stream_name: Option<Text<'a>>,
 }
 
-/// A record before its blob is unpacked.
+/// A record of Kinesis before its blob is unpacked.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Packed<'a> {
@@ -63,38 +72,74 @@ struct Packed<'a> {
     explicit_hash_key: Option<Text<'a>>,
 }
 
-/// As many as a call may have and one more; the rest is only looked over.
-struct Records<'a>(Vec<Packed<'a>>);
+/// The same of Firehose.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Keyless<'a> {
+    #[serde(borrow)]
+    data: Option<Text<'a>>,
+}
 
-pub(super) fn read(body: &Bytes) -> Result<Ask, CallFault> {
-    let body: Body<'_> = serde_json::from_slice(body)
-        .map_err(|error| CallFault::Malformed(format!("the body is not read: {error}")))?;
-    let own = |text: Option<Text<'_>>| text.map(|Text(text)| text.into_owned());
-    let many = body.records.map(|Records(all)| unpack(all)).transpose()?;
-    let one = match body.record {
-        Some(record) => Some(record),
-        None => Some(Packed {
-            data: body.data,
-            partition_key: body.partition_key,
-            explicit_hash_key: body.explicit_hash_key,
-        }),
+/// As many as a call may have and one more; the rest is only looked over.
+struct Records<T>(Vec<T>);
+
+impl<'a> From<Keyless<'a>> for Packed<'a> {
+    fn from(Keyless { data }: Keyless<'a>) -> Self {
+        Self { data, ..Self::default() }
+    }
+}
+
+pub(super) fn read(service: Service, body: &Bytes) -> Result<Ask, CallFault> {
+    match service {
+        Service::Kinesis => of_kinesis(parsed(body)?),
+        Service::Firehose => of_firehose(parsed(body)?),
+    }
+}
+
+/// What is wrong repeats what stands there; all of it, if a text stands where none should.
+fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CallFault> {
+    serde_json::from_slice(body).map_err(|error| {
+        CallFault::Malformed(format!("the body is not read: {}", clipped(&error.to_string())))
+    })
+}
+
+fn of_kinesis(body: OfKinesis<'_>) -> Result<Ask, CallFault> {
+    let entries = body.records.map(|Records(all)| unpack(all)).transpose()?;
+    let one = Packed {
+        data: body.data,
+        partition_key: body.partition_key,
+        explicit_hash_key: body.explicit_hash_key,
     };
-    let one = one.map(|one| unpack(vec![one])).transpose()?;
     Ok(Ask {
         stream_name: own(body.stream_name),
         stream_arn: own(body.stream_arn),
-        delivery_stream: own(body.delivery_stream_name),
         is_dry_run: body.dry_run.unwrap_or(false),
-        entries: many,
-        entry: one.and_then(|mut one| one.pop()),
+        entries,
+        entry: unpack(vec![one])?.pop(),
         ordering: own(body.sequence_number_for_ordering),
         limit: body.limit.or(body.max_results),
-        start_after: own(body
-            .exclusive_start_shard_id
-            .or(body.exclusive_start_stream_name)
-            .or(body.exclusive_start_delivery_stream_name)),
+        start_after: own(body.exclusive_start_shard_id.or(body.exclusive_start_stream_name)),
         next_token: own(body.next_token),
+        ..Ask::default()
     })
+}
+
+fn of_firehose(body: OfFirehose<'_>) -> Result<Ask, CallFault> {
+    let packed =
+        |Records(all): Records<Keyless<'_>>| unpack(all.into_iter().map(Packed::from).collect());
+    let one = body.record.map(|one| unpack(vec![one.into()])).transpose()?;
+    Ok(Ask {
+        delivery_stream: own(body.delivery_stream_name),
+        entries: body.records.map(packed).transpose()?,
+        entry: one.and_then(|mut one| one.pop()),
+        limit: body.limit,
+        start_after: own(body.exclusive_start_delivery_stream_name),
+        ..Ask::default()
+    })
+}
+
+fn own(text: Option<Text<'_>>) -> Option<String> {
+    text.map(|Text(text)| text.into_owned())
 }
 
 /// Unpacks all blobs into one buffer, of which each payload is a part.
@@ -114,7 +159,6 @@ fn unpack(all: Vec<Packed<'_>>) -> Result<Vec<Entry>, CallFault> {
     let mut buffer = Bytes::from(buffer);
     let mut taken = 0;
     let entry = |(one, end): (Packed<'_>, usize)| {
-        let own = |text: Option<Text<'_>>| text.map(|Text(text)| text.into_owned());
         let data = buffer.split_to(end - taken);
         taken = end;
         Entry {
@@ -126,12 +170,12 @@ fn unpack(all: Vec<Packed<'_>>) -> Result<Vec<Entry>, CallFault> {
     Ok(all.into_iter().zip(ends).map(entry).collect())
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Records<'a> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Records<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Each<'a>(PhantomData<&'a ()>);
+        struct Each<T>(PhantomData<T>);
 
-        impl<'de: 'a, 'a> Visitor<'de> for Each<'a> {
-            type Value = Records<'a>;
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Each<T> {
+            type Value = Records<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of records")
@@ -154,10 +198,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Records<'a> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn ask(body: &str) -> Result<Ask, CallFault> {
-        read(&Bytes::copy_from_slice(body.as_bytes()))
+        read(Service::Kinesis, &Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn ask_firehose(body: &str) -> Result<Ask, CallFault> {
+        read(Service::Firehose, &Bytes::copy_from_slice(body.as_bytes()))
     }
 
     fn entry(data: Option<&[u8]>, key: Option<&str>, hash_key: Option<&str>) -> Entry {
@@ -189,7 +239,8 @@ mod tests {
         assert_eq!(of_kinesis.entry, Some(entry(Some(b"a"), Some("k"), None)));
         assert_eq!((of_kinesis.stream_arn.as_deref(), of_kinesis.is_dry_run), (Some("arn"), true));
 
-        let of_firehose = ask(r#"{"DeliveryStreamName":"d","Record":{"Data":"YQ=="}}"#).unwrap();
+        let of_firehose =
+            ask_firehose(r#"{"DeliveryStreamName":"d","Record":{"Data":"YQ=="}}"#).unwrap();
         assert_eq!(of_firehose.entry, Some(entry(Some(b"a"), None, None)));
         assert_eq!(of_firehose.delivery_stream.as_deref(), Some("d"));
     }
@@ -216,7 +267,31 @@ mod tests {
         ] {
             assert!(matches!(ask(body), Err(CallFault::Malformed(_))), "{body}");
         }
-        assert!(read(&Bytes::from_static(b"{\"StreamName\":\"\xff\"}")).is_err());
+        let not_utf8 = Bytes::from_static(b"{\"StreamName\":\"\xff\"}");
+        assert!(read(Service::Kinesis, &not_utf8).is_err());
+    }
+
+    #[test]
+    fn members_are_those_of_the_service() {
+        let asked = ask(r#"{"Data":"YQ==","PartitionKey":"k","Record":7,"DeliveryStreamName":7}"#);
+        assert_eq!(asked.unwrap().entry, Some(entry(Some(b"a"), Some("k"), None)));
+
+        let asked = ask_firehose(
+            r#"{"Data":7,"DryRun":7,"Record":{"Data":"YQ==","PartitionKey":7},"Records":[{"Data":"","ExplicitHashKey":7}]}"#,
+        );
+        let asked = asked.unwrap();
+        assert_eq!(asked.entry, Some(entry(Some(b"a"), None, None)));
+        assert_eq!(asked.entries, Some(vec![entry(Some(b""), None, None)]));
+        assert_eq!(ask_firehose(r#"{"Data":"YQ=="}"#).unwrap().entry, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_all_that_stands_there() {
+        let long = "\u{1}".repeat(1 << 20);
+        for value in [json!({"DryRun": long}), json!({"Records": long}), json!(long)] {
+            let Err(CallFault::Malformed(why)) = ask(&value.to_string()) else { panic!() };
+            assert!(why.contains("invalid type") && why.chars().count() < 300, "{}", why.len());
+        }
     }
 
     #[test]

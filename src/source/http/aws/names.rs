@@ -10,11 +10,12 @@ const STREAM_NAME_CHARS_MAX: usize = 128;
 const DELIVERY_STREAM_NAME_CHARS_MAX: usize = 64;
 const ARN_CHARS_MAX: usize = 2048;
 
-/// A number of a record by the place in the queue where its hand-in ends, and its own place in the
-/// hand-in: those of one stream only grow, whatever transforms drop, and the same record has the
-/// same number for ever. As long as those of the service, and begins as they do.
-pub(in crate::source::http) fn sequence_number(place: u64, index: u64) -> String {
-    format!("49{place:020}{index:034}")
+/// A number of a record by the place in the queue where its hand-in ends, the turn of the hand-in if
+/// nothing of it stayed in that queue, and its own place in the hand-in: those of one stream only
+/// grow, whatever transforms drop or lead elsewhere, and no two records have one number. As long as
+/// those of the service, and begins as they do.
+pub(in crate::source::http) fn sequence_number(place: u64, turn: u64, index: u64) -> String {
+    format!("49{place:020}{turn:020}{index:014}")
 }
 
 /// The ARN of a stream, in the region its caller signed for.
@@ -62,9 +63,22 @@ mod tests {
 
     #[test]
     fn numbers_grow_with_places_and_are_as_long_as_those_of_the_service() {
-        let numbers = [(0, 0), (1, 0), (1, 499), (2, 0), (10, 7), (u64::MAX, 0)];
-        let numbers = numbers.map(|(place, index)| sequence_number(place, index));
-        assert!(numbers.is_sorted() && numbers.iter().all(|number| number.len() == 56));
+        let most = u64::MAX;
+        let numbers = [
+            (0, 0, 0),
+            (0, 1, 0),
+            (1, 0, 0),
+            (1, 0, 499),
+            (1, 1 << 57, 0),
+            (1, (1 << 57) + 1, 0),
+            (1, most, 499),
+            (2, 0, 0),
+            (10, 0, 7),
+            (most, 0, 0),
+        ];
+        let numbers = numbers.map(|(place, turn, index)| sequence_number(place, turn, index));
+        assert!(numbers.is_sorted_by(|a, b| a < b));
+        assert!(numbers.iter().all(|number| number.len() == 56));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::ask::Ask;
 use super::call::{Call, Service};
 use super::check;
 use super::fault::CallFault;
+use super::names::is_stream_name;
 use super::shards::Shards;
 use crate::base::serve::Answer;
 
@@ -49,7 +50,9 @@ impl Asked {
         let text =
             URL_SAFE_NO_PAD.decode_to_vec(token).ok().and_then(|raw| String::from_utf8(raw).ok());
         let parts = text.as_deref().and_then(|text| text.split_once('\n'));
-        let (stream, behind) = parts.ok_or(CallFault::BadToken)?;
+        // Whoever writes a token of their own is not told it again.
+        let named = parts.filter(|(stream, _)| is_stream_name(stream));
+        let (stream, behind) = named.ok_or(CallFault::BadToken)?;
         let (stream, behind) = (stream.to_owned(), Some(behind.to_owned()));
         Ok(Self { stream, behind, is_continued: true, count })
     }
@@ -74,5 +77,22 @@ impl Asked {
             URL_SAFE_NO_PAD.encode_to_string(format!("{}\n{last}", self.stream))
         });
         Ok(answer::shards(call, shards, first..end, next.as_deref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_a_stream_as_one_may_be_named() {
+        let asked = |stream: &str| {
+            let token = URL_SAFE_NO_PAD.encode_to_string(format!("{stream}\nshardId-1"));
+            Asked::of(&Ask { next_token: Some(token), ..Ask::default() })
+        };
+        assert_eq!(asked(&"n".repeat(128)).unwrap().behind.as_deref(), Some("shardId-1"));
+        for wrong in [&*"n".repeat(129), &"n".repeat(1 << 20), "", "a b", "é"] {
+            assert_eq!(asked(wrong), Err(CallFault::BadToken));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Request;
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 
 use super::answer::{Described, Listed, Stored, limits};
@@ -21,7 +21,7 @@ use crate::base::tasks;
 use crate::record::RawRecord;
 use crate::source::http::body::{Share, read};
 use crate::source::http::door::Door;
-use crate::source::http::endpoint::LARGE_BYTES;
+use crate::source::http::endpoint::is_long;
 use crate::source::http::head::{Head, origin, packing};
 use crate::source::http::problem::Fault;
 use crate::source::http::rejected::Rejected;
@@ -123,10 +123,12 @@ impl Door {
         let body = read(body, &self.settings, &mut share).await?;
         *is_read = true;
         self.count_body(body.len());
-        let is_large = body.len() > LARGE_BYTES;
+        let is_packed = caller.head.headers.contains_key(CONTENT_ENCODING);
+        // Which stream it is for stands in the body: the busiest counts.
+        let is_long = is_long(body.len(), is_packed, self.admission.is_treating());
         let door = self.clone();
         let work = move || door.perform(&caller, guest, body, share);
-        let next = if is_large { tasks::blocking(work).await } else { work() };
+        let next = if is_long { tasks::blocking(work).await } else { work() };
         let ready = match next? {
             Next::Answer(answer) => return Ok(answer),
             Next::Store(ready) => *ready,
@@ -172,7 +174,7 @@ impl Door {
             None => body,
         };
         share.grow(Ask::copied_bytes(call.form, &body))?;
-        let ask = Ask::read(call.form, &body)?;
+        let ask = Ask::read(call.form, call.service, &body)?;
         match call.operation {
             Operation::PutRecord | Operation::PutMany => {
                 let put = Put::of(ask, call)?;
@@ -182,9 +184,9 @@ impl Door {
                 self.describe(caller, guest, &ask).map(Next::Answer)
             }
             Operation::ListShards => self.list_shards(caller, guest, &ask).map(Next::Answer),
-            Operation::ListStreams => Ok(Next::Answer(self.list_streams(caller, &guest, &ask))),
+            Operation::ListStreams => self.list_streams(caller, &guest, &ask).map(Next::Answer),
             Operation::DescribeLimits => {
-                let count = self.admission.streams_of(&guest).count();
+                let count = self.admission.streams_of(&self.knock(caller, ""), &guest)?.count();
                 Ok(Next::Answer(limits(call, count)))
             }
         }
@@ -205,13 +207,16 @@ impl Door {
         let shards = self.shards_of(pass.stream());
         let places = shards.places(&records);
         let count = records.len();
+        if is_dry_run {
+            let rejected =
+                Rejected::new(count, Vec::new(), self.admission.look_over(&pass, records));
+            let fault = (!rejected.is_empty()).then(|| Fault::Rejected(rejected).into());
+            return Err(fault.unwrap_or(CallFault::DryRun));
+        }
         let (admitted, rejections, held_back) = self.admission.admit_first(&pass, records)?;
         let rejected = Rejected::new(count, Vec::new(), rejections);
         if !rejected.is_empty() {
             return Err(Fault::Rejected(rejected).into());
-        }
-        if is_dry_run {
-            return Err(CallFault::DryRun);
         }
         Ok(Ready { admitted, stream, shards, places, held_back, share })
     }
@@ -243,15 +248,16 @@ impl Door {
         page.answer(caller.call, &self.shards_of(pass.stream()))
     }
 
-    fn list_streams(&self, caller: &Caller, guest: &Guest, ask: &Ask) -> Answer {
+    fn list_streams(&self, caller: &Caller, guest: &Guest, ask: &Ask) -> Result<Answer, CallFault> {
         let after = ask.start_after.as_deref().or(ask.next_token.as_deref()).unwrap_or_default();
         let limit = usize::try_from(ask.limit.unwrap_or(STREAMS_LISTED)).unwrap_or(1).max(1);
-        let names = self.admission.streams_of(guest).filter(|name| *name > after);
+        let names = self.admission.streams_of(&self.knock(caller, ""), guest)?;
+        let names = names.filter(|name| *name > after);
         let mut names: Vec<String> = names.take(limit + 1).map(str::to_owned).collect();
         let has_more = names.len() > limit;
         names.truncate(limit);
         let (region, since_unix_ms) = (region(&caller.head), self.since_unix_ms);
-        Listed { names: &names, has_more, region, since_unix_ms }.answer(caller.call)
+        Ok(Listed { names: &names, has_more, region, since_unix_ms }.answer(caller.call))
     }
 }
 

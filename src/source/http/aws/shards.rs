@@ -34,8 +34,13 @@ pub enum Shards {
 pub type ShardsOf = Arc<dyn Fn(&str) -> Shards + Send + Sync>;
 
 impl Shards {
+    /// How many there are to be shown: none that somebody might pack records for is made up.
     pub(super) fn count(&self) -> usize {
-        if let Self::Known(all) = self { all.len() } else { 1 }
+        match self {
+            Self::One => 1,
+            Self::Unknown => 0,
+            Self::Known(all) => all.len(),
+        }
     }
 
     /// The place of the shard that each record leads to; nothing while there is only one.
@@ -76,7 +81,7 @@ impl Shards {
                 pen.text("EndingHashKey", &hashes.1.to_string());
             });
             pen.map("SequenceNumberRange", |pen| {
-                pen.text("StartingSequenceNumber", &sequence_number(0, 0));
+                pen.text("StartingSequenceNumber", &sequence_number(0, 0, 0));
             });
         });
     }
@@ -85,6 +90,7 @@ impl Shards {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::http::aws::call::Form;
 
     fn known(bounds: &[u128]) -> Shards {
         let ends = bounds.iter().skip(1).map(|next| next - 1).chain([u128::MAX]);
@@ -119,7 +125,16 @@ mod tests {
     fn one_shard_needs_no_hash() {
         for shards in [Shards::One, Shards::Unknown, known(&[0])] {
             assert_eq!(shards.places(&[RawRecord::default()]), Vec::<usize>::new());
-            assert_eq!((shards.id_at(None), shards.count()), (SHARD, 1));
+            assert_eq!(shards.id_at(None), SHARD);
+        }
+    }
+
+    #[test]
+    fn none_is_shown_that_is_not_known() {
+        for (shards, count) in [(Shards::Unknown, 0), (Shards::One, 1), (known(&[0, 7]), 2)] {
+            let said = Pen::write(Form::Json, 0, |pen| shards.write(pen, 0..shards.count()));
+            let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
+            assert_eq!(said["Shards"].as_array().map(Vec::len), Some(count), "{said}");
         }
     }
 }

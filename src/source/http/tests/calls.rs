@@ -7,6 +7,7 @@ use ciborium::{Value as Cbor, cbor};
 use serde_json::json;
 
 use super::*;
+use crate::base::units::ByteSize;
 use crate::queue::Budget;
 use crate::record::{Record, decode};
 
@@ -63,7 +64,10 @@ async fn records_of_kinesis_keep_bytes_keys_and_order_and_get_numbers_that_grow(
     });
     let many = json!({
         "StreamARN": format!("arn:aws:kinesis:eu-west-1:123456789012:stream/{STREAM}"),
-        "Records": [{"Data": b64("a"), "PartitionKey": "x"}, {"Data": ""}, {"Data": b64("c")}],
+        "Records": [
+            {"Data": b64("a"), "PartitionKey": "x"}, {"Data": "", "PartitionKey": "y"},
+            {"Data": b64("c"), "PartitionKey": "z"},
+        ],
     });
 
     let first = open.kinesis("PutRecord", &one).await;
@@ -87,8 +91,8 @@ async fn records_of_kinesis_keep_bytes_keys_and_order_and_get_numbers_that_grow(
     let expected: [(&[u8], Option<&str>, Option<u128>); 4] = [
         (&[0, 255], Some("k\u{e9}"), Some(7)),
         (b"a", Some("x"), None),
-        (b"", None, None),
-        (b"c", None, None),
+        (b"", Some("y"), None),
+        (b"c", Some("z"), None),
     ];
     assert_eq!(seen, expected);
 }
@@ -213,6 +217,100 @@ async fn a_dry_run_checks_everything_and_stores_nothing() {
     assert_eq!(open.stored(), 0);
 }
 
+#[tokio::test]
+async fn a_dry_run_uses_up_nothing_of_the_plan() {
+    let rate = CountRate { count: 1, per: Duration::from_secs(3600) };
+    let plan = PlanSettings { rate: Some(rate), burst: Some(1), ..PlanSettings::default() };
+    let open = Wanted { plan, address_plan: Some("p"), ..Wanted::default() }.open().await;
+    let put = |is_dry_run: bool| json!({"StreamName": STREAM, "DryRun": is_dry_run, "Data": b64("a"), "PartitionKey": "k"});
+
+    for _ in 0..3 {
+        let reply = open.kinesis("PutRecord", &put(true)).await;
+        check_refused(&reply, 400, "DryRunOperationException");
+    }
+    assert_eq!(open.kinesis("PutRecord", &put(false)).await.status, 200);
+    let reply = open.kinesis("PutRecord", &put(false)).await;
+    check_refused(&reply, 400, "ProvisionedThroughputExceededException");
+}
+
+/// Of an open door whose callers have no plan of their own: of each source address.
+#[tokio::test]
+async fn plans_of_addresses_hold_requests_records_and_bytes() {
+    let hour = Duration::from_secs(3600);
+    let count = |count: u64| Some(CountRate { count, per: hour });
+    let bytes = Some(ByteRate { bytes: ByteSize(3), per: hour });
+    let requests =
+        PlanSettings { requests: count(3), requests_burst: Some(3), ..PlanSettings::default() };
+    let records = PlanSettings { rate: count(3), burst: Some(3), ..PlanSettings::default() };
+    let by_size = PlanSettings { bytes, ..PlanSettings::default() };
+    let one = json!({"Data": b64("a"), "PartitionKey": "k"});
+    let put = json!({"StreamName": STREAM, "Records": vec![&one; 4]});
+    let throttled = "ProvisionedThroughputExceededException";
+
+    for plan in [records, by_size] {
+        let open = Wanted { plan, address_plan: Some("p"), ..Wanted::default() }.open().await;
+        let said = json(&open.kinesis("PutRecords", &put).await);
+        assert_eq!(said["FailedRecordCount"], 1, "{said}");
+        assert_eq!(said["Records"][3]["ErrorCode"], throttled);
+        check_refused(&open.kinesis("PutRecords", &put).await, 400, throttled);
+        assert_eq!(open.stored(), 3);
+    }
+    for operation in ["ListStreams", "DescribeLimits", "PutRecords", "ListShards"] {
+        let plan = requests.clone();
+        let open = Wanted { plan, address_plan: Some("p"), ..Wanted::default() }.open().await;
+        for _ in 0..3 {
+            let reply = open.kinesis(operation, &put).await;
+            let code = reply.header("x-amzn-errortype");
+            assert_ne!(code, Some(throttled), "{operation}");
+        }
+        check_refused(&open.kinesis(operation, &put).await, 400, throttled);
+    }
+}
+
+/// Also what no stream is named for takes of the caller's plan.
+#[tokio::test]
+async fn lists_take_requests_of_the_plan() {
+    let requests = Some(CountRate { count: 2, per: Duration::from_secs(3600) });
+    let plan = PlanSettings { requests, requests_burst: Some(2), ..PlanSettings::default() };
+    let open = Wanted { keys: vec![key("device")], plan, ..Wanted::default() }.open().await;
+    let ask = async |operation: &str| {
+        let target = format!("Kinesis_20131202.{operation}");
+        let headers = [
+            ("x-amz-target", target.as_str()),
+            ("content-type", JSON),
+            ("x-api-key", open.secrets[0].as_str()),
+        ];
+        open.ask(Method::POST, "/", &headers, "{}").await
+    };
+
+    assert_eq!(ask("ListStreams").await.status, 200);
+    assert_eq!(ask("DescribeLimits").await.status, 200);
+    let throttled = "ProvisionedThroughputExceededException";
+    for operation in ["ListStreams", "DescribeLimits"] {
+        check_refused(&ask(operation).await, 400, throttled);
+    }
+}
+
+/// However much of a request could be repeated, the answer is small.
+#[tokio::test]
+async fn a_refusal_repeats_only_the_beginning_of_what_is_wrong() {
+    let wanted = Wanted { max_body_bytes: 4 << 20, ..Wanted::default() };
+    let open = wanted.open().await;
+    let long = "\u{1}".repeat(100_000);
+    let token = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(format!("{long}\nshardId-1"));
+
+    for (operation, body) in [
+        ("PutRecords", json!({"StreamName": STREAM, "DryRun": long})),
+        ("PutRecords", json!({"StreamName": long, "StreamARN": long})),
+        ("PutRecord", json!({"StreamName": STREAM, "SequenceNumberForOrdering": long})),
+        ("ListShards", json!({ "NextToken": token })),
+    ] {
+        let reply = open.kinesis(operation, &body).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.body.len() < 2_000, "{operation}: {} bytes", reply.body.len());
+    }
+}
+
 /// What a client should not send: operation, content type, body; status and code of the answer.
 fn bad_calls() -> Vec<(&'static str, &'static str, Vec<u8>, u16, &'static str)> {
     let record = json!({"Data": b64("a"), "PartitionKey": "k"});
@@ -235,21 +333,22 @@ fn bad_calls() -> Vec<(&'static str, &'static str, Vec<u8>, u16, &'static str)> 
         ),
         (kinesis, JSON, b"{".to_vec(), 400, "SerializationException"),
         (kinesis, JSON, b"".to_vec(), 400, "SerializationException"),
-        (kinesis, JSON, put(json!([{"Data": "!"}])).into(), 400, "SerializationException"),
+        (kinesis, JSON, put(json!([{"Data": "!", "PartitionKey": "k"}])).into(), 400, "SerializationException"),
         (kinesis, JSON, put(json!([])).into(), 400, "ValidationException"),
         (kinesis, JSON, put(json!(vec![&record; 501])).into(), 400, "ValidationException"),
         (kinesis, JSON, put(json!([{"PartitionKey": "k"}])).into(), 400, "ValidationException"),
+        (kinesis, JSON, put(json!([record, {"Data": ""}])).into(), 400, "ValidationException"),
         (
             kinesis,
             JSON,
-            put(json!([{"Data": "", "ExplicitHashKey": "01"}])).into(),
+            put(json!([{"Data": "", "PartitionKey": "k", "ExplicitHashKey": "01"}])).into(),
             400,
             "InvalidArgumentException",
         ),
         (
             kinesis,
             JSON,
-            put(json!([{"Data": half}, {"Data": half_and_one}])).into(),
+            put(json!([{"Data": half, "PartitionKey": "k"}, {"Data": half_and_one, "PartitionKey": "k"}])).into(),
             400,
             "InvalidArgumentException",
         ),
@@ -312,12 +411,13 @@ async fn bad_input_gets_the_code_of_the_service_and_stores_nothing() {
 #[tokio::test]
 async fn a_record_larger_than_the_stream_takes_refuses_the_call() {
     let open = Wanted::default().open().await;
+    let too_large = |bytes: usize| json!({"StreamName": STREAM, "Data": b64(vec![0; bytes]), "PartitionKey": "k"});
     for (bytes, status) in [((32 << 10) - 1, 200), (32 << 10, 200), ((32 << 10) + 1, 400)] {
-        let put = json!({"StreamName": STREAM, "Data": b64(vec![0; bytes])});
+        let put = too_large(bytes);
         let reply = open.kinesis("PutRecord", &put).await;
         assert_eq!(reply.status, status, "{bytes}");
     }
-    let put = json!({"StreamName": STREAM, "Data": b64(vec![0; (32 << 10) + 1])});
+    let put = too_large((32 << 10) + 1);
     check_refused(&open.kinesis("PutRecord", &put).await, 400, "InvalidArgumentException");
 }
 
@@ -334,7 +434,7 @@ async fn of_a_batch_that_empties_the_plan_the_rest_is_held_back_in_order() {
         open.ask(Method::POST, "/", &headers, body.to_string()).await
     };
     let records = |names: &[&str]| -> Vec<Value> {
-        names.iter().map(|name| json!({"Data": b64(name)})).collect()
+        names.iter().map(|name| json!({"Data": b64(name), "PartitionKey": "k"})).collect()
     };
     let (kinesis, firehose) = ("Kinesis_20131202.PutRecords", "Firehose_20150804.PutRecordBatch");
 
@@ -372,7 +472,7 @@ async fn of_a_batch_that_empties_the_plan_the_rest_is_held_back_in_order() {
 async fn strangers_and_scopes_are_told_apart() {
     let only = keys::NewKey { streams: Some(vec!["other".into()]), ..key("other") };
     let open = Wanted { keys: vec![key("device"), only], ..Wanted::default() }.open().await;
-    let put = json!({"StreamName": STREAM, "Data": b64("a")}).to_string();
+    let put = json!({"StreamName": STREAM, "Data": b64("a"), "PartitionKey": "k"}).to_string();
     let put_with = async |more: Option<&str>, target: &str, body: String| {
         let mut headers = vec![("x-amz-target", target), ("content-type", JSON)];
         headers.extend(more.map(|secret| ("x-api-key", secret)));
