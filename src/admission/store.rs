@@ -125,6 +125,10 @@ impl Stream {
         self.queue.overview().committed
     }
 
+    pub(super) fn settled_place(&self) -> u64 {
+        self.queue.overview().settled
+    }
+
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
