@@ -9,6 +9,7 @@ pub mod books;
 pub mod client;
 pub mod fake_upstream;
 pub mod log_file;
+pub mod numbered;
 pub mod peers;
 pub mod scratch;
 pub mod tls_peer;
