@@ -134,11 +134,14 @@ fn backlog_rows(asked: &Asked, folder: &Path) {
     println!("|---|---|---|");
     if wants("fill") {
         let filled = backlog.fill();
-        let quarters: Vec<String> = filled.quarters.iter().map(|one| format!("{one:.0}")).collect();
-        let (quarters, peak) = (quarters.join(", "), filled.peak_mib);
+        let rates = |of: &[f64]| {
+            let rates: Vec<String> = of.iter().map(|one| format!("{one:.0}")).collect();
+            rates.join(", ")
+        };
+        let (quarters, peak) = (rates(&filled.quarters), filled.peak_mib);
         println!("| filled, by quarters | {quarters} records/s | {peak:.0} |");
-        let (before, after) = filled.raw;
-        println!("| raw disk, before and after | {before:.0} and {after:.0} records/s | - |");
+        let raw = rates(&filled.raw);
+        println!("| raw disk on new blocks, behind each quarter | {raw} records/s | - |");
     }
     if wants("open") {
         let mut opened = backlog.open();

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -10,8 +9,9 @@ use weir::base::disk::SharedDisk;
 use weir::queue::{self, Budget, Group, Queue, Writer};
 use weir::telemetry::Metrics;
 
+use crate::Scratch;
 use crate::disks::Timed;
-use crate::load::{Load, drain, noise, raw, settings};
+use crate::load::{Load, drain, noise, raw_on_new_blocks, settings};
 use crate::meters::{forget_peak, peak_mib};
 
 /// Where it lies, and how much it is.
@@ -23,8 +23,8 @@ pub(crate) struct Backlog<'a> {
 pub(crate) struct Filled {
     /// Records per second in each quarter.
     pub(crate) quarters: Vec<f64>,
-    /// Of the raw disk, before and after.
-    pub(crate) raw: (f64, f64),
+    /// Of the raw disk on new blocks, right behind each quarter.
+    pub(crate) raw: Vec<f64>,
     pub(crate) peak_mib: f64,
 }
 
@@ -47,15 +47,19 @@ const OPENINGS: usize = 5;
 impl Backlog<'_> {
     /// In groups of 500.
     pub(crate) fn fill(&self) -> Filled {
-        let raw_rate = || raw(self.folder, &Timed::default(), &FILL, Duration::from_secs(1));
-        let before = raw_rate();
         forget_peak();
-        let groups = self.bytes / (FILL.producers * FILL.bytes) as u64;
+        let groups = self.bytes / 4 / (FILL.producers * FILL.bytes) as u64;
         let queue = self.open_once();
-        let quarters = runtime().block_on(fill(&queue.writer, groups));
-        drop(queue);
-        let peak_mib = peak_mib();
-        Filled { quarters, raw: (before, raw_rate()), peak_mib }
+        let runtime = runtime();
+        let raw = Scratch::new(self.folder, "raw");
+        let mut filled = Filled { quarters: Vec::new(), raw: Vec::new(), peak_mib: 0.0 };
+        for _ in 0..4 {
+            filled.quarters.push(runtime.block_on(fill(&queue.writer, groups)));
+            let disk = Timed::default();
+            filled.raw.push(raw_on_new_blocks(&raw.0, &disk, &FILL, self.bytes / 4));
+        }
+        filled.peak_mib = peak_mib();
+        filled
     }
 
     /// As after a kill: nobody closed it.
@@ -102,19 +106,13 @@ fn runtime() -> Runtime {
     Runtime::new().expect("a runtime can be started")
 }
 
-/// Records per second in each quarter.
-async fn fill(writer: &Writer, groups: u64) -> Vec<f64> {
+/// So many groups; records per second.
+async fn fill(writer: &Writer, groups: u64) -> f64 {
     let payload = noise(FILL.bytes);
-    let quarter = (groups / 4).max(1);
-    let mut rates = Vec::new();
-    for _ in 0..4 {
-        let started = Instant::now();
-        for _ in 0..quarter {
-            let payloads = vec![payload.clone(); FILL.producers];
-            writer.append(Group { payloads, ..Group::default() }).await.expect("it is taken");
-        }
-        let records = quarter as f64 * FILL.producers as f64;
-        rates.push(records / started.elapsed().as_secs_f64());
+    let started = Instant::now();
+    for _ in 0..groups {
+        let payloads = vec![payload.clone(); FILL.producers];
+        writer.append(Group { payloads, ..Group::default() }).await.expect("it is taken");
     }
-    rates
+    groups as f64 * FILL.producers as f64 / started.elapsed().as_secs_f64()
 }

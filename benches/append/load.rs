@@ -84,6 +84,31 @@ pub(crate) fn raw(folder: &Path, disk: &Timed, load: &Load, time: Duration) -> f
     f64::from(groups) * load.producers as f64 / started.elapsed().as_secs_f64()
 }
 
+/// Records per second of one thread that writes and syncs the bytes of one record per producer to
+/// blocks that were never written, in files as long as a segment, which stay.
+pub(crate) fn raw_on_new_blocks(folder: &Path, disk: &Timed, load: &Load, bytes: u64) -> f64 {
+    let group = noise(load.producers * load.bytes);
+    let groups = bytes / group.len() as u64;
+    let per_file = RAW_BYTES / group.len() as u64;
+    let started = Instant::now();
+    let mut file = None;
+    for at in 0..groups {
+        let offset = at % per_file * group.len() as u64;
+        let file = match &mut file {
+            Some(file) if offset > 0 => file,
+            file => {
+                let path = folder.join(format!("raw-{}", fastrand::u64(..)));
+                let made = disk.open(&path, Open::CreateNew).expect("a file can be made");
+                made.reserve(RAW_BYTES).expect("there is room");
+                file.insert(made)
+            }
+        };
+        file.write_all_at(&group, offset).expect("there is room");
+        file.sync().expect("the disk works");
+    }
+    (groups * load.producers as u64) as f64 / started.elapsed().as_secs_f64()
+}
+
 /// The queue under a load.
 pub(crate) fn produce(
     folder: &Path,

@@ -1,4 +1,5 @@
-//! The way in for the fuzz target `treatment`: any bytes as a record before schemas and programs.
+//! The ways in for the fuzz targets `treatment`, any bytes as a record before schemas and programs, `token` and
+//! `signature`, which stand with what they try.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use super::callers::{signature, token};
 use super::treatment::{Circumstances, Patient, Treated, Treating};
 use super::{Outlets, Schema, Transform, Treatment, WhenWrong};
 

@@ -313,7 +313,7 @@ impl Admitted {
 
 fn refusal(error: AppendError) -> Refusal {
     match error {
-        AppendError::Full { .. } | AppendError::DiskFull { .. } => {
+        AppendError::Full { .. } | AppendError::DiskFull { .. } | AppendError::MarksFull { .. } => {
             Refusal::Full { retry_after: RETRY_WHEN_FULL }
         }
         AppendError::TooLarge { max_bytes, .. } => Refusal::TooLarge { limit: max_bytes },
@@ -332,6 +332,7 @@ mod tests {
         let broken = Refusal::Broken { retry_after: RETRY_WHEN_BROKEN };
         for (fault, expected) in [
             (AppendError::Full { used_bytes: 9, max_bytes: 9 }, full.clone()),
+            (AppendError::MarksFull { bytes: 9, max_bytes: 8 }, full.clone()),
             (AppendError::DiskFull { free_bytes: 0 }, full),
             (AppendError::TooLarge { bytes: 9, max_bytes: 8 }, Refusal::TooLarge { limit: 8 }),
             (AppendError::Disk("input/output error".into()), broken),

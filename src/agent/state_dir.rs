@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tracing::warn;
 
-use crate::base::disk::{Disk, DiskFile, Kind, Open, SharedDisk, read_file, replace_durably};
+use crate::base::disk::{
+    Disk, DiskFile, Kind, Open, SharedDisk, is_full, read_file, replace_durably,
+};
 
 /// A state directory that this process holds the lock of, as long as the value lives.
 pub struct StateDir {
@@ -87,13 +90,24 @@ impl StateDir {
         names
     }
 
-    /// Leaves word where the agent listens.
+    /// Leaves word where the agent listens. A full disk is no reason not to start: what waits is to be
+    /// delivered, which makes room. Then commands have to be told where the agent is.
     ///
     /// # Errors
-    /// What the disk says.
+    /// What else the disk says.
     pub fn publish(&self, addresses: &Addresses) -> io::Result<()> {
         let text = serde_json::to_vec(addresses).map_err(io::Error::other)?;
-        replace_durably(self.disk.as_ref(), &self.path.join("addresses.json"), &text)
+        let path = self.path.join("addresses.json");
+        match replace_durably(self.disk.as_ref(), &path, &text) {
+            Err(error) if is_full(&error) => {
+                // An older word would point elsewhere.
+                self.withdraw();
+                warn!(problem = "disk-full", %error, "addresses.json cannot be written; commands \
+                    find this agent only by --to and --admin");
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// Takes that word back.
@@ -120,8 +134,23 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::base::disk::RealDisk;
+    use crate::base::disk::{FaultyDisk, RealDisk};
     use crate::base::scratch::Scratch;
+
+    #[test]
+    fn on_a_full_disk_the_agent_starts_and_an_older_word_does_not_mislead() {
+        let disk = FaultyDisk::new();
+        let state_dir = StateDir::open(disk.shared(), Path::new("/state")).unwrap();
+        let addresses = Addresses::default();
+        state_dir.publish(&addresses).unwrap();
+        assert!(Addresses::read(&disk, Path::new("/state")).is_ok());
+
+        disk.set_capacity(Some(0));
+        state_dir.publish(&addresses).unwrap();
+
+        let read = Addresses::read(&disk, Path::new("/state"));
+        assert_eq!(read.err().map(|error| error.kind()), Some(io::ErrorKind::NotFound));
+    }
 
     #[test]
     fn queues_whose_stream_is_gone_are_known_by_name() {

@@ -6,24 +6,28 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 use super::StartError;
 use super::assemble::lambdas;
 use crate::admission::{Admission, AuthKind, Below, keys};
 use crate::base::clock::Clock;
-use crate::base::disk::{Disk, Kind, SharedDisk};
+use crate::base::disk::{Disk, Kind, SharedDisk, read_named_file};
 use crate::base::http_call::{Call, call};
 use crate::base::nets::Nets;
 use crate::base::random;
+use crate::base::serve::Process;
 use crate::base::shutdown;
 use crate::base::tasks::{Tasks, blocking};
 use crate::config::Config;
-use crate::config::cases::{Asked, Line, TestKey};
+use crate::config::cases::{Asked, Line, TestKey, TestProcess};
 use crate::queue::{self, Budget, Reader, Writer};
 use crate::record::{Origin, RawRecord, Record, decode};
-use crate::source::http::{self, Forwarded, Listen, Proxies};
+use crate::source::http::{self, Forwarded, LentPapers, Listen, Proxies};
 use crate::telemetry::Metrics;
 
 /// What became of it.
@@ -111,8 +115,8 @@ impl Trial<'_> {
         let mut seen = match incoming {
             Incoming::Request(listener, asked) => {
                 let http = self.listener(listener)?;
-                let filled = filled(asked, &secrets)?;
-                self.ask(http, filled, admission.clone(), &metrics).await?
+                let visit = Visit::new(asked, &secrets, self.disk.as_ref())?;
+                self.ask(http, visit, admission.clone(), &metrics).await?
             }
             Incoming::Line(line) => self.hand_in(line, &admission).await?,
         };
@@ -186,14 +190,14 @@ impl Trial<'_> {
     async fn ask(
         &self,
         http: &http::Settings,
-        (call_out, from): (Call, Option<HeaderValue>),
+        visit: Visit,
         admission: Arc<Admission>,
         metrics: &Metrics,
     ) -> Result<Seen, StartError> {
         let mut settings = http.clone();
         let loopback = "127.0.0.1:0".parse().map_err(|error| wrong(&error))?;
         (settings.listen, settings.tls) = (vec![Listen::Tcp(loopback)], None);
-        let mut call_out = call_out;
+        let Visit { call: mut call_out, from, papers } = visit;
         if let Some(from) = from {
             let nets = "127.0.0.1/32".parse().map_err(|_| wrong(&"this host has no address"))?;
             let header = Forwarded::XForwardedFor;
@@ -201,6 +205,7 @@ impl Trial<'_> {
             call_out.headers.insert(X_FORWARDED_FOR, from);
         }
         let bound = http::bind(self.disk.clone(), settings).await.map_err(StartError::Listen)?;
+        let bound = bound.with_lent(papers);
         let target = bound.addresses().first().map(|at| format!("http://{at}"));
         let (stop, stopping) = shutdown::channel();
         let mut tasks = Tasks::default();
@@ -250,26 +255,52 @@ impl Trial<'_> {
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// A request with the secrets in place of their names, and where it says it comes from.
-fn filled(
-    asked: &Asked,
-    secrets: &BTreeMap<String, String>,
-) -> Result<(Call, Option<HeaderValue>), StartError> {
-    let method = asked.method.as_deref().unwrap_or("POST");
-    let method = method.parse().map_err(|error| wrong(&error))?;
-    let mut call = Call::new(method, asked.path.clone(), asked.body.clone());
-    for (name, value) in &asked.headers {
-        let mut value = value.clone();
-        for (caller, secret) in secrets {
-            value = value.replace(&format!("{{key:{caller}}}"), secret);
+/// A request as it is made, and what it shows beside it.
+struct Visit {
+    call: Call,
+    /// Where it says it comes from.
+    from: Option<HeaderValue>,
+    papers: LentPapers,
+}
+
+/// Largest file of a certificate.
+const CERTIFICATE_BYTES_MAX: u64 = 64 << 10;
+
+impl Visit {
+    /// With the secrets in place of their names.
+    fn new(
+        asked: &Asked,
+        secrets: &BTreeMap<String, String>,
+        disk: &dyn Disk,
+    ) -> Result<Self, StartError> {
+        let method = asked.method.as_deref().unwrap_or("POST");
+        let method = method.parse().map_err(|error| wrong(&error))?;
+        let mut call = Call::new(method, asked.path.clone(), asked.body.clone());
+        for (name, value) in &asked.headers {
+            let mut value = value.clone();
+            for (caller, secret) in secrets {
+                value = value.replace(&format!("{{key:{caller}}}"), secret);
+            }
+            let name: HeaderName = name.parse().map_err(|error| wrong(&error))?;
+            let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|error| wrong(&error))?;
+            call.headers.append(name, value);
         }
-        let name: HeaderName = name.parse().map_err(|error| wrong(&error))?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|error| wrong(&error))?;
-        call.headers.append(name, value);
+        let from = asked.from.map(|from| HeaderValue::from_str(&from.to_string()));
+        let from = from.transpose().map_err(|error| wrong(&error))?;
+        let process = asked.process.map(|TestProcess { uid, gid }| Process { uid, gid, pid: None });
+        let certificate = asked.certificate.as_deref().map(|path| certificate(disk, path));
+        let certificate = certificate.transpose()?;
+        Ok(Self { call, from, papers: LentPapers { process, certificate } })
     }
-    let from = asked.from.map(|from| HeaderValue::from_str(&from.to_string()));
-    let from = from.transpose().map_err(|error| wrong(&error))?;
-    Ok((call, from))
+}
+
+fn certificate(disk: &dyn Disk, path: &Path) -> Result<Bytes, StartError> {
+    let fault = |why: &dyn std::fmt::Display| {
+        StartError::Setting(format!("the certificate {}: {why}", path.display()))
+    };
+    let pem = read_named_file(disk, path, CERTIFICATE_BYTES_MAX).map_err(|why| fault(&why))?;
+    let certificate = CertificateDer::from_pem_slice(&pem).map_err(|why| fault(&why))?;
+    Ok(Bytes::copy_from_slice(&certificate))
 }
 
 fn wrong(error: &dyn std::fmt::Display) -> StartError {

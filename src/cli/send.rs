@@ -67,6 +67,9 @@ const LINE_BYTES_MAX: u64 = 10 << 20;
 const ENVELOPE_BYTES_MAX: u64 = 24 << 20;
 static LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 static BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// A record of nothing. The agent's own API knows none; that of API Gateway does.
+const NOTHING: &str = r#"{"Data":""}"#;
+static NOTHING_KIND: HeaderValue = HeaderValue::from_static("application/json");
 
 pub(super) fn send(send: &Send) -> Answer {
     let mut sender = Sender::new(send)?;
@@ -91,7 +94,7 @@ pub(super) fn send(send: &Send) -> Answer {
 /// Collects lines and sends them, in order, one request after the other.
 struct Sender {
     target: String,
-    path: String,
+    stream: String,
     headers: HeaderMap,
     patience: Duration,
     batch: Vec<u8>,
@@ -114,7 +117,7 @@ impl Sender {
         }
         Ok(Self {
             target: send.to.clone().map_or_else(|| send.reach.front_door(), Ok)?,
-            path: format!("/v1/streams/{}", send.stream),
+            stream: send.stream.clone(),
             headers,
             patience: send.patience.0,
             batch: Vec::new(),
@@ -182,9 +185,6 @@ impl Sender {
         }
         let Content { payload, partition_key, hash_key } =
             envelope::read(line).map_err(|fault| self.bad_line(name, number, &fault))?;
-        if payload.is_empty() {
-            return Err(self.bad_line(name, number, "has an empty payload, which no stream takes"));
-        }
         let keys = (partition_key, hash_key);
         if self.batch_keys != keys {
             self.flush()?;
@@ -194,6 +194,9 @@ impl Sender {
             return self.push(&payload);
         }
         self.flush()?;
+        if payload.is_empty() {
+            return self.post(NOTHING.into(), &NOTHING_KIND);
+        }
         self.post(payload, &BYTES)
     }
 
@@ -247,7 +250,12 @@ impl Sender {
     }
 
     fn once(&self, body: Vec<u8>, content_type: &HeaderValue) -> Result<u64, Refused> {
-        let mut call = Call::new(Method::POST, self.path.clone(), body);
+        let (method, path) = if content_type == NOTHING_KIND {
+            (Method::PUT, format!("/streams/{}/record", self.stream))
+        } else {
+            (Method::POST, format!("/v1/streams/{}", self.stream))
+        };
+        let mut call = Call::new(method, path, body);
         call.headers = self.headers.clone();
         call.headers.insert(CONTENT_TYPE, content_type.clone());
         let (key, hash_key) = &self.batch_keys;
@@ -270,6 +278,9 @@ impl Sender {
             }
         })?;
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if answer.status == 200 && content_type == NOTHING_KIND {
+            return Ok(1);
+        }
         if answer.status == 202 {
             return Ok(value.get("accepted").and_then(Value::as_u64).unwrap_or(0));
         }

@@ -106,7 +106,7 @@ fn configuration(cases: &Cases, file: &Path, default: &Path) -> Result<Config, R
         Some(value) => Some(value.clone()),
         None => std::env::var(name).ok(),
     };
-    let loaded = config::load(&RealDisk, &environment, &path);
+    let loaded = config::load_for_trial(&RealDisk, &environment, &path);
     Ok(loaded.map_err(|findings| Report::findings(&findings))?.config)
 }
 

@@ -84,6 +84,21 @@ pub struct Asked {
     pub body: String,
     /// The address it comes from; this host without one.
     pub from: Option<std::net::IpAddr>,
+    /// The certificate that the client shows: a file in PEM, beginning at the folder of the cases.
+    /// It is taken for one that TLS has verified.
+    pub certificate: Option<PathBuf>,
+    /// The process at the other end of a unix socket.
+    pub process: Option<TestProcess>,
+}
+
+/// Whom the kernel would vouch for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestProcess {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
 }
 
 /// A line.
@@ -149,8 +164,13 @@ pub fn read_cases(disk: &dyn Disk, path: &Path) -> Result<Cases, Findings> {
     if cases.cases.is_empty() {
         return Err(about("there is no [[case]], so nothing would be tested".into()));
     }
-    for case in &cases.cases {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for case in &mut cases.cases {
         let place = case.span();
+        let asked = case.get_mut().request.as_mut();
+        if let Some(certificate) = asked.and_then(|asked| asked.certificate.as_mut()) {
+            *certificate = folder.join(&certificate);
+        }
         if let Some(words) = lack(case.get_ref()) {
             return Err(one(Fault::new(place, words).label("this case")));
         }

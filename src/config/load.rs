@@ -9,7 +9,7 @@ use crate::base::disk::{Disk, RealDisk, read_named_file};
 use crate::base::secret::Environment;
 
 use super::finding::{Fault, Faults, Finding, Findings, clip};
-use super::value::Reading;
+use super::value::{Purpose, Reading};
 use super::written::Written;
 use super::{Config, assemble, doubts, masks, rules, sections};
 
@@ -36,11 +36,32 @@ pub fn load(
     environment: Environment<'_>,
     path: &Path,
 ) -> Result<Loaded, Findings> {
+    load_for(Purpose::Run, disk, environment, path)
+}
+
+/// The same for a trial, where listeners go in clear: their certificates need not be there.
+///
+/// # Errors
+/// Everything else that is wrong with it.
+pub fn load_for_trial(
+    disk: &dyn Disk,
+    environment: Environment<'_>,
+    path: &Path,
+) -> Result<Loaded, Findings> {
+    load_for(Purpose::Trial, disk, environment, path)
+}
+
+fn load_for(
+    purpose: Purpose,
+    disk: &dyn Disk,
+    environment: Environment<'_>,
+    path: &Path,
+) -> Result<Loaded, Findings> {
     let name = path.display().to_string();
     let bytes = read_named_file(disk, path, FILE_BYTES_MAX)
         .map_err(|error| Findings::about(&name, unreadable(&error)))?;
     match std::str::from_utf8(&bytes) {
-        Ok(text) => parse(text, path, environment, disk),
+        Ok(text) => parse_for(purpose, text, path, environment, disk),
         Err(error) => Err(not_text(&bytes, error.valid_up_to(), &name)),
     }
 }
@@ -50,6 +71,16 @@ pub fn load(
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(
+    text: &str,
+    path: &Path,
+    environment: Environment<'_>,
+    disk: &dyn Disk,
+) -> Result<Loaded, Findings> {
+    parse_for(Purpose::Run, text, path, environment, disk)
+}
+
+fn parse_for(
+    purpose: Purpose,
     text: &str,
     path: &Path,
     environment: Environment<'_>,
@@ -66,7 +97,8 @@ pub fn parse(
     let folder = path.parent().unwrap_or(Path::new(""));
     let (faults, hidden) = (Faults::default(), masks::of_document(document.get_ref(), text));
     let references = Vec::new();
-    let mut reading = Reading { text, environment, disk, folder, faults, hidden, references };
+    let mut reading =
+        Reading { purpose, text, environment, disk, folder, faults, hidden, references };
     let sections = sections::read(document.get_ref(), &mut reading);
 
     let Reading { mut faults, hidden, references, .. } = reading;

@@ -14,8 +14,18 @@ use super::finding::{Fault, Faults, clip};
 use super::key::{Key, Kind};
 use super::written::Place;
 
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The agent: everything it needs is there.
+    Run,
+    /// Requests tried out on this host, where listeners go in clear.
+    Trial,
+}
+
 /// What the reading of one file needs, and what it found so far.
 pub(super) struct Reading<'a> {
+    pub(super) purpose: Purpose,
     pub(super) text: &'a str,
     pub(super) environment: Environment<'a>,
     pub(super) disk: &'a dyn Disk,

@@ -32,7 +32,11 @@ pub(super) fn again(
     let mut read = VecDeque::new();
     while let Some(first) = rest.first().filter(|_| bytes < bytes_max) {
         if read.is_empty() {
-            backlog.read(first.0, &mut read)?;
+            let mut tried = backlog.read(first.0, &mut read);
+            while tried.is_err() && backlog.may_try_again() {
+                tried = backlog.read(first.0, &mut read);
+            }
+            tried?;
         }
         match read.pop_front() {
             // They were durable when they were given.

@@ -24,11 +24,17 @@ pub(super) struct Backlog {
     walk: Option<(Span, Walk)>,
     /// A frame that was given from memory: to go on from there is nearer than from the start.
     hint: Option<(Place, u64)>,
+    /// How often the disk could not read, one after the other.
+    failures: u32,
 }
+
+/// So often the disk may fail to read before its bad blocks count as damage: what a reset of the bus
+/// or a bad cable does is over by then.
+const TRIES: u32 = 3;
 
 impl Backlog {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        Self { store, walk: None, hint: None }
+        Self { store, walk: None, hint: None, failures: 0 }
     }
 
     /// Remembers a frame that was given from memory, and lets go of the file it would have been
@@ -38,12 +44,29 @@ impl Backlog {
         self.walk = None;
     }
 
-    /// Reads on from `next`, about one window. Finds nothing only where nothing is durable.
+    /// Reads on from `next`, about one window. Finds nothing only where nothing is durable. What the
+    /// disk cannot read time and again is damaged.
     pub(super) fn read(&mut self, next: u64, found: &mut VecDeque<Found>) -> io::Result<()> {
+        let read = self.read_on(next, found);
+        self.failures = if read.is_ok() { 0 } else { self.failures + 1 };
+        if read.is_err() {
+            self.walk = None;
+        }
+        read
+    }
+
+    /// Whether a read that failed would be done in another way.
+    pub(super) fn may_try_again(&self) -> bool {
+        self.failures <= TRIES
+    }
+
+    fn read_on(&mut self, next: u64, found: &mut VecDeque<Found>) -> io::Result<()> {
         let (mut next, mut taken) = (next, 0);
         while taken < self.store.limits.read_bytes {
             let Some(span) = self.store.log().span(next) else { break };
             if !self.enter(span, next)? {
+                // Who removes it takes its name first, and then it off the log.
+                self.store.await_removal();
                 if self.store.log().first() <= next {
                     self.lose(next, span.until, found);
                 } else {
@@ -91,7 +114,8 @@ impl Backlog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             answer => answer?,
         };
-        let window = Window::new(file, self.store.limits.read_bytes, segment.used);
+        let window = Window::new(file, self.store.limits.read_bytes, segment.used)
+            .past_bad_blocks(self.failures >= TRIES);
         let walk = match hint {
             Some((place, first)) => Walk::new(window, segment.salt, place.offset, first),
             None => walk::from_start(window, &segment),
@@ -152,6 +176,7 @@ impl Backlog {
             // by now.
             return Ok(Some(Found::Lost(lost.0, lost.1)));
         }
+        let why = if walk.window.has_bad_blocks() { "the disk cannot read it" } else { why };
         let damage = Damage { segment: span.segment.first, offset, bytes, lost, why };
         if self.store.quarantine.take(self.store.disk.as_ref(), walk.window.file(), &damage) {
             self.store.metrics.damaged_ranges.inc();

@@ -204,9 +204,11 @@ impl Committer {
             }
             let grown = table.grown(growth, &group.marks);
             let (count, bytes) = table.size_with(grown);
-            if !group.marks.is_empty() && (count > limits.mark_count || bytes > limits.mark_bytes) {
+            let is_over = count > limits.mark_count || bytes > limits.mark_bytes;
+            // A bound that was lowered below the table stops neither what is known nor what goes.
+            if is_over && grown != growth {
                 let (bytes, max_bytes) = (bytes as u64, limits.mark_bytes as u64);
-                let refusal = AppendError::TooLarge { bytes, max_bytes };
+                let refusal = AppendError::MarksFull { bytes, max_bytes };
                 composed.verdicts.push(Verdict::Final(Err(refusal)));
                 continue;
             }

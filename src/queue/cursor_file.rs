@@ -67,9 +67,13 @@ impl CursorFile {
         }
         match self.replace(disk, cursor) {
             Err(error) if is_full(&error) => {
-                // Whether the old file or the new one stands there, this one can be written.
-                self.file = Some(disk.open(&self.path, Open::Write)?);
-                self.generation = (self.generation + 1).next_multiple_of(2);
+                // Whether the old file or the new one stands there, its next save goes over the slot
+                // that is not the newest.
+                if let Found::Cursor(_, Self { file, generation, .. }) =
+                    Self::find(disk, &self.path)?
+                {
+                    (self.file, self.generation) = (file, generation);
+                }
                 Ok(())
             }
             answer => answer,
@@ -195,6 +199,36 @@ mod tests {
             assert_eq!(watermark(&disk, &path), cursor.watermark());
             let Found::Cursor(_, found) = CursorFile::find(&disk, &path).unwrap() else { panic!() };
             file = found;
+        }
+    }
+
+    #[test]
+    fn on_a_full_disk_the_only_good_slot_is_not_written_over() {
+        for saves in [1, 2] {
+            let (disk, path) = rig();
+            let mut cursor = Cursor::new(0);
+            let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+            for _ in 0..saves {
+                cursor.settle(cursor.watermark() + 1, How::Dropped);
+                file.save(&disk, &cursor).unwrap();
+            }
+            // A power cut tore the save after that, in the other slot.
+            let torn = if saves == 1 { 0 } else { SLOT_BYTES as u64 };
+            disk.flip(&path, torn + 40, 3);
+            let Found::Cursor(_, mut file) = CursorFile::find(&disk, &path).unwrap() else {
+                panic!()
+            };
+            disk.set_capacity(Some(0));
+            file.make_sure(&disk, &cursor).unwrap();
+            let good = disk.content(&path).unwrap();
+
+            cursor.settle(cursor.watermark() + 1, How::Dropped);
+            file.save(&disk, &cursor).unwrap();
+
+            let kept = SLOT_BYTES - usize::try_from(torn).unwrap();
+            let now = disk.content(&path).unwrap();
+            assert_eq!(now[kept..kept + SLOT_BYTES], good[kept..kept + SLOT_BYTES], "{saves}");
+            assert_eq!(watermark(&disk, &path), cursor.watermark());
         }
     }
 

@@ -43,7 +43,7 @@ pub enum OpenError {
 /// Why a group was not stored. Nothing of it was.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum AppendError {
-    /// The bound on the queue, or the floor of free disk, is reached.
+    /// The bound on the queue is reached.
     #[error("the queue is full: {used_bytes} of {max_bytes} bytes")]
     Full {
         /// Bytes in use.
@@ -61,6 +61,14 @@ pub enum AppendError {
     #[error("{bytes} bytes in one group are more than this queue can hold at once: {max_bytes}")]
     TooLarge {
         /// Bytes of the group.
+        bytes: u64,
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// The table of marks has no room for another name.
+    #[error("the positions of sources take {bytes} bytes with these, more than {max_bytes}")]
+    MarksFull {
+        /// Bytes of the table with the group's marks.
         bytes: u64,
         /// The bound.
         max_bytes: u64,

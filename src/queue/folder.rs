@@ -68,6 +68,11 @@ pub(super) fn survey(
     Ok(Survey { segments, spares })
 }
 
+/// What a disk says of a bad block; a file that may not be opened is another matter.
+fn is_unreadable(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 /// Whether a spare is a settled segment whose old name, below `first`, is sure to be gone. A sync of
 /// the folder may have failed in vain before the process ended, and then the change of names would
 /// never reach the disk: it is made once more.
@@ -148,15 +153,22 @@ pub(super) fn read_header(
 ) -> std::io::Result<Result<Option<Header>, String>> {
     let file = disk.open(path, Open::Read)?;
     let mut bytes = [0; segment::USED_BYTES];
-    let read = read_full_at(file.as_ref(), &mut bytes, 0)?;
-    let mut judged = Header::read(bytes.get(..read).unwrap_or_default());
+    let mut judged = match read_full_at(file.as_ref(), &mut bytes, 0) {
+        Err(error) if is_unreadable(&error) => Read::Damaged,
+        read => Header::read(bytes.get(..read?).unwrap_or_default()),
+    };
     // What begins like ours and is whole speaks for itself.
     let is_whole = bytes.starts_with(b"weirseg\0") && judged != Read::Damaged;
     if !is_whole {
         let mut copy = [0; segment::USED_BYTES];
-        let read = read_full_at(file.as_ref(), &mut copy, segment::COPY_AT)?;
-        if let good @ Read::Good(_) = Header::read(copy.get(..read).unwrap_or_default()) {
-            judged = good;
+        match read_full_at(file.as_ref(), &mut copy, segment::COPY_AT) {
+            // Its frames tell what it is, if the disk can read them.
+            Err(error) if is_unreadable(&error) => {}
+            read => {
+                if let good @ Read::Good(_) = Header::read(copy.get(..read?).unwrap_or_default()) {
+                    judged = good;
+                }
+            }
         }
     }
     Ok(match judged {

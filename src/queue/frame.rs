@@ -23,7 +23,9 @@ pub(super) const SNAPSHOT: u16 = 1;
 /// Nothing stands behind this frame: its segment was sealed.
 pub(super) const FOOTER: u16 = 2;
 /// Every flag this version understands.
-const KNOWN_FLAGS: u16 = SNAPSHOT | FOOTER;
+/// The segment got its name with this frame: none that was written later is among them.
+pub(super) const NAMING: u16 = 4;
+const KNOWN_FLAGS: u16 = SNAPSHOT | FOOTER | NAMING;
 
 /// The body as it is, or packed by zstd.
 const PLAIN: u8 = 0;
@@ -306,6 +308,11 @@ impl Builder {
         }
         self.header.body_crc = crc32c::crc32c(body);
         self.bytes.resize(in_memory(self.header.total_bytes()) + HEADER_BYTES, 0);
+    }
+
+    /// The finished frame is one that its segment gets its name with.
+    pub(super) fn comes_with_the_name(&mut self) {
+        self.header.flags |= NAMING;
     }
 
     /// The finished frame for the segment with this salt and cipher, to stand at `offset`, and the

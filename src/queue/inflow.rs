@@ -58,6 +58,9 @@ enum Work {
     Nothing,
 }
 
+/// A run ends after this long, and another begins behind whatever else waits for a thread: there
+/// are fewer threads than streams may be busy.
+const RUN_MAX: Duration = Duration::from_millis(100);
 /// After a failure the disk is tried without a group at most this often.
 const MEND_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -106,6 +109,8 @@ impl Inflow {
         if std::mem::replace(&mut waiting.is_running, true) {
             return None;
         }
+        // To wait for a thread is a step, too.
+        waiting.step = Some(Instant::now());
         Some(Run { inflow: Arc::clone(self), has_ended: false })
     }
 
@@ -264,9 +269,9 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Commits until nothing waits. Blocks.
+    /// Commits until nothing waits, or it is the turn of others. Blocks.
     pub(super) fn go(mut self) {
-        let inflow = Arc::clone(&self.inflow);
+        let (inflow, began) = (Arc::clone(&self.inflow), Instant::now());
         let mut committer = lock(&inflow.committer);
         let mut last = 0;
         loop {
@@ -276,8 +281,10 @@ impl Run {
                     inflow.commit(&mut committer, batch);
                 }
                 Work::Sync => {
-                    // Told to whoever asks for the health; the next group tries again.
-                    drop(committer.sync());
+                    // A failure is told to whoever asks for the health; the next group tries again.
+                    if committer.sync().is_ok() {
+                        inflow.store.save_what_waited_for_a_sync();
+                    }
                 }
                 Work::Mend => committer.mend(),
                 Work::Nothing => {
@@ -290,6 +297,10 @@ impl Run {
             }
             if !committer.is_synced() {
                 inflow.sync_later();
+            }
+            if began.elapsed() >= RUN_MAX {
+                drop(committer);
+                return tasks::blocking_detached(move || self.go());
             }
         }
         self.has_ended = true;

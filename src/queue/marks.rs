@@ -23,7 +23,7 @@ pub(super) struct MarkTable {
 }
 
 /// By how much groups that are not committed yet may grow the table.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Growth {
     count: usize,
     bytes: usize,
@@ -41,6 +41,15 @@ impl MarkTable {
                     self.values.insert(name, value);
                 }
                 None => drop(self.values.remove(&name)),
+            }
+        }
+    }
+
+    /// The same for marks that come from disk: new ones only while the table is not larger.
+    pub(super) fn apply_within(&mut self, marks: Vec<Mark>, bytes_max: usize) {
+        for mark in marks {
+            if self.bytes <= bytes_max || self.values.contains_key(&mark.name) {
+                self.apply(vec![mark]);
             }
         }
     }

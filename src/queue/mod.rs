@@ -38,6 +38,7 @@ mod once;
 mod quarantine;
 mod spares;
 mod store;
+mod trouble;
 
 // Formats.
 mod cursor;

@@ -13,14 +13,14 @@ use super::cursor::{Cursor, How};
 use super::cursor_file::{self, CursorFile, Found};
 use super::error::OpenError;
 use super::folder;
-use super::frame::{self, SNAPSHOT};
+use super::frame::{self, Header, NAMING, SNAPSHOT};
 use super::log::{Log, Segment};
 use super::marks::MarkTable;
 use super::metrics::StreamMetrics;
 use super::roll::{self, Newest};
 use super::seal::Key;
 use super::segment;
-use super::settings::{Limits, Settings};
+use super::settings::{Limits, Settings, SyncLevel};
 use super::store::{CURSORS, Parts, QUARANTINE, Store};
 use super::walk::{self, Step, Window};
 use crate::base::clock::Clock;
@@ -46,14 +46,16 @@ struct Scan {
     used: u64,
     /// The last good frame: offset and length.
     last: Option<(u64, u64)>,
-    /// How many good frames there are, the table of marks among them.
-    frames: u64,
+    /// A good frame was written after the segment got its name.
+    has_later: bool,
     /// A footer says that nothing follows.
     is_sealed: bool,
     /// The table of marks it begins with could be read.
     has_snapshot: bool,
     /// Something stands behind the last good frame.
     is_torn: bool,
+    /// The disk could not read parts of it.
+    has_bad_blocks: bool,
 }
 
 impl Opening<'_> {
@@ -144,38 +146,51 @@ impl Opening<'_> {
     fn scan(&self, segment: &Segment, until: u64, table: &mut MarkTable) -> io::Result<Scan> {
         let path = self.settings.folder.join(segment::name(segment.first));
         let file = self.disk.open(&path, Open::Read)?;
-        let window = Window::new(file, self.limits.read_bytes, segment.bytes);
+        let window = Window::new(file, self.limits.read_bytes, segment.bytes).past_bad_blocks(true);
         let cipher = self.settings.keys.cipher(segment.salt, segment.keyed);
         let mut walk = walk::from_start(window, segment).opened_by(cipher);
         let mut scan = Scan {
             end: segment.first - 1,
             used: segment::HEADER_BYTES.min(segment.bytes),
             last: None,
-            frames: 0,
+            has_later: false,
             is_sealed: false,
             has_snapshot: false,
             is_torn: false,
+            has_bad_blocks: false,
         };
+        let mut bad: Option<(Header, u64)> = None;
         loop {
+            scan.has_bad_blocks |= walk.window.has_bad_blocks();
             match walk.step(until)? {
                 Step::Frame { header, offset } => {
                     let body = walk.body(&header, offset)?;
                     let marks = body.ok().and_then(|body| frame::marks(&header, &body));
                     let Some((marks, keys)) = marks else {
                         scan.is_torn = true;
+                        // Where each frame is synced before the next is written, only the last can be
+                        // half written: one before it is damage, to be found and counted by readers.
+                        if let Some((known, at)) = bad.replace((header, offset))
+                            && self.limits.sync == SyncLevel::Always
+                        {
+                            scan.end = known.end() - 1;
+                            scan.used = at + known.total_bytes();
+                            scan.has_later = true;
+                        }
                         continue;
                     };
+                    bad = None;
                     if header.has(SNAPSHOT) {
                         *table = MarkTable::default();
                         scan.has_snapshot = true;
                     }
-                    table.apply(marks);
+                    table.apply_within(marks, self.limits.mark_bytes.max(MARK_BYTES_KEPT));
                     let bounds = self.limits.once(&self.settings.policy);
                     keys.into_iter().for_each(|key| table.keys.keep(key, &bounds));
                     scan.end = header.end() - 1;
                     scan.used = offset + header.total_bytes();
                     scan.last = Some((offset, header.total_bytes()));
-                    scan.frames += 1;
+                    scan.has_later |= !header.has(SNAPSHOT) && !header.has(NAMING);
                     scan.is_torn = false;
                 }
                 Step::Damage { .. } => scan.is_torn = true,
@@ -192,19 +207,28 @@ impl Opening<'_> {
         }
     }
 
-    /// Prepares the newest segment for more. Only its last frame can be unsynced, or synced in
-    /// vain before the process ended: it is written once more, with an end behind it, and synced.
+    /// Prepares the newest segment for more. What is at its end can be unsynced, or synced in vain
+    /// before the process ended: its last frame, and where answers come before the sync as much as
+    /// may be owed then. It is written once more, with an end behind it, and synced.
     fn go_on(&self, segment: &Segment, scan: &Scan) -> io::Result<Newest> {
-        if scan.is_torn {
+        if scan.has_bad_blocks {
+            warn!(problem = "queue-damaged", stream = %self.settings.stream,
+                segment = %segment::name(segment.first), goes_on_at = scan.used,
+                "the disk cannot read parts of the newest segment; what stood at its end may be lost");
+        } else if scan.is_torn {
             info!(stream = %self.settings.stream, segment = %segment::name(segment.first),
                 offset = scan.used, "the newest segment ends in a half written frame, which is cut");
         }
         let path = self.settings.folder.join(segment::name(segment.first));
-        if scan.frames <= FRAMES_AT_NAMING {
+        if !scan.has_later {
             return self.name_again(segment);
         }
         let ready = self.disk.open(&path, Open::Write).and_then(|file| {
-            rewrite_end(file.as_ref(), segment, scan)?;
+            let owed = match self.limits.sync {
+                SyncLevel::Always => 0,
+                SyncLevel::Every(_) | SyncLevel::System => self.limits.unsynced_bytes as u64,
+            };
+            rewrite_end(file.as_ref(), segment, scan, owed)?;
             self.disk.sync_folder(&self.settings.folder)?;
             Ok(file)
         });
@@ -258,6 +282,7 @@ impl Opening<'_> {
         log: &Log,
     ) -> Result<Vec<Books>, OpenError> {
         let io = |source| OpenError::Io { folder: self.settings.folder.clone(), source };
+        let has_cursors = !found.is_empty();
         let mut all = Vec::new();
         for destination in self.destinations {
             let name = cursor_file::name(destination);
@@ -273,7 +298,8 @@ impl Opening<'_> {
                     (cursor.clone(), self.replace(folder, &name, &cursor).map_err(io)?)
                 }
                 Found::Nothing => {
-                    let cursor = Cursor::new(log.end());
+                    let begin = if has_cursors { log.end() } else { self.begin_without(log) };
+                    let cursor = Cursor::new(begin);
                     let file = CursorFile::create(self.disk.as_ref(), &folder.join(&name), &cursor);
                     (cursor, file.map_err(io)?)
                 }
@@ -289,6 +315,17 @@ impl Opening<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// A destination that is new begins behind what is there; but where there are records and no
+    /// cursor at all, somebody took the cursors away, and nobody knows what was delivered.
+    fn begin_without(&self, log: &Log) -> u64 {
+        let (before, end) = (log.first() - 1, log.end());
+        if before < end {
+            warn!(problem = "cursor-damaged", stream = %self.settings.stream, records = end - before,
+                "there are records and no cursors; everything on disk is delivered again");
+        }
+        before
     }
 
     /// What is not on disk any more and was not settled was dropped while this destination was
@@ -314,17 +351,26 @@ impl Opening<'_> {
     }
 }
 
-/// A segment has so many frames when it gets its name: the table of marks, and the first.
-const FRAMES_AT_NAMING: u64 = 2;
-
-fn rewrite_end(file: &dyn DiskFile, segment: &Segment, scan: &Scan) -> io::Result<()> {
-    let (offset, bytes) = scan.last.unwrap_or((scan.used, 0));
-    let mut end = vec![0; frame::in_memory(bytes)];
-    let read = read_full_at(file, &mut end, offset)?;
-    end.truncate(read);
+/// However small the queue has become, a table of marks of this size is taken over whole; beyond it
+/// only a file that was made to do harm can be.
+const MARK_BYTES_KEPT: usize = 16 << 20;
+/// From the last good frame on, and at least `bytes` of what stands before its end.
+fn rewrite_end(file: &dyn DiskFile, segment: &Segment, scan: &Scan, bytes: u64) -> io::Result<()> {
+    let last = scan.last.map_or(scan.used, |(offset, _)| offset);
+    let before = scan.used.saturating_sub(bytes).max(segment::HEADER_BYTES);
+    // Where a block before it cannot be read, the last frame must do.
+    let (offset, mut end) = read_from(file, last.min(before), scan.used)
+        .or_else(|_| read_from(file, last, scan.used))?;
     if scan.used + frame::HEADER_BYTES as u64 <= segment.bytes {
         end.resize(end.len() + frame::HEADER_BYTES, 0);
     }
     file.write_all_at(&end, offset)?;
     file.sync()
+}
+
+fn read_from(file: &dyn DiskFile, offset: u64, end: u64) -> io::Result<(u64, Vec<u8>)> {
+    let mut bytes = vec![0; frame::in_memory(end.saturating_sub(offset))];
+    let read = read_full_at(file, &mut bytes, offset)?;
+    bytes.truncate(read);
+    Ok((offset, bytes))
 }

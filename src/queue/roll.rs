@@ -59,15 +59,12 @@ pub(super) struct Rolls {
 }
 
 /// The next segment is to be prepared: work that nobody waits for.
-pub(super) struct Preparing {
-    store: Arc<Store>,
-    may_make: bool,
-}
+pub(super) struct Preparing(Arc<Store>);
 
 impl Preparing {
     /// Does it. Blocks.
     pub(super) fn run(self) {
-        self.store.spares.prepare(self.may_make);
+        self.0.spares.prepare();
     }
 }
 
@@ -125,6 +122,7 @@ impl Rolls {
         let segment = Segment { used, ..Segment::of(first, Some(header), spare.bytes) };
         self.store.log().add(segment);
         let before = active.replace(Active::new(spare.file, segment, cipher));
+        self.store.keep_within_bound();
         let next = Some(header.first);
         self.ended.extend(before.map(|active| Ended { active, next }));
         let bytes = frames.last().map_or(0, |frame| frame.header().total_bytes());
@@ -162,13 +160,13 @@ impl Rolls {
     pub(super) fn tidy(&mut self, active: Option<&Active>) -> Option<Preparing> {
         self.finish_ended();
         let half_full = active.is_some_and(Active::is_half_full);
-        if !half_full || !self.store.spares.claim() {
+        if !half_full || !self.store.spares.are_wanting() {
             return None;
         }
         let bytes = self.store.limits.segment_bytes;
         let fits = self.store.used_bytes() + bytes <= self.store.limits.max_bytes;
-        let may_make = fits && self.has_free(bytes, LOOK_AGAIN_AFTER).is_ok();
-        Some(Preparing { store: Arc::clone(&self.store), may_make })
+        let has_room = fits && self.has_free(bytes, LOOK_AGAIN_AFTER).is_ok();
+        self.store.spares.ask_for_one(has_room).then(|| Preparing(Arc::clone(&self.store)))
     }
 
     fn finish_ended(&mut self) {
@@ -217,6 +215,10 @@ impl Rolls {
             debug!(%why, "cursors could not be saved to make room");
         }
         if fits(&self.store) || self.store.spares.give_back() && fits(&self.store) {
+            return Ok(());
+        }
+        // The operator may have lowered the bound below one segment; that goes when another follows.
+        if self.store.is_spent() {
             return Ok(());
         }
         Err(AppendError::Full { used_bytes: self.store.used_bytes(), max_bytes })
@@ -290,6 +292,7 @@ impl Rolls {
             .write_all_at(start, 0)
             .and_then(|()| {
                 frames.try_for_each(|frame| {
+                    frame.comes_with_the_name();
                     let bytes = frame.sealed_for(header.salt, cipher, offset);
                     spare.file.write_all_at(bytes, offset)?;
                     offset += frame.header().total_bytes();

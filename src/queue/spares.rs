@@ -6,7 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -47,6 +47,8 @@ pub(super) struct Spares {
     segment_bytes: u64,
     settled_max: usize,
     kept: Mutex<Kept>,
+    /// A preparation has ended.
+    prepared: Condvar,
 }
 
 #[derive(Default)]
@@ -55,10 +57,10 @@ struct Kept {
     ready: Option<Spare>,
     /// Their old names must be gone for good before one is written over.
     settled: Vec<Settled>,
-    /// Somebody is to prepare the next one.
-    is_claimed: bool,
-    /// It is being prepared; as far as one knows it takes its room already.
-    is_preparing: bool,
+    /// Segments that went off the log and are not among `settled` yet.
+    retired: u64,
+    /// The next one is on its way; as far as one knows it takes its room already.
+    preparation: Option<Preparation>,
     /// When that did not succeed.
     refused: Option<Instant>,
     /// The number of the last name.
@@ -69,6 +71,13 @@ struct Kept {
     /// Syncs of the folder that failed: renames before them may never reach the disk.
     failures: u64,
     is_resting: bool,
+}
+
+/// How far the next segment is that another thread prepares.
+enum Preparation {
+    /// Nobody has begun. It is made of a settled segment, or of nothing.
+    Asked(Option<Settled>),
+    Running,
 }
 
 /// A spare that could not be prepared is tried again at most this often.
@@ -86,26 +95,38 @@ impl Spares {
         let settled = found.into_iter().map(|name| Settled { name, syncs_before: 0 }).collect();
         let kept = Kept { settled, number, ..Kept::default() };
         let Limits { segment_bytes, settled_max, .. } = *limits;
-        Self { disk, folder, segment_bytes, settled_max, kept: Mutex::new(kept) }
+        let (kept, prepared) = (Mutex::new(kept), Condvar::new());
+        Self { disk, folder, segment_bytes, settled_max, kept, prepared }
     }
 
     /// What they take on disk.
     pub(super) fn bytes(&self) -> u64 {
         let kept = self.kept();
-        let others = kept.settled.len() as u64 + u64::from(kept.is_preparing);
+        let others =
+            kept.settled.len() as u64 + u64::from(kept.preparation.is_some()) + kept.retired;
         kept.ready.as_ref().map_or(0, |spare| spare.bytes) + others * self.segment_bytes
     }
 
-    /// Whether the caller shall see to it that [`Spares::prepare`] is called: nothing is ready,
-    /// nobody else was told so, and the queue is not idle.
-    pub(super) fn claim(&self) -> bool {
-        let mut kept = self.kept();
+    /// Whether the next segment is to be prepared: none is ready or on its way, and the queue is
+    /// not idle.
+    pub(super) fn are_wanting(&self) -> bool {
+        let kept = self.kept();
         let refused = kept.refused.is_some_and(|at| at.elapsed() < PREPARE_AGAIN_AFTER);
-        if kept.ready.is_some() || kept.is_claimed || kept.is_resting || refused {
-            return false;
+        kept.ready.is_none() && kept.preparation.is_none() && !kept.is_resting && !refused
+    }
+
+    /// Sets aside what the next segment is made of; whether the caller shall see to it that
+    /// [`Spares::prepare`] is called. A new file takes room, so that is asked first.
+    pub(super) fn ask_for_one(&self, has_room: bool) -> bool {
+        let mut kept = self.kept();
+        let settled = kept.settled.pop();
+        let is_possible = settled.is_some() || has_room;
+        if is_possible {
+            kept.preparation = Some(Preparation::Asked(settled));
+        } else {
+            kept.refused = Some(Instant::now());
         }
-        kept.is_claimed = true;
-        true
+        is_possible
     }
 
     /// Makes the names in the folder durable. After a failure no segment that lost its name before
@@ -132,6 +153,7 @@ impl Spares {
         let settled = {
             let mut kept = self.kept();
             kept.failures += 1;
+            kept.take_back();
             std::mem::take(&mut kept.settled)
         };
         settled.iter().for_each(|one| self.remove(&one.name));
@@ -156,10 +178,16 @@ impl Spares {
         Ok(retired)
     }
 
-    /// Keeps the file of a retired segment.
+    /// A segment went off the log: its file, if it is kept, counts here from now on.
+    pub(super) fn count_retired(&self, retired: Option<&Retired>) {
+        self.kept().retired += u64::from(retired.is_some());
+    }
+
+    /// Keeps the file of a retired segment, which was counted.
     pub(super) fn keep(&self, retired: Retired) {
         let dropped = {
             let mut kept = self.kept();
+            kept.retired -= 1;
             if kept.failures == retired.failures && kept.settled.len() < self.settled_max {
                 let syncs_before = kept.syncs;
                 kept.settled.push(Settled { name: retired.name, syncs_before });
@@ -173,11 +201,17 @@ impl Spares {
         }
     }
 
-    /// A file of at least `needed` bytes, if one is kept.
+    /// A file of at least `needed` bytes, if one is kept. One that is being prepared is waited for:
+    /// to make another takes longer, and room that there may not be. One that nobody has begun to
+    /// prepare is not: every thread may be waiting like this.
     pub(super) fn take(&self, needed: u64) -> io::Result<Option<Spare>> {
         let settled = {
-            let mut kept = self.kept();
+            let is_running =
+                |kept: &mut Kept| matches!(kept.preparation, Some(Preparation::Running));
+            let kept = self.prepared.wait_while(self.kept(), is_running);
+            let mut kept = kept.unwrap_or_else(PoisonError::into_inner);
             kept.is_resting = false;
+            kept.take_back();
             if let Some(ready) = kept.ready.take_if(|spare| spare.bytes >= needed) {
                 return Ok(Some(ready));
             }
@@ -186,32 +220,37 @@ impl Spares {
         settled.map(|settled| self.write_over(settled)).transpose()
     }
 
-    /// Prepares the next segment, so that a full disk is met before anybody needs it; a new file
-    /// only if `may_make`.
-    pub(super) fn prepare(&self, may_make: bool) {
+    /// Prepares the next segment that was asked for, so that a full disk is met before anybody
+    /// needs it.
+    pub(super) fn prepare(&self) {
         let settled = {
             let mut kept = self.kept();
-            kept.is_preparing = may_make || !kept.settled.is_empty();
-            kept.settled.pop()
+            let asked = kept.preparation.take_if(|one| matches!(one, Preparation::Asked(_)));
+            // It was taken back; or that of a later call runs already, or it ran, for an earlier one.
+            let Some(Preparation::Asked(settled)) = asked else { return };
+            kept.preparation = Some(Preparation::Running);
+            settled
         };
         let prepared = match settled {
-            Some(settled) => self.write_over(settled).map(Some),
-            None if may_make => self.make_and_sync().map(Some),
-            None => Ok(None),
+            Some(settled) => self.write_over(settled),
+            None => self.make_and_sync(),
         };
-        let mut kept = self.kept();
-        (kept.is_claimed, kept.is_preparing, kept.refused) = (false, false, None);
-        match prepared {
-            Ok(Some(spare)) if kept.ready.is_none() && !kept.is_resting => kept.ready = Some(spare),
-            Ok(Some(late)) => {
-                drop(kept);
-                self.remove(&late.name);
+        let late = {
+            let mut kept = self.kept();
+            (kept.preparation, kept.refused) = (None, None);
+            match prepared {
+                Ok(spare) if !kept.is_resting => kept.ready.replace(spare),
+                Ok(late) => Some(late),
+                Err(why) => {
+                    kept.refused = Some(Instant::now());
+                    debug!(%why, "the next segment could not be prepared; it is tried again");
+                    None
+                }
             }
-            Ok(None) => kept.refused = Some(Instant::now()),
-            Err(why) => {
-                kept.refused = Some(Instant::now());
-                debug!(%why, "the next segment could not be prepared; it is tried again");
-            }
+        };
+        self.prepared.notify_all();
+        if let Some(late) = late {
+            self.remove(&late.name);
         }
     }
 
@@ -233,6 +272,7 @@ impl Spares {
     pub(super) fn give_back(&self) -> bool {
         let (ready, settled) = {
             let mut kept = self.kept();
+            kept.take_back();
             (kept.ready.take(), std::mem::take(&mut kept.settled))
         };
         let settled = settled.into_iter().map(|settled| settled.name);
@@ -285,6 +325,14 @@ impl Spares {
 }
 
 impl Kept {
+    /// A preparation that nobody has begun is none.
+    fn take_back(&mut self) {
+        let asked = self.preparation.take_if(|one| matches!(one, Preparation::Asked(_)));
+        if let Some(Preparation::Asked(settled)) = asked {
+            self.settled.extend(settled);
+        }
+    }
+
     fn next_name(&mut self) -> String {
         self.number += 1;
         segment::spare_name(self.number)

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-use tracing::{debug, info, warn};
+use tokio::time::sleep;
+use tracing::{debug, warn};
 
 use super::books::Books;
 use super::cursor::How;
-use super::error::AppendError;
 use super::lapse::Lapses;
 use super::ledger::Overview;
 use super::log::Log;
@@ -20,6 +19,7 @@ use super::quarantine::Quarantine;
 use super::segment;
 use super::settings::{Limits, Settings, SyncLevel};
 use super::spares::Spares;
+use super::trouble::Trouble;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::tasks;
@@ -37,18 +37,12 @@ pub(super) struct Store {
     pub(super) lapses: Lapses,
     log: Mutex<Log>,
     marks: Mutex<MarkTable>,
-    trouble: Mutex<Option<Trouble>>,
+    pub(super) trouble: Mutex<Option<Trouble>>,
     removing: Mutex<()>,
     is_closed: AtomicBool,
     save_is_due: AtomicBool,
+    save_awaits_sync: AtomicBool,
     rest_is_due: AtomicBool,
-}
-
-/// Why groups are refused at present.
-#[derive(Debug)]
-struct Trouble {
-    error: AppendError,
-    since: Instant,
 }
 
 /// What a store begins with.
@@ -97,6 +91,7 @@ impl Store {
             removing: Mutex::default(),
             is_closed: false.into(),
             save_is_due: false.into(),
+            save_awaits_sync: false.into(),
             rest_is_due: false.into(),
         })
     }
@@ -111,7 +106,20 @@ impl Store {
 
     /// What the queue takes on disk.
     pub(super) fn used_bytes(&self) -> u64 {
-        self.log().segment_bytes() + self.spares.bytes()
+        // Together: what goes from one to the other must be seen in one of them.
+        let log = self.log();
+        log.segment_bytes() + self.spares.bytes()
+    }
+
+    /// Whether every saved cursor is past all there is.
+    pub(super) fn is_spent(&self) -> bool {
+        let saved = self.books.iter().map(Books::saved).min();
+        saved.is_some_and(|saved| saved >= self.log().end())
+    }
+
+    /// Returns when a segment that is being removed is off the log.
+    pub(super) fn await_removal(&self) {
+        drop(lock(&self.removing));
     }
 
     pub(super) fn path_of(&self, first: u64) -> PathBuf {
@@ -186,7 +194,10 @@ impl Store {
         self.save_is_due.store(false, Ordering::Release);
         match self.save_what_is_durable() {
             Ok(true) => {}
-            Ok(false) => self.save_later(self.settings.cursor_save_after),
+            Ok(false) => {
+                self.save_awaits_sync.store(true, Ordering::Release);
+                self.save_later(self.settings.cursor_save_after);
+            }
             Err(why) => {
                 warn!(problem = "queue-cursor-unsaved", stream = %self.settings.stream, %why,
                     "cursors could not be saved; what they settle would be delivered again after a crash");
@@ -218,6 +229,16 @@ impl Store {
         });
         if !started {
             self.rest_is_due.store(false, Ordering::Release);
+        }
+    }
+
+    /// Everything was synced just now: cursors that were ahead of that can be saved. In a steady flow
+    /// they are ahead at any other moment.
+    pub(super) fn save_what_waited_for_a_sync(&self) {
+        if self.save_awaits_sync.swap(false, Ordering::AcqRel)
+            && let Err(why) = self.save()
+        {
+            debug!(%why, "cursors could not be saved behind a sync; they are tried again");
         }
     }
 
@@ -268,16 +289,20 @@ impl Store {
                 }
                 answer => answer.unwrap_or_default(),
             };
-            self.log().forget(&oldest);
-            // Only now: who finds damage in it asks the log whether it is still part of it.
+            {
+                let mut log = self.log();
+                log.forget(&oldest);
+                // Only now: who finds damage in it asks the log whether it is still part of it.
+                self.spares.count_retired(retired.as_ref());
+            }
             retired.into_iter().for_each(|retired| self.spares.keep(retired));
             self.segment_went(oldest.first);
             self.room_was_made();
         }
     }
 
-    /// Only opening can find the queue over its bound: a crash brings back what was removed and not
-    /// synced, and the operator may have lowered the bound. What is settled goes, then the spares.
+    /// After a crash the queue can be over its bound, which brings back what was removed and not
+    /// synced, and after the operator lowered the bound. What is settled goes, then the spares.
     pub(super) fn keep_within_bound(&self) {
         let is_over = || self.used_bytes() > self.limits.max_bytes;
         if is_over()
@@ -288,46 +313,6 @@ impl Store {
         if is_over() {
             self.spares.give_back();
         }
-    }
-
-    fn room_was_made(&self) {
-        let mut trouble = lock(&self.trouble);
-        if trouble.as_ref().is_some_and(|one| matches!(one.error, AppendError::Full { .. })) {
-            self.end_trouble(&mut trouble);
-        }
-    }
-
-    /// Groups are refused: said when it begins, not again while it lasts.
-    pub(super) fn refused(&self, error: &AppendError, groups: u64) {
-        self.metrics.refused(reason(error), groups);
-        let mut trouble = lock(&self.trouble);
-        let since = trouble.as_ref().map(|one| one.since);
-        if since.is_none() {
-            warn!(problem = problem(error), stream = %self.settings.stream, why = %error,
-                "the queue refuses what comes in; nothing accepted is lost");
-        }
-        let since = since.unwrap_or_else(Instant::now);
-        *trouble = Some(Trouble { error: error.clone(), since });
-    }
-
-    /// A group was stored.
-    pub(super) fn stored(&self) {
-        let mut trouble = lock(&self.trouble);
-        if trouble.is_some() {
-            self.end_trouble(&mut trouble);
-        }
-    }
-
-    fn end_trouble(&self, trouble: &mut Option<Trouble>) {
-        if let Some(Trouble { error, since }) = trouble.take() {
-            let lasted = since.elapsed();
-            info!(problem = problem(&error), stream = %self.settings.stream, ?lasted,
-                "the queue takes groups again");
-        }
-    }
-
-    pub(super) fn trouble(&self) -> Option<AppendError> {
-        lock(&self.trouble).as_ref().map(|one| one.error.clone())
     }
 }
 
@@ -365,24 +350,4 @@ impl Shown for Store {
 /// Takes a lock; what a panicking holder left is whole, as every change is one assignment.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn problem(error: &AppendError) -> &'static str {
-    match error {
-        AppendError::Full { .. } => "queue-full",
-        AppendError::DiskFull { .. } => "disk-full",
-        AppendError::TooLarge { .. } => "group-too-large",
-        AppendError::Disk(_) => "disk-failed",
-        AppendError::Closed => "queue-closed",
-    }
-}
-
-fn reason(error: &AppendError) -> &'static str {
-    match error {
-        AppendError::Full { .. } => "full",
-        AppendError::DiskFull { .. } => "disk_full",
-        AppendError::TooLarge { .. } => "too_large",
-        AppendError::Disk(_) => "disk",
-        AppendError::Closed => "closed",
-    }
 }

@@ -18,11 +18,34 @@ pub(super) struct Window {
     read_bytes: usize,
     /// Nothing from here on is looked at.
     end: u64,
+    passes_bad_blocks: bool,
+    has_bad_blocks: bool,
 }
 
 impl Window {
     pub(super) fn new(file: Box<dyn DiskFile>, read_bytes: usize, end: u64) -> Self {
-        Self { file, start: 0, bytes: Bytes::new(), read_bytes, end }
+        let (start, bytes) = (0, Bytes::new());
+        Self {
+            file,
+            start,
+            bytes,
+            read_bytes,
+            end,
+            passes_bad_blocks: false,
+            has_bad_blocks: false,
+        }
+    }
+
+    /// Zeroes stand for blocks that the disk cannot read, if it can read others beside them: what
+    /// they belong to is damaged then. A disk that reads nothing is no reason to give anything up.
+    pub(super) fn past_bad_blocks(mut self, passes: bool) -> Self {
+        self.passes_bad_blocks = passes;
+        self
+    }
+
+    /// Whether there were any.
+    pub(super) fn has_bad_blocks(&self) -> bool {
+        self.has_bad_blocks
     }
 
     /// Lets more of the file be seen; what was seen before was durable and has not changed.
@@ -65,12 +88,51 @@ impl Window {
             done = kept.len();
         }
         if let Some(rest) = bytes.get_mut(done..) {
-            let read = read_full_at(self.file.as_ref(), rest, offset + done as u64)?;
+            let from = offset + done as u64;
+            let read = match read_full_at(self.file.as_ref(), rest, from) {
+                Err(error) if self.passes_bad_blocks => {
+                    let (read, good) = read_around(self.file.as_ref(), rest, from);
+                    if good == 0 && done == 0 {
+                        return Err(error);
+                    }
+                    self.has_bad_blocks = true;
+                    read
+                }
+                answer => answer?,
+            };
             bytes.truncate(done + read);
         }
         (self.start, self.bytes) = (offset, bytes.into());
         Ok(())
     }
+}
+
+/// Reads block by block, with zeroes in place of those that cannot be read; how far that is, and how
+/// many bytes of it could be read.
+fn read_around(file: &dyn DiskFile, mut room: &mut [u8], mut offset: u64) -> (usize, usize) {
+    let (mut read, mut good) = (0, 0);
+    while !room.is_empty() {
+        let to_block = BLOCK_BYTES as u64 - offset % BLOCK_BYTES as u64;
+        let length = frame::in_memory(to_block).min(room.len());
+        let (block, rest) = std::mem::take(&mut room).split_at_mut(length);
+        let got = match read_full_at(file, block, offset) {
+            Ok(got) => {
+                good += got;
+                got
+            }
+            Err(_) => {
+                block.fill(0);
+                length
+            }
+        };
+        read += got;
+        if got < length {
+            break;
+        }
+        offset += length as u64;
+        room = rest;
+    }
+    (read, good)
 }
 
 /// A place in a segment file: where the next frame should begin, and with which position.

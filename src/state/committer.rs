@@ -34,6 +34,7 @@ impl Committer {
 
     pub(super) fn run(mut self) {
         self.open();
+        self.hold_ballast();
         loop {
             let ending = match self.engine {
                 Some(_) => self.shared.wait_for_changes(self.commit_after),
@@ -41,6 +42,7 @@ impl Committer {
             };
             if self.engine.is_none() {
                 self.open();
+                self.hold_ballast();
             }
             self.commit_all();
             if ending {
@@ -93,6 +95,7 @@ impl Committer {
                     self.retry.reset();
                     self.shared.numbers.commits.inc();
                     self.shared.numbers.commit_seconds.observe(begun.elapsed().as_secs_f64());
+                    self.hold_ballast();
                     self.measure();
                 }
                 Err((error, in_sync)) => {
@@ -113,6 +116,7 @@ impl Committer {
             // If it can't be moved away now, opening it finds what is wrong with it.
             self.opening.set_aside(&format!("a sync of it failed: {error}")).ok();
         } else if is_full(error) && self.opening.release_ballast() {
+            // The ballast is held again only behind a commit: else it would take the room it gave.
             self.open();
         }
     }
@@ -130,9 +134,14 @@ impl Committer {
         }
     }
 
-    /// What its files take now, and whether room is held back for it.
+    fn hold_ballast(&mut self) {
+        if self.engine.is_some() {
+            self.opening.hold_ballast();
+        }
+    }
+
+    /// What its files take now.
     fn measure(&mut self) {
-        self.opening.hold_ballast();
         if let Some(engine) = &self.engine
             && let Ok(bytes) = fenced(|| engine.disk_bytes())
         {

@@ -114,7 +114,11 @@ impl Opening {
     /// What the disk says; it is then still in the way.
     pub(super) fn set_aside(&mut self, why: &str) -> io::Result<()> {
         let kept = format!("{DAMAGED}{:020}", self.clock.unix_ms());
-        self.disk.rename(&self.folder(), &self.state_dir.join(&kept))?;
+        match self.disk.rename(&self.folder(), &self.state_dir.join(&kept)) {
+            // Somebody did it already.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed?,
+        }
         self.disk.sync_folder(&self.state_dir)?;
         self.set_aside.inc();
         warn!(

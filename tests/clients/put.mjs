@@ -51,7 +51,7 @@ async function putOne(one) {
 }
 
 const told = [];
-let again = 0;
+const calls = [];
 let left = asked.records.map(entry);
 if (asked.form === "one") {
   for (const one of left) told.push(await putOne(one));
@@ -59,14 +59,16 @@ if (asked.form === "one") {
   while (left.length > 0) {
     const batch = left.splice(0, 500);
     const [results, failed, name] = await putMany(batch);
-    const heldBack = batch.filter((_, at) => results[at][name] === undefined);
-    if (results.length !== batch.length || failed !== heldBack.length) {
+    const taken = batch.length - failed;
+    // Nothing overtakes what is held back.
+    const isTaken = results.every((one, at) => (one[name] !== undefined) === (at < taken));
+    if (results.length !== batch.length || !isTaken) {
       throw new Error(JSON.stringify({ results, failed }));
     }
-    told.push(...results.map((one) => one[name]).filter((one) => one !== undefined));
-    again += heldBack.length;
-    left = [...heldBack, ...left];
+    told.push(...results.slice(0, taken).map((one) => one[name]));
+    calls.push([taken, failed]);
+    left = [...batch.slice(taken), ...left];
   }
 }
 client.destroy();
-process.stdout.write(JSON.stringify({ told, again }));
+process.stdout.write(JSON.stringify({ told, calls }));

@@ -51,7 +51,7 @@ def put_one(entry):
     return client.put_record(DeliveryStreamName=asked["stream"], Record=entry)["RecordId"]
 
 
-told, again = [], 0
+told, calls = [], []
 left = [entry(record) for record in asked["records"]]
 if asked["form"] == "one":
     told = [put_one(one) for one in left]
@@ -61,8 +61,9 @@ else:
         results, failed, name = put_many(batch)
         assert len(results) == len(batch), (len(results), len(batch))
         assert failed == sum(name not in one for one in results), results
-        told += [one[name] for one in results if name in one]
-        held_back = [one for one, result in zip(batch, results) if name not in result]
-        again += len(held_back)
-        left = held_back + left
-json.dump({"told": told, "again": again}, sys.stdout)
+        taken = len(batch) - failed
+        assert all(name in one for one in results[:taken]), "nothing overtakes what is held back"
+        told += [one[name] for one in results[:taken]]
+        calls.append([taken, failed])
+        left = batch[taken:] + left
+json.dump({"told": told, "calls": calls}, sys.stdout)

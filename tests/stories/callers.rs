@@ -5,11 +5,14 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use serde_json::{Value, json};
+use weir::base::issuer::{TestKey, jwks};
 
 use crate::support::agent::Agent;
 use crate::support::books::Books;
 use crate::support::peers::Moto;
 use crate::support::scratch::Scratch;
+use crate::support::tls_peer::{ALWAYS, Authority, TlsFront};
+use crate::support::wait_for;
 
 /// A listener that asks `auth`, a stream, and a folder where it ends.
 fn config(scratch: &Scratch, auth: &str) -> String {
@@ -76,6 +79,65 @@ fn tokens_of_a_cognito_that_somebody_else_wrote_come_in() {
         Agent::start(&scratch, &auth("token_use = \"id\"\ncaller_claim = \"cognito:username\""));
     assert_eq!(post(&agent, &id), (202, None));
     assert_eq!(post(&agent, &access), refused(401, "bad-token"));
+}
+
+/// Answers each path by the text that belongs to it.
+fn answer(listener: TcpListener, answers: Vec<(&'static str, String)>) {
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut reader = BufReader::new(connection.unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
+            let asked = head.split(' ').nth(1).unwrap_or_default();
+            let Some((_, body)) = answers.iter().find(|(path, _)| *path == asked) else { continue };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            reader.get_mut().write_all((head + body).as_bytes()).ok();
+        }
+    });
+}
+
+#[test]
+fn an_issuer_behind_tls_is_found_by_discovery_trusted_by_its_authority_and_not_needed_later() {
+    let scratch = Scratch::new("issuer");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (authority, stranger) = (Authority::new("ours"), Authority::new("others"));
+    scratch.write("ca.pem", &authority.pem);
+    scratch.write("stranger.pem", &stranger.pem);
+    let key = TestKey::p256("one");
+    let inner = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = authority.issue("localhost", ALWAYS);
+    let front = runtime.block_on(TlsFront::start(&own, inner.local_addr().unwrap()));
+    let url = format!("https://localhost:{}", front.address.port());
+    let discovery = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") }).to_string();
+    let keys = jwks(&[&key]).to_string();
+    answer(inner, vec![("/.well-known/openid-configuration", discovery), ("/keys", keys)]);
+    let claims = json!({ "iss": url, "aud": "weir", "sub": "device-1", "exp": 4_000_000_000_u64 });
+    let token = key.sign("ES256", &claims);
+    let auth = |ca: &str| {
+        config(
+            &scratch,
+            &format!(
+                "type = \"jwt\"\nissuer = \"{url}\"\naudience = \"weir\"\nca_bundle = \"{ca}\""
+            ),
+        )
+    };
+
+    let agent = Agent::start(&scratch, &auth("stranger.pem"));
+    assert_eq!(post(&agent, &token).0, 503, "nobody we trust says who that is");
+    assert!(agent.terminate().success());
+
+    let agent = Agent::start(&scratch, &auth("ca.pem"));
+    assert_eq!(post(&agent, &token), (202, None));
+    assert!(agent.terminate().success());
+
+    drop(runtime);
+    let agent = Agent::start(&scratch, &auth("ca.pem"));
+    assert_eq!(post(&agent, &token), (202, None), "its keys are on disk");
+    let other = TestKey::p256("two").sign("ES256", &claims);
+    assert_ne!(post(&agent, &other).0, 202);
 }
 
 /// A Lambda of one function: it gives the same answer to every invocation, and shows their heads and
@@ -179,4 +241,12 @@ fn what_was_used_of_a_quota_is_known_after_a_restart() {
     assert_eq!((over.status, over.problem().as_deref()), (429, Some("over-quota")));
     assert!(over.header("retry-after").is_some());
     assert_eq!(Books::settled(&agent).row("orders", "archive").accepted, 3);
+
+    // A kill forgets about two seconds of use.
+    let saved = |agent: &Agent| !agent.metrics().contains("\nweir_state_commits_total 0\n");
+    wait_for("the count to be on disk", || saved(&agent).then_some(()));
+    agent.kill();
+    let agent = Agent::start(&scratch, &config);
+    let over = agent.client("local").post("orders", b"x").unwrap();
+    assert_eq!((over.status, over.problem().as_deref()), (429, Some("over-quota")));
 }

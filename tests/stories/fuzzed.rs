@@ -30,7 +30,7 @@ fn bytes_near_what_weir_knows_never_make_it_panic() {
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 11] = [
+const TARGETS: [Target; 13] = [
     ("aws_cbor", source::http::fuzzing::aws_cbor),
     ("aws_json", source::http::fuzzing::aws_json),
     ("body", source::http::fuzzing::body),
@@ -41,6 +41,8 @@ const TARGETS: [Target; 11] = [
     ("lines", source::framing::fuzzing::lines),
     ("recovery", queue::fuzzing::recovery),
     ("segment", queue::fuzzing::segment),
+    ("signature", admission::fuzzing::signature),
+    ("token", admission::fuzzing::token),
     ("treatment", admission::fuzzing::treatment),
 ];
 

@@ -163,7 +163,9 @@ fn an_envelope_keeps_any_bytes_and_the_keys() {
     let bare = weir(&scratch, &export);
     let whole = weir(&scratch, &[&export[..], &["--envelope"]].concat()).succeeded();
     let send = ["send", "--envelope", "--stream", "orders", "--state-dir", "state"];
-    weir_fed(&scratch, &send, &whole).succeeded();
+    let fed = format!("{whole}{{\"payload\":\"\",\"partition_key\":\"e\"}}\n");
+    let told = weir_fed(&scratch, &send, &fed).succeeded();
+    assert!(told.starts_with("6 records are"), "{told}");
     let twice = weir(&scratch, &[&export[..], &["--envelope"]].concat()).succeeded();
 
     assert_eq!(bare.code, Some(65), "{bare:?}");
@@ -175,8 +177,9 @@ fn an_envelope_keeps_any_bytes_and_the_keys() {
             .map(|key| line[key].clone())
     };
     let all: Vec<_> = twice.lines().map(content).collect();
-    assert_eq!(all.len(), 10);
-    assert_eq!(all[..5], all[5..], "{twice}");
+    assert_eq!(all.len(), 11);
+    assert_eq!(all[..5], all[5..10], "{twice}");
+    assert_eq!((&all[10][0], &all[10][2]), (&"".into(), &"e".into()), "a record of nothing");
     assert_eq!(all[3][3], "7", "{twice}");
     let broken = weir_fed(&scratch, &send, "{\"no\":1}\n");
     assert!(broken.code == Some(65) && broken.stderr.contains("line 1"), "{broken:?}");

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod books;
 pub mod client;
 pub mod fake_upstream;
+pub mod gate;
 pub mod log_file;
 pub mod numbered;
 pub mod peers;

@@ -244,7 +244,8 @@ impl Kinesis {
     }
 }
 
-fn socket_at(address: SocketAddr) -> TcpSocket {
+/// A socket with this address at which nobody listens yet.
+pub fn socket_at(address: SocketAddr) -> TcpSocket {
     wait_for("the address to be free", || {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
@@ -417,16 +418,26 @@ impl Moto {
         text(&made["KeyMetadata"]["KeyId"]).to_owned()
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("http://").parse().unwrap()
+    }
+
     /// Every line of every object of the bucket.
     #[track_caller]
     pub fn lines(&self, bucket: &str) -> Vec<Vec<u8>> {
-        let keys = self.keys(bucket);
-        let objects = keys.iter().map(|key| self.s3("GET", &format!("{bucket}/{key}")).1);
-        objects
-            .flat_map(|object| {
-                object.lines().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>()
-            })
-            .collect()
+        self.objects(bucket).into_iter().flat_map(|(_, lines)| lines).collect()
+    }
+
+    /// Key and lines of every object of the bucket, in the order of the keys.
+    #[track_caller]
+    pub fn objects(&self, bucket: &str) -> Vec<(String, Vec<Vec<u8>>)> {
+        let lines = |object: &str| object.lines().map(|line| line.as_bytes().to_vec()).collect();
+        let read = |key: String| {
+            let object = self.s3("GET", &format!("{bucket}/{key}")).1;
+            (key, lines(&object))
+        };
+        self.keys(bucket).into_iter().map(read).collect()
     }
 
     /// The keys of every object of the bucket, in order.

@@ -27,6 +27,11 @@ use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::sink::Lambda;
 
+#[cfg(any(test, feature = "testing"))]
+pub use jwt::token;
+#[cfg(any(test, feature = "testing"))]
+pub use sigv4::signature;
+
 pub use jwt::Algorithm;
 pub use mtls::{SubjectField, SubjectRule};
 pub use pattern::Pattern;

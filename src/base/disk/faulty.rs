@@ -8,7 +8,7 @@ mod image;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::SharedDisk;
 use image::{Content, Image, Rule, index};
@@ -49,7 +49,11 @@ pub enum Call {
 
 /// The disk; clones are the same disk.
 #[derive(Clone, Debug)]
-pub struct FaultyDisk(Arc<Mutex<Image>>);
+pub struct FaultyDisk {
+    image: Arc<Mutex<Image>>,
+    /// Calls that hung go on.
+    healed: Arc<Condvar>,
+}
 
 impl Default for FaultyDisk {
     fn default() -> Self {
@@ -61,7 +65,7 @@ impl FaultyDisk {
     /// An empty disk without bounds or faults.
     pub fn new() -> Self {
         let image = Image { folders: ["/".into(), ".".into()].into(), ..Image::default() };
-        Self(Arc::new(Mutex::new(image)))
+        Self { image: Arc::new(Mutex::new(image)), healed: Arc::default() }
     }
 
     /// The same disk, as the rooms take it.
@@ -79,11 +83,23 @@ impl FaultyDisk {
         self.image().rules.push(Rule { calls: calls.to_vec(), skip: 0, once: false, error });
     }
 
+    /// Lets all calls of these kinds hang until [`Self::heal`].
+    pub fn hang(&self, calls: &[Call]) {
+        self.image().hanging.extend(calls);
+    }
+
+    /// How many calls hang.
+    pub fn count_hanging(&self) -> usize {
+        self.image().hung
+    }
+
     /// Forgets every fault that was asked for, the end of power too.
     pub fn heal(&self) {
         let mut image = self.image();
         image.rules.clear();
+        image.hanging.clear();
         image.power_ends_at = None;
+        self.healed.notify_all();
     }
 
     /// After `calls` more calls, of any kind, nothing has an effect any more until
@@ -141,6 +157,13 @@ impl FaultyDisk {
         }
     }
 
+    /// Lets the sector there be unreadable (EIO) until it is written whole.
+    pub fn spoil(&self, path: &Path, offset: u64) {
+        let mut image = self.image();
+        let file = image.names[path];
+        image.files.get_mut(&file).expect("a name has a file").spoil(offset);
+    }
+
     /// Places a file as if it had always been there.
     pub fn put(&self, path: &Path, bytes: &[u8]) {
         let mut image = self.image();
@@ -181,11 +204,21 @@ impl FaultyDisk {
     }
 
     fn image(&self) -> MutexGuard<'_, Image> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.image.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, when calls of that kind do not hang.
+    fn image_for(&self, call: Call) -> MutexGuard<'_, Image> {
+        let mut image = self.image();
+        image.hung += 1;
+        let image = self.healed.wait_while(image, |image| image.hanging.contains(&call));
+        let mut image = image.unwrap_or_else(PoisonError::into_inner);
+        image.hung -= 1;
+        image
     }
 
     fn called(&self, call: Call) -> io::Result<MutexGuard<'_, Image>> {
-        let mut image = self.image();
+        let mut image = self.image_for(call);
         image.called(call)?;
         Ok(image)
     }
@@ -320,6 +353,37 @@ mod tests {
         assert!(one.write_all_at(b"90", 0).is_err());
         assert!(disk.open(Path::new("/d/f"), Open::Read).is_err());
         assert_eq!(content(&disk).unwrap(), b"78");
+    }
+
+    #[test]
+    fn a_spoilt_sector_cannot_be_read_until_it_is_written() {
+        let disk = FaultyDisk::new();
+        let one = file(&disk);
+        one.write_all_at(&[1; 2048], 0).unwrap();
+        disk.spoil(Path::new("/d/f"), 700);
+        let read =
+            |offset| one.read_at(&mut [0; 512], offset).map_err(|error| error.raw_os_error());
+        assert_eq!((read(0), read(1024)), (Ok(512), Ok(512)));
+        assert_eq!(read(400), Err(Some(rustix::io::Errno::IO.raw_os_error())));
+        one.write_all_at(&[1; 512], 600).unwrap();
+        assert!(read(512).is_err(), "half of it was written");
+        one.write_all_at(&[1; 512], 512).unwrap();
+        assert_eq!(read(512), Ok(512));
+    }
+
+    #[test]
+    fn calls_hang_until_the_disk_heals_and_the_others_go_on() {
+        let disk = FaultyDisk::new();
+        let one = file(&disk);
+        disk.hang(&[Call::Sync]);
+        let syncing = std::thread::spawn(move || one.sync());
+        while disk.count_hanging() == 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(disk.free_bytes(Path::new("/d")).unwrap(), 1 << 50);
+        disk.heal();
+        syncing.join().unwrap().unwrap();
+        assert_eq!(disk.count_hanging(), 0);
     }
 
     #[test]

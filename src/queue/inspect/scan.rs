@@ -320,6 +320,6 @@ impl Part {
             Depth::Bodies => READ_BYTES,
         };
         let file = self.disk.open(&self.folder.join(self.file()), Open::Read)?;
-        Ok(Window::new(file, read_bytes, self.segment.bytes))
+        Ok(Window::new(file, read_bytes, self.segment.bytes).past_bad_blocks(true))
     }
 }

@@ -42,8 +42,11 @@ impl<'a> Walkthrough<'a> {
                     Err(error) => return Err(LookError::io(&path)(error)),
                 },
             };
-            if let Some(seen) = scan.next().map_err(LookError::io(&path))? {
-                return Ok(Some(seen));
+            match scan.next() {
+                Ok(Some(seen)) => return Ok(Some(seen)),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(LookError::io(&path)(error)),
             }
             self.scan = None;
             self.at += 1;

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{advance, timeout};
 
 use super::rig::{ALL, FOLDER, Rig, group, mark, small};
-use crate::base::disk::FaultyDisk;
+use crate::base::disk::{Call, FaultyDisk};
+use crate::base::tasks::Tasks;
 use crate::queue::feed::Turn;
+use crate::queue::settings::Limits;
+use crate::queue::spares::Spares;
 use crate::queue::{AppendError, Budget, Group, Mark, Policy, Queue, Settings, SyncLevel, open};
 use crate::telemetry::Metrics;
 
@@ -50,6 +54,119 @@ async fn a_group_may_be_as_large_as_the_bound_and_not_a_byte_more() {
     let overview = queue.writer.overview();
     assert_eq!(overview.committed, 3);
     assert!(overview.used_bytes <= overview.max_bytes);
+}
+
+/// Another beside it may be one too many, and the queue would be called full for a moment.
+#[tokio::test]
+async fn a_segment_that_is_being_prepared_is_waited_for_and_no_other_is_made() {
+    let disk = FaultyDisk::new();
+    let queue = queue_on(&disk, 4 << 20);
+    let large =
+        || Group { payloads: vec![Bytes::from(vec![1; 600 << 10])], marks: vec![], key: None };
+    queue.writer.append(group(&[b"the first segment"])).await.unwrap();
+    disk.hang(&[Call::Reserve]);
+    queue.writer.append(large()).await.unwrap();
+    until(|| disk.count_hanging() == 1).await;
+    let mut tasks = Tasks::new();
+    let writer = queue.writer.clone();
+    tasks.spawn("append", async move { writer.append(large()).await.map(drop) });
+
+    let early = timeout(Duration::from_millis(50), tasks.next_end()).await;
+
+    assert!(early.is_err(), "it waits: {early:?}");
+    assert_eq!(disk.count_hanging(), 1, "for what is being prepared");
+    disk.heal();
+    tasks.finish().await.unwrap();
+    assert_eq!(queue.writer.overview().committed, 3);
+}
+
+#[tokio::test]
+async fn a_bound_below_the_newest_segment_stops_nothing_once_that_is_settled() {
+    let disk = FaultyDisk::new();
+    let mut queue = queue_on(&disk, 64 << 20);
+    let of = |bytes: usize| Group {
+        payloads: vec![Bytes::from(vec![1; bytes])],
+        marks: vec![],
+        key: None,
+    };
+    for _ in 0..4 {
+        queue.writer.append(of(900 << 10)).await.unwrap();
+    }
+    settle_all(&mut queue, 4).await;
+    queue.writer.close().await.unwrap();
+    drop(queue);
+
+    let mut queue = queue_on(&disk, 4 << 20);
+    for _ in 0..30 {
+        queue.writer.append(of(400 << 10)).await.unwrap();
+        settle_all(&mut queue, 1).await;
+    }
+    let overview = queue.writer.overview();
+    assert!(overview.used_bytes <= overview.max_bytes, "{overview:?}");
+}
+
+async fn settle_all(queue: &mut Queue, mut count: usize) {
+    let reader = &mut queue.readers[0];
+    while count > 0 {
+        let stored = reader.next(Budget { count: 10, bytes: 4 << 20 }).await.unwrap();
+        let positions: Vec<_> = stored.iter().map(|one| one.position).collect();
+        reader.settle(&positions, crate::queue::Settled::Delivered);
+        count -= stored.len();
+    }
+}
+
+/// A pool that is full runs what was asked for long after it was taken back and asked for again.
+#[test]
+fn one_segment_is_prepared_at_a_time_however_late_the_threads_come() {
+    let disk = FaultyDisk::new();
+    disk.shared().create_folders(FOLDER.as_ref()).unwrap();
+    let limits = Limits::of(&Settings { max_bytes: 4 << 20, ..super::rig::settings() });
+    let spares = Spares::new(disk.shared(), FOLDER.into(), &limits, vec![]);
+    assert!(spares.ask_for_one(true));
+    assert!(spares.take(1).unwrap().is_none(), "taken back: nobody had begun");
+    assert!(spares.ask_for_one(true));
+    disk.hang(&[Call::Reserve]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| spares.prepare());
+        while disk.count_hanging() == 0 {
+            std::thread::yield_now();
+        }
+        spares.prepare();
+        assert!(!spares.are_wanting(), "one is on its way");
+        assert_eq!(spares.bytes(), limits.segment_bytes);
+        disk.heal();
+    });
+    assert_eq!(spares.bytes(), limits.segment_bytes);
+    assert!(spares.take(1).unwrap().is_some());
+    assert_eq!(spares.bytes(), 0);
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_hangs_is_told_for_as_long_as_it_lasts() {
+    let disk = FaultyDisk::new();
+    let writer = queue_on(&disk, 4 << 20).writer;
+    writer.append(group(&[b"quick"])).await.unwrap();
+    until(|| writer.at_one_step_for().is_none()).await;
+
+    disk.hang(&[Call::Sync]);
+    let mut tasks = Tasks::new();
+    let appender = writer.clone();
+    tasks.spawn("append", async move { appender.append(group(&[b"slow"])).await.map(drop) });
+    until(|| disk.count_hanging() == 1).await;
+    advance(Duration::from_secs(90)).await;
+
+    assert!(writer.at_one_step_for().unwrap() >= Duration::from_secs(90));
+    assert_eq!(writer.overview().committed, 1);
+    disk.heal();
+    tasks.finish().await.unwrap();
+    assert_eq!(writer.overview().committed, 2);
+    until(|| writer.at_one_step_for().is_none()).await;
 }
 
 #[tokio::test]
@@ -134,7 +251,7 @@ fn the_table_of_marks_is_bounded_by_count_and_bytes() {
         group(&[b"y"]),
     ];
     let answers = rig.commit(groups);
-    assert!(matches!(answers[0], Err(AppendError::TooLarge { .. })));
+    assert!(matches!(answers[0], Err(AppendError::MarksFull { .. })));
     assert!(answers[1].is_ok(), "only the group with too many marks is refused");
     assert_eq!(rig.payloads_on_disk(), [(1, "y".into())]);
 

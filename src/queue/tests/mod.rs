@@ -15,3 +15,4 @@ mod repeats;
 pub(super) mod rig;
 mod sealed;
 mod sizes;
+mod unreadable;

@@ -68,6 +68,51 @@ fn a_torn_tail_is_dropped_and_the_rest_kept() {
     assert_eq!(rig.ledger(0).damaged, 0);
 }
 
+/// Each was synced before the next was written, so only the last can be half written.
+#[test]
+fn of_several_bad_frames_at_the_end_only_the_last_is_cut_and_the_others_are_counted() {
+    for bad in 1..=3_u8 {
+        let mut rig = Rig::new(&["a"]);
+        for number in 0..6 {
+            rig.put(&[number; 900]).unwrap();
+        }
+        let path = rig.segments().pop().unwrap();
+        for (offset, _) in offsets(&rig.disk, &path).into_iter().rev().take(usize::from(bad)) {
+            rig.disk.flip(&path, offset + HEADER_BYTES as u64 + 100, 1);
+        }
+
+        let mut rig = rig.reopened();
+
+        let sound = 6 - u64::from(bad);
+        assert_eq!(positions(&mut rig, 0), (1..=sound).collect::<Vec<_>>());
+        let ledger = rig.ledger(0);
+        assert_eq!((ledger.accepted, ledger.damaged), (5, u64::from(bad) - 1));
+        assert_eq!(rig.put(b"more").unwrap().first().0, 6);
+        assert_eq!(positions(&mut rig, 0), [6]);
+    }
+}
+
+#[test]
+fn where_somebody_took_all_cursors_away_everything_is_delivered_again() {
+    let mut rig = Rig::new(&["a", "b"]);
+    for number in 0..5 {
+        rig.put(&[number; 100]).unwrap();
+    }
+    assert_eq!(positions(&mut rig, 0).len(), 5);
+    rig.settle(0, 1..=5);
+    rig.store.save().unwrap();
+    for name in ["a.cur", "b.cur"] {
+        rig.disk.shared().remove(&Path::new(FOLDER).join("cursors").join(name)).unwrap();
+    }
+
+    let mut rig = rig.reopened();
+
+    for at in [0, 1] {
+        assert_eq!(positions(&mut rig, at), [1, 2, 3, 4, 5]);
+        assert_eq!(rig.ledger(at).waiting, 5);
+    }
+}
+
 #[test]
 fn a_flipped_bit_in_the_middle_costs_one_frame_which_is_counted_and_set_aside() {
     for (within, name) in [(10_u64, "header"), (200, "body")] {

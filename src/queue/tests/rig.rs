@@ -98,6 +98,13 @@ impl Rig {
         Self::kept(self.settings.clone(), (self.disk.clone(), self.limits.clone()), &names)
     }
 
+    /// The same, with a destination that everything is ahead of.
+    pub(crate) fn reopened_with_everything(mut self) -> Self {
+        self = self.reopened();
+        assert_eq!(self.ledger(0).waiting, self.store.log().end());
+        self
+    }
+
     /// The same, where it must succeed.
     pub(crate) fn reopened(self) -> Self {
         self.open_again().unwrap()

@@ -19,7 +19,7 @@ use super::problem::Fault;
 use super::routes::{NO_ROUTE, Route, Routes};
 use super::rules::Rules;
 use super::visitor::Visitor;
-use super::{Readiness, Settings, Shards, ShardsOf, aws};
+use super::{LentPapers, Readiness, Settings, Shards, ShardsOf, aws};
 use crate::admission::{Admission, Refusal};
 use crate::base::clock::Clock;
 use crate::base::seldom::Seldom;
@@ -43,6 +43,7 @@ pub(super) struct Door {
     turned_away: Seldom,
     tls: Option<Arc<Tls>>,
     shards: Option<ShardsOf>,
+    lent: LentPapers,
     /// When this door was made, which is since when its streams have existed to its callers.
     pub(super) since_unix_ms: u64,
 }
@@ -66,6 +67,7 @@ impl Door {
             turned_away: Seldom::new(SAY_EVERY),
             tls: None,
             shards: None,
+            lent: LentPapers::default(),
             since_unix_ms: Clock::real().unix_ms(),
         }
     }
@@ -80,6 +82,12 @@ impl Door {
     /// Shows callers the shards behind each stream.
     pub(super) fn with_shards(mut self, shards: ShardsOf) -> Self {
         self.shards = Some(shards);
+        self
+    }
+
+    /// Takes whoever comes in for somebody with these papers.
+    pub(super) fn with_lent(mut self, papers: LentPapers) -> Self {
+        self.lent = papers;
         self
     }
 
@@ -194,6 +202,7 @@ impl Answers for Door {
         let id = RecordId::new(Clock::real().unix_ms()).to_string();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
 
+        let peer = self.lent.shown_by(peer);
         let visitor = Visitor::new(peer, request.headers(), &self.settings.proxies);
 
         let (answer, route) = self.respond(request, &visitor, &id).await;

@@ -40,7 +40,7 @@ use self::door::Door;
 use crate::admission::Admission;
 use crate::base::disk::SharedDisk;
 use crate::base::nets::Nets;
-use crate::base::serve::{self, Limits, Listener, Tls, TlsSettings};
+use crate::base::serve::{self, Limits, Listener, Peer, Process, Secured, Tls, TlsSettings};
 use crate::base::shutdown::Stopping;
 use crate::base::units::{ByteRate, CountRate};
 use crate::telemetry::Metrics;
@@ -104,6 +104,30 @@ pub struct Settings {
     pub idle_timeout: Duration,
 }
 
+/// Papers lent to whoever comes in, for trials of a configuration: they stand for a unix socket and
+/// for a handshake of TLS.
+#[derive(Clone, Debug, Default)]
+pub struct LentPapers {
+    /// The process at the other end of a unix socket.
+    pub process: Option<Process>,
+    /// The certificate (DER) of the client, as if it had been verified.
+    pub certificate: Option<bytes::Bytes>,
+}
+
+impl LentPapers {
+    fn shown_by(&self, mut peer: Peer) -> Peer {
+        if let Some(process) = self.process {
+            (peer.remote, peer.process) = (None, Some(process));
+        }
+        if let Some(certificate) = &self.certificate {
+            let client_chain = vec![certificate.clone()];
+            let secured = Secured { version: "1.3", alpn: None, server_name: None, client_chain };
+            peer.secured = Some(Arc::new(secured));
+        }
+        peer
+    }
+}
+
 /// Says why the agent is not ready; nothing when it is.
 pub type Readiness = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
@@ -117,6 +141,7 @@ pub struct Bound {
     tls: Option<Arc<Tls>>,
     readiness: Option<Readiness>,
     shards: Option<ShardsOf>,
+    lent: LentPapers,
 }
 
 impl std::fmt::Debug for Bound {
@@ -144,7 +169,8 @@ pub async fn bind(disk: SharedDisk, settings: Settings) -> io::Result<Bound> {
             listeners.push(listener.with_tls(tls.clone()));
         }
     }
-    Ok(Bound { settings, listeners, tls, readiness: None, shards: None })
+    let lent = LentPapers::default();
+    Ok(Bound { settings, listeners, tls, readiness: None, shards: None, lent })
 }
 
 /// What is written in the configuration was checked there; a socket that was handed over shows its
@@ -179,6 +205,13 @@ impl Bound {
         self
     }
 
+    /// Takes whoever connects for somebody with these papers.
+    #[must_use]
+    pub fn with_lent(mut self, papers: LentPapers) -> Self {
+        self.lent = papers;
+        self
+    }
+
     /// Serves until asked to stop, then finishes the requests under way.
     ///
     /// # Errors
@@ -189,7 +222,7 @@ impl Bound {
         metrics: Metrics,
         stopping: Stopping,
     ) -> Result<(), String> {
-        let Self { settings, listeners, tls, readiness, shards } = self;
+        let Self { settings, listeners, tls, readiness, shards, lent } = self;
         let limits = Limits {
             max_connections: settings.max_connections,
             max_per_sender: settings.max_per_sender,
@@ -202,7 +235,8 @@ impl Bound {
             let admission = admission.clone();
             Arc::new(move || admission.unready())
         });
-        let door = Door::new(settings, admission, readiness, &metrics).with_tls(tls);
+        let door =
+            Door::new(settings, admission, readiness, &metrics).with_tls(tls).with_lent(lent);
         let door = shards.into_iter().fold(door, Door::with_shards);
         serve::serve(listeners, limits, Arc::new(door), stopping).await
     }

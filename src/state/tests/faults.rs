@@ -97,6 +97,37 @@ fn a_full_disk_without_ballast_is_memory_only() {
 }
 
 #[test]
+fn a_disk_that_stays_full_is_not_tried_without_a_pause() {
+    let scratch = Scratch::new();
+    let moody = Moody::default();
+    let state = open(moody.opener(), real(), &scratch);
+    assert!(state.settle());
+    moody.mood().applies = vec![Error(ErrorKind::StorageFull); 50];
+    state.cloud().put("a", "1").unwrap();
+
+    assert!(state.settle_in_memory());
+    state.close();
+
+    let opened = moody.mood().opened;
+    assert!(
+        opened < 8,
+        "each try once more with the room of the ballast, and no try without a wait: {opened}"
+    );
+}
+
+#[test]
+fn a_store_that_somebody_took_away_after_two_bad_starts_is_begun_anew() {
+    let scratch = Scratch::new();
+    let file = RealDisk.open(&scratch.join("state.opening"), Open::Create).unwrap();
+    file.write_all_at(b"2", 0).unwrap();
+
+    let (_, state) = open_with(&[], &scratch);
+
+    assert_eq!(state.overview().health, Health::OnDisk);
+    state.close();
+}
+
+#[test]
 fn a_commit_that_fails_is_made_again_after_the_store_was_opened_again() {
     for fault in [Panic, Error(ErrorKind::Other), Error(ErrorKind::StorageFull)] {
         let scratch = Scratch::new();

@@ -6,6 +6,8 @@
 //! it says to be.
 
 mod claims;
+#[cfg(any(test, feature = "testing"))]
+mod fuzzing;
 mod jwks;
 mod keys;
 mod signed;
@@ -16,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hyper::header::AUTHORIZATION;
 
 use self::claims::Claims;
+use self::jwks::KeySet;
 use self::keys::{KeyShelf, Known};
 use self::signed::Signed;
 use super::{Caller, Ground};
@@ -24,6 +27,8 @@ use crate::admission::settings::JwtSettings;
 use crate::admission::{Knock, Refusal};
 use crate::base::clock::Clock;
 
+#[cfg(any(test, feature = "testing"))]
+pub use fuzzing::token;
 pub use jwks::Algorithm;
 
 /// Most tokens that are remembered as judged; then all are judged anew.
@@ -60,7 +65,7 @@ impl Issuer {
 
     /// `None` without a token, or with that of another issuer.
     pub(super) async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
-        let token = token(knock)?;
+        let token = token_of(knock)?;
         let signed = Signed::parse(token)?;
         if signed.issuer() != Some(&self.settings.issuer) {
             return None;
@@ -75,13 +80,7 @@ impl Issuer {
             Some(claims) => claims,
             None => self.verify(signed, &known, print)?,
         };
-        claims.check(&self.settings, self.clock.unix_ms()).map_err(bad)?;
-        let name = claims.text(&self.settings.caller_claim).ok_or(bad("it names no caller"))?;
-        let mut caller = Caller::checked(name).ok_or(bad("its caller has no usable name"))?;
-        if let Some(claim) = &self.settings.plan_claim {
-            caller.plan = claims.text(claim).map(str::to_owned);
-        }
-        Ok(caller)
+        caller(&claims, &self.settings, self.clock.unix_ms())
     }
 
     fn verify(
@@ -90,18 +89,7 @@ impl Issuer {
         known: &Known,
         print: [u8; 32],
     ) -> Result<Arc<Claims>, Refusal> {
-        let algorithm = Algorithm::named(signed.algorithm())
-            .filter(|algorithm| self.settings.algorithms.contains(algorithm))
-            .ok_or(bad("its algorithm is not taken"))?;
-        if signed.has_extensions() {
-            return Err(bad("it has extensions that are not known"));
-        }
-        let mut candidates = known.keys.candidates(signed.key_id(), algorithm).peekable();
-        candidates.peek().ok_or(bad("its key is not known"))?;
-        if !candidates.any(|key| key.verifies(algorithm, signed.message(), signed.signature())) {
-            return Err(bad("its signature is wrong"));
-        }
-        let claims = Arc::new(Claims::parse(signed.payload()).ok_or(bad("its claims are none"))?);
+        let claims = Arc::new(proven(signed, &known.keys, &self.settings.algorithms)?);
         self.remember(known.generation, print, &claims);
         Ok(claims)
     }
@@ -124,13 +112,40 @@ impl Issuer {
     }
 }
 
+/// The claims of a token that one of the keys signed.
+fn proven(signed: &Signed<'_>, keys: &KeySet, algorithms: &[Algorithm]) -> Result<Claims, Refusal> {
+    let algorithm = Algorithm::named(signed.algorithm())
+        .filter(|algorithm| algorithms.contains(algorithm))
+        .ok_or(bad("its algorithm is not taken"))?;
+    if signed.has_extensions() {
+        return Err(bad("it has extensions that are not known"));
+    }
+    let mut candidates = keys.candidates(signed.key_id(), algorithm).peekable();
+    candidates.peek().ok_or(bad("its key is not known"))?;
+    if !candidates.any(|key| key.verifies(algorithm, signed.message(), signed.signature())) {
+        return Err(bad("its signature is wrong"));
+    }
+    Claims::parse(signed.payload()).ok_or(bad("its claims are none"))
+}
+
+/// Whom the claims name, if they are good here and now.
+fn caller(claims: &Claims, settings: &JwtSettings, now_ms: u64) -> Result<Caller, Refusal> {
+    claims.check(settings, now_ms).map_err(bad)?;
+    let name = claims.text(&settings.caller_claim).ok_or(bad("it names no caller"))?;
+    let mut caller = Caller::checked(name).ok_or(bad("its caller has no usable name"))?;
+    if let Some(claim) = &settings.plan_claim {
+        caller.plan = claims.text(claim).map(str::to_owned);
+    }
+    Ok(caller)
+}
+
 /// Why a token is worth nothing; for its sender, who can do something about it.
 fn bad(why: &'static str) -> Refusal {
     Refusal::BadToken { why }
 }
 
 /// The token, with `Bearer` before it or without.
-fn token<'a>(knock: &Knock<'a>) -> Option<&'a str> {
+fn token_of<'a>(knock: &Knock<'a>) -> Option<&'a str> {
     let value = knock.shown.head?.headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     match value.split_once(' ') {
         None => Some(value),

@@ -3,6 +3,8 @@
 
 mod canonical;
 mod claim;
+#[cfg(any(test, feature = "testing"))]
+mod fuzzing;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,9 @@ use super::{Caller, Ground, Proof};
 use crate::admission::{Knock, Refusal, SigV4Settings, SignatureFault, SignatureMode};
 use crate::base::clock::{Clock, rfc3339};
 use crate::base::units::Span;
+
+#[cfg(any(test, feature = "testing"))]
+pub use fuzzing::signature;
 
 /// Says that the body is not signed.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
@@ -84,12 +89,21 @@ impl Signers {
             ..Caller::named(&key.name)
         };
         if self.settings.mode == SignatureMode::Verify {
-            caller.proof = Some(Box::new(self.prove(key, claim, head)?));
+            let terms = Terms { settings: &self.settings, now_ms: self.clock.unix_ms() };
+            caller.proof = Some(Box::new(terms.prove(key, claim, head)?));
         }
         Ok(caller)
     }
+}
 
-    /// Everything but the body.
+/// What a signed request is held to.
+struct Terms<'a> {
+    settings: &'a SigV4Settings,
+    now_ms: u64,
+}
+
+impl Terms<'_> {
+    /// Judges everything but the body.
     fn prove(&self, key: &AccessKey, claim: Claim, head: &Parts) -> Result<Signed, SignatureFault> {
         self.check_time(&claim)?;
         self.check_scope(&claim, head)?;
@@ -115,7 +129,7 @@ impl Signers {
     }
 
     fn check_time(&self, claim: &Claim) -> Result<(), SignatureFault> {
-        let (now, skew) = (self.clock.unix_ms(), self.settings.skew);
+        let (now, skew) = (self.now_ms, self.settings.skew);
         let skew_ms = u64::try_from(skew.as_millis()).unwrap_or(u64::MAX);
         let valid_ms = claim.expires.map_or(skew_ms, |seconds| seconds.saturating_mul(1000));
         let of = |unix_ms: u64| rfc3339(unix_ms);

@@ -96,6 +96,16 @@ fn of_another_path() -> Sent {
     Sent::new(uri, &[meta, ("content-type", "text/plain"), DATE, ("authorization", &signed)], b"x")
 }
 
+/// With the body left out of the signature, as botocore does for S3 where it is told to.
+fn with_an_unsigned_body() -> Sent {
+    let signed = format!(
+        "{SCOPE}, SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date;x-amz-target, \
+         Signature=b9a9099f65004f4f1ef5055100f1fc712621f9405cf274304f1eb59a5d0aaf7e"
+    );
+    let content = ("x-amz-content-sha256", UNSIGNED);
+    Sent::new("/", &[TARGET, KIND, DATE, content, ("authorization", &signed)], BODY)
+}
+
 fn settings(file: std::path::PathBuf) -> SigV4Settings {
     SigV4Settings {
         file,
@@ -350,6 +360,25 @@ async fn a_body_is_signed_unless_the_block_says_otherwise() {
         ..unsigned
     };
     check_invalid(at_once(&lying), "does not match");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_botocore_signed_without_the_body_is_right_where_that_is_allowed() {
+    let signers = signers(KEYS, SIGNED_AT, |settings: &mut SigV4Settings| {
+        settings.allows_unsigned_body = true
+    });
+    let sent = with_an_unsigned_body();
+    let right = Some(Ok("till".to_owned()));
+
+    check_invalid(at_once(&sent), "UNSIGNED-PAYLOAD is not allowed");
+    assert_eq!(judge(&signers, &sent), right);
+    let other = Sent { body: b"anything".to_vec(), ..sent.clone() };
+    assert_eq!(judge(&signers, &other), right, "that is what it means");
+    let target = sent.clone().with("x-amz-target", "Kinesis_20131202.PutRecords");
+    check_invalid(judge(&signers, &target), "does not match");
+    let hash = hex(&Sha256::digest(BODY));
+    check_invalid(judge(&signers, &sent.with("x-amz-content-sha256", &hash)), "does not match");
+    assert_eq!(judge(&signers, &in_headers()), right, "a signed body is as good as ever");
 }
 
 #[tokio::test(start_paused = true)]

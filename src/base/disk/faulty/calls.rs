@@ -86,7 +86,7 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let mut image = self.image();
+        let mut image = self.image_for(Call::SyncFolder);
         let answer = image.called(Call::SyncFolder);
         if image.power_ends_at.is_some_and(|end| image.calls > end) {
             return answer;
@@ -123,7 +123,7 @@ impl FaultyFile {
         call: Call,
         work: impl FnOnce(&mut Image, io::Result<()>) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut image = self.disk.image();
+        let mut image = self.disk.image_for(call);
         let answer = image.called(call);
         let off = image.power_ends_at.is_some_and(|end| image.calls > end);
         if off || image.age != self.age {
@@ -144,6 +144,9 @@ impl FaultyFile {
         };
         image.take_room(needed.saturating_sub(length))?;
         let content = image.files.entry(self.file).or_default();
+        if let Change::Write(offset, bytes) = &change {
+            content.mend(*offset, bytes.len() as u64);
+        }
         change.apply(&mut content.live);
         content.dirty.push(change);
         Ok(())
@@ -154,9 +157,12 @@ impl DiskFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.call(Call::Read, |image, answer| {
             answer?;
-            let live = &image.files.entry(self.file).or_default().live;
-            let rest = live.get(index(offset)..).unwrap_or_default();
+            let content = image.files.entry(self.file).or_default();
+            let rest = content.live.get(index(offset)..).unwrap_or_default();
             let read = rest.len().min(buffer.len());
+            if read > 0 && !content.is_readable(offset, read as u64) {
+                return Err(rustix::io::Errno::IO.into());
+            }
             buffer[..read].copy_from_slice(&rest[..read]);
             Ok(read)
         })

@@ -20,6 +20,9 @@ pub(super) struct Image {
     pub(super) file_count: u64,
     pub(super) capacity: Option<u64>,
     pub(super) rules: Vec<Rule>,
+    pub(super) hanging: BTreeSet<Call>,
+    /// Calls that hang now.
+    pub(super) hung: usize,
     pub(super) counts: BTreeMap<Call, u64>,
     pub(super) calls: u64,
     pub(super) power_ends_at: Option<u64>,
@@ -42,6 +45,8 @@ pub(super) struct Content {
     pub(super) safe: Vec<u8>,
     pub(super) dirty: Vec<Change>,
     pub(super) locked: bool,
+    /// Sectors that cannot be read until they are written.
+    pub(super) bad: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -114,6 +119,24 @@ impl Image {
     pub(super) fn forget_unnamed(&mut self) {
         let named: BTreeSet<u64> = self.names.values().copied().collect();
         self.files.retain(|file, _| named.contains(file));
+    }
+}
+
+impl Content {
+    /// Whether these bytes lie on good sectors.
+    pub(super) fn is_readable(&self, offset: u64, bytes: u64) -> bool {
+        self.bad.range(offset / SECTOR..(offset + bytes).div_ceil(SECTOR)).next().is_none()
+    }
+
+    /// A sector that cannot be read.
+    pub(super) fn spoil(&mut self, offset: u64) {
+        self.bad.insert(offset / SECTOR);
+    }
+
+    /// What is written whole can be read again.
+    pub(super) fn mend(&mut self, offset: u64, bytes: u64) {
+        let mended = offset.div_ceil(SECTOR)..(offset + bytes) / SECTOR;
+        self.bad.retain(|sector| !mended.contains(sector));
     }
 }
 
