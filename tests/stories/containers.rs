@@ -47,7 +47,7 @@ fn log(path: &Path, write: impl Fn(&mut File, u64), mut rotate: impl FnMut(u64))
     let open = || File::options().create(true).append(true).open(path).unwrap();
     let mut file = open();
     for number in 0..LINES {
-        if number > 0 && number % ROTATE_EVERY == 0 {
+        if number > 0 && number.is_multiple_of(ROTATE_EVERY) {
             rotate(number / ROTATE_EVERY);
             // The runtime learns of it a moment later.
             write(&mut file, number);
@@ -55,7 +55,7 @@ fn log(path: &Path, write: impl Fn(&mut File, u64), mut rotate: impl FnMut(u64))
         } else {
             write(&mut file, number);
         }
-        if number % BURST == 0 {
+        if number.is_multiple_of(BURST) {
             std::thread::sleep(PACE);
         }
     }
@@ -107,7 +107,7 @@ fn a_kubelet_rotates_compresses_and_deletes_the_logs_of_a_pod() {
     let write = |file: &mut File, number: u64| {
         let (text, time) = (text(number), "2026-11-28T10:00:00.123456789Z");
         let (first, rest) = text.split_at(9);
-        let lines = if number % 3 == 0 {
+        let lines = if number.is_multiple_of(3) {
             format!("{time} stdout P {first}\n{time} stdout F {rest}\n")
         } else {
             format!("{time} stdout F {text}\n")

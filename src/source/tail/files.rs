@@ -1,5 +1,6 @@
 //! All followed files of one block, their marks and their open handles.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -104,8 +105,7 @@ impl Files {
         settings: &Settings,
         globs: Arc<Globs>,
         board: Board,
-        numbers: BlockNumbers,
-        clock: Clock,
+        (numbers, clock): (BlockNumbers, Clock),
         marks: Vec<(String, Bytes)>,
     ) -> Self {
         let mut files = Self {
@@ -164,10 +164,9 @@ impl Files {
                 file.saved = file.revision;
                 // Two of one number: one of them was found in the other's place, and weir died before
                 // it was written down where the other is.
-                if self.all.contains_key(&saved.id) {
-                    self.homeless.push(file);
-                } else {
-                    self.all.insert(saved.id, file);
+                match self.all.entry(saved.id) {
+                    Entry::Occupied(_) => self.homeless.push(file),
+                    Entry::Vacant(place) => _ = place.insert(file),
                 }
             }
             Err(why) => {

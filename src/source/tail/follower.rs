@@ -77,8 +77,13 @@ impl<D: Door> Follower<D> {
         let globs = Globs::new(&settings.include, &settings.exclude)?;
         let globs = Arc::new(globs.along(settings.route.clone(), &settings.stream));
         let marks = door.marks(&mark::prefix(&settings.name));
-        let files =
-            Files::new(&settings, Arc::clone(&globs), board, numbers.clone(), clock.clone(), marks);
+        let files = Files::new(
+            &settings,
+            Arc::clone(&globs),
+            board,
+            (numbers.clone(), clock.clone()),
+            marks,
+        );
         Ok(Self {
             door,
             clock,

@@ -130,7 +130,6 @@ impl World {
             assert!(found.is_sorted(), "out of order: {file:?}: {found:?}");
         }
         assert!(places.is_empty(), "never written, or before the start: {places:?}");
-        self.log.extend(lines);
         self.log
     }
 }
@@ -142,7 +141,11 @@ async fn play(seed: u64) -> Vec<String> {
     }
     let mut world = World::new(seed).await;
     for _ in 0..200 {
+        // What is done later does not depend on what comes of this: which file is read first is for the
+        // system to say, by the numbers it gives.
+        let later = world.random.fork();
         world.act().await;
+        world.random = later;
     }
     world.end().await
 }
@@ -170,13 +173,8 @@ async fn every_line_comes_exactly_once_whatever_writer_and_follower_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_seed_always_plays_the_same() {
-    // What the system calls a new file is its own choice, and with that which file comes first.
-    let sorted = |mut log: Vec<String>| {
-        log.sort_unstable();
-        log
-    };
+async fn one_seed_always_does_the_same() {
     for seed in [7, 8] {
-        assert_eq!(sorted(play(seed).await), sorted(play(seed).await));
+        assert_eq!(play(seed).await, play(seed).await);
     }
 }

@@ -262,10 +262,11 @@ impl Written {
 
     /// `w.log.2.gz` after `w.log.1.gz`.
     fn next_name(&self) -> String {
-        let (number, end) = self.name["w.log.".len()..]
-            .split_once('.')
-            .unwrap_or((&self.name["w.log.".len()..], ""));
-        let number = number.parse::<u32>().unwrap() + 1;
-        if end.is_empty() { format!("w.log.{number}") } else { format!("w.log.{number}.{end}") }
+        let count = self.name.strip_prefix("w.log.").unwrap();
+        let (number, end) = match count.split_once('.') {
+            Some((number, end)) => (number, format!(".{end}")),
+            None => (count, String::new()),
+        };
+        format!("w.log.{}{end}", number.parse::<u32>().unwrap() + 1)
     }
 }
