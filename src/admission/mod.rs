@@ -387,6 +387,11 @@ impl Admission {
         self.streams.get(stream).map_or(0, |stream| stream.last_place())
     }
 
+    /// The place up to which every destination of a stream is done with all records.
+    pub fn settled_place(&self, stream: &str) -> u64 {
+        self.streams.get(stream).map_or(0, |stream| stream.settled_place())
+    }
+
     /// Why records of some stream would be refused now, one sentence per stream; empty when all
     /// is well. For readiness.
     pub fn unready(&self) -> Vec<String> {

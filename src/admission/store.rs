@@ -148,6 +148,10 @@ impl Stream {
         taken.map_or(0, next)
     }
 
+    pub(super) fn settled_place(&self) -> u64 {
+        self.queue.overview().settled
+    }
+
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }

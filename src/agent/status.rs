@@ -210,6 +210,7 @@ fn draw_files(files: &[FileStatus], settled: u64) -> Value {
                 "queued": file.queued,
                 "delivered": file.delivered(settled),
                 "is_delivered": file.is_delivered(settled),
+                "is_passed_over": file.is_passed_over,
                 "gone_unix_ms": file.gone_unix_ms,
             })
         })

@@ -212,10 +212,15 @@ fn tails(status: &Value, now_unix_ms: u64) -> Vec<Vec<String>> {
     rows
 }
 
-/// `to do`, or `done` once every destination is done with all of it and it may be deleted.
+/// `to do`, or `done` once every destination is done with all of it and it may be deleted; `passed
+/// over` if weir began behind what stood in it.
 fn file_state(file: &Value, now_unix_ms: u64) -> String {
-    let is_done = file.get("is_delivered").and_then(Value::as_bool).unwrap_or(false);
-    let state = if is_done { "done" } else { "to do" };
+    let is = |key| file.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let state = match (is("is_delivered"), is("is_passed_over")) {
+        (true, _) => "done",
+        (false, true) => "passed over in part",
+        (false, false) => "to do",
+    };
     match file.get("gone_unix_ms").and_then(Value::as_u64) {
         Some(at) => format!("{state}, gone {}", age(now_unix_ms.saturating_sub(at) / 1000)),
         None => state.into(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::admission;
 use crate::queue::Keys;
-use crate::source::http;
+use crate::source::{http, tail};
 
 use super::rules::{destinations, max_record};
 use super::sections::Sections;
@@ -33,7 +33,8 @@ pub(super) fn assemble(sections: Sections) -> Config {
     let doors = sections.flows.iter().map(open).collect();
     let streams = streams(&sections);
     let http = listeners(&sections);
-    let mut tail: Vec<_> = sections.tails.into_iter().map(|tail| tail.settings).collect();
+    let tails = sections.tails.into_iter();
+    let mut tail: Vec<_> = tails.flat_map(|tail| one_for_each_stream(tail.settings)).collect();
     for settings in &mut tail {
         let record = records.get(&settings.stream).copied().unwrap_or(u64::MAX);
         let record = usize::try_from(record).unwrap_or(usize::MAX);
@@ -66,6 +67,18 @@ pub(super) fn assemble(sections: Sections) -> Config {
         dead_letters: process.dead_letters,
         admin: process.admin,
     }
+}
+
+/// A follower has one queue, which has its marks too: of a template, there is one for each stream.
+fn one_for_each_stream(settings: tail::Settings) -> Vec<tail::Settings> {
+    let Some(route) = settings.route.clone() else { return vec![settings] };
+    let streams = route.streams().iter();
+    let of = |stream: &String| tail::Settings {
+        name: format!("{}@{stream}", settings.name),
+        stream: stream.clone(),
+        ..settings.clone()
+    };
+    streams.map(of).collect()
 }
 
 /// The listeners, each with its routes.

@@ -13,6 +13,7 @@ use super::sections::Sections;
 use super::sections::destination::IN_FLIGHT_BYTES;
 use super::sections::route::Route;
 use super::sections::stream::MAX_RECORD;
+use super::sections::tail::Tailed;
 
 /// Folders that are emptied at the next start, or live in memory.
 const FLEETING: [&str; 4] = ["/tmp", "/run", "/dev/shm", "/var/run"];
@@ -81,7 +82,11 @@ fn check_sources(sections: &Sections, faults: &mut Faults) {
         return;
     }
     for flow in &sections.flows {
-        if sections.tails.iter().any(|tail| tail.settings.stream == flow.name.value) {
+        let name = &flow.name.value;
+        let feeds = |tail: &Tailed| {
+            tail.settings.stream == *name || tail.streams.iter().any(|stream| stream.value == *name)
+        };
+        if sections.tails.iter().any(feeds) {
             continue;
         }
         let message = format!("nothing feeds stream `{}`", flow.name.value);

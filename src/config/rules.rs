@@ -86,7 +86,8 @@ fn check_references(sections: &Sections, faults: &mut Faults) {
     }
     for tail in &sections.tails {
         let from = format!("tail `{}` feeds", tail.settings.name);
-        tail.stream.iter().for_each(|name| refer(&from, "stream", name, &streams, faults));
+        let named = tail.stream.iter().chain(&tail.streams);
+        named.for_each(|name| refer(&from, "stream", name, &streams, faults));
     }
     for http in &sections.http {
         let from = format!("listener `{}` asks", http.settings.name);

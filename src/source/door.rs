@@ -18,6 +18,9 @@ pub(super) trait Door: Send + Sync + 'static {
     /// The marks whose names begin with `prefix`.
     fn marks(&self, prefix: &str) -> Vec<(String, Bytes)>;
 
+    /// Every destination is done with all records of the stream up to this place in its queue.
+    fn settled(&self) -> u64;
+
     /// Records that may be stored.
     type Admitted: Send;
 
@@ -59,6 +62,10 @@ impl fmt::Debug for FrontDoor {
 impl Door for FrontDoor {
     fn marks(&self, prefix: &str) -> Vec<(String, Bytes)> {
         self.admission.marks(&self.stream, prefix)
+    }
+
+    fn settled(&self) -> u64 {
+        self.admission.settled_place(&self.stream)
     }
 
     type Admitted = Admitted;

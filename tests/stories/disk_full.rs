@@ -15,11 +15,11 @@ use crate::support::scratch::Scratch;
 use crate::support::wait_for;
 
 /// A file system of its own.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None` where this test may not mount one.
-    fn mount(folder: PathBuf) -> Option<Self> {
+    pub(crate) fn mount(folder: PathBuf) -> Option<Self> {
         let size = ["-t", "tmpfs", "-o", "size=24m", "tmpfs"];
         let done = Command::new("mount").args(size).arg(&folder).status();
         done.is_ok_and(|status| status.success()).then_some(Self(folder))

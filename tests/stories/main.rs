@@ -16,6 +16,8 @@ mod cli;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod dead_letters;
@@ -56,6 +58,8 @@ mod remembered;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]
+mod rotated;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod sealed_faults;
@@ -67,6 +71,8 @@ mod stop;
 mod supervised;
 #[cfg(test)]
 mod sync_levels;
+#[cfg(test)]
+mod tailed;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]

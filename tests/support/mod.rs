@@ -10,6 +10,7 @@ pub mod client;
 pub mod fake_upstream;
 pub mod gate;
 pub mod log_file;
+pub mod numbered;
 pub mod peers;
 pub mod scratch;
 pub mod tls_peer;

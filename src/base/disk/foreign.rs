@@ -1,4 +1,5 @@
-//! Files of other programs, read only: links are followed, identity is told, nothing is changed.
+//! Files of other programs: links are followed, identity is told. Nothing is changed but names, and
+//! those only where the operator wants files to go once they are delivered.
 //!
 //! They are not weir's own, so they do not go through [`super::Disk`]: what matters about them is
 //! device, inode and what stands at a path right now.
@@ -9,7 +10,8 @@ use std::io;
 use std::os::unix::fs::{DirEntryExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 /// What a file is called by the system, whatever its path. Reused once the file is deleted and
 /// nobody has it open.
@@ -100,6 +102,54 @@ pub fn list(folder: &Path) -> io::Result<Vec<ForeignEntry>> {
     Ok(all)
 }
 
+/// What kind of file system a folder is on, if files there may change without an event: elsewhere on
+/// a network, or below the one that is looked at.
+///
+/// # Errors
+/// What the system says.
+pub fn without_events(folder: &Path) -> io::Result<Option<&'static str>> {
+    let kind = rustix::fs::statfs(folder)?.f_type;
+    // Its width and sign differ between machines; the numbers have 32 bits (statfs(2), linux/magic.h).
+    let kind = u32::try_from(i128::from(kind) & 0xffff_ffff).unwrap_or_default();
+    Ok(match kind {
+        0x6969 => Some("nfs"),
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("cifs"),
+        0x6573_5546 => Some("fuse"),
+        0x794c_7630 => Some("overlay"),
+        0x0102_1997 => Some("9p"),
+        0x00c3_6400 => Some("ceph"),
+        0x0bd0_0bd0 => Some("lustre"),
+        0x5346_414f | 0x6b41_4653 => Some("afs"),
+        0x0116_1970 => Some("gfs2"),
+        0x7461_636f => Some("ocfs2"),
+        0x786f_4256 => Some("vboxsf"),
+        _ => None,
+    })
+}
+
+/// Gives a file another name on the same file system; never the name of another file.
+///
+/// # Errors
+/// `AlreadyExists`, and what the system says.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let flags = RenameFlags::NOREPLACE;
+    match renameat_with(CWD, from, CWD, to, flags) {
+        // Not every file system can tell.
+        Err(Errno::INVAL | Errno::NOSYS) if std::fs::symlink_metadata(to).is_err() => {
+            std::fs::rename(from, to)
+        }
+        done => Ok(done?),
+    }
+}
+
+/// Takes a name away.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
+}
+
 /// Opens anything that can be read from front to back: a file, a pipe, a device.
 ///
 /// # Errors
@@ -188,7 +238,7 @@ mod tests {
         std::fs::write(&file, b"0123456789").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 
         let open = ForeignFile::open(&link).unwrap();
         assert_eq!(open.look().unwrap(), look(&file).unwrap());

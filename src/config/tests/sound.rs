@@ -260,6 +260,13 @@ fn tails_are_read_and_their_lines_fit_into_the_stream() {
         start_at: StartAt::Beginning,
         framing: framing::Settings { record_bytes_max: 64 << 10, ..Default::default() },
         envelope: None,
+        route: None,
+        ignore_older: None,
+        pinned_bytes_max: 1 << 30,
+        done: source::tail::DoneSettings {
+            what: source::tail::WhenDone::Keep,
+            after: Duration::from_secs(300),
+        },
         is_once: false,
         rescan_every: Duration::from_mins(1),
         dead_letters: config.dead_letters.clone(),

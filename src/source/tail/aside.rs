@@ -55,7 +55,9 @@ impl Files {
             }
         }
         for id in missing.difference(&seen) {
-            self.lose(*id, now);
+            if !self.taken_in.contains(id) {
+                self.lose(*id, now);
+            }
         }
         unsure
     }
@@ -64,6 +66,7 @@ impl Files {
     fn see_aside(&mut self, path: &Path, look: &Look, now: Instant) -> io::Result<bool> {
         let Some(file) = self.all.get_mut(&look.id) else { return Ok(false) };
         let changed = file.note(look, now);
+        let was_open = file.is_open();
         let is_known = file.place == Place::Aside && file.path == path && !changed;
         if !is_known && !file.is_open() {
             self.open_at(look.id, path)?;
@@ -72,6 +75,7 @@ impl Files {
                 || names::is_named_after(path, &file.home)
                 || names::is_generation(path, &file.home);
             if !known || file.recognise()? != Resume::Here {
+                file.unsee();
                 self.close(look.id);
                 return Ok(false);
             }
@@ -79,15 +83,18 @@ impl Files {
         let Some(file) = self.all.get_mut(&look.id) else { return Ok(false) };
         file.path = path.to_path_buf();
         file.real = path.to_path_buf();
-        if file.place != Place::Aside {
+        if file.place != Place::Aside && !was_open {
             file.doubt();
         }
         let before = std::mem::replace(&mut file.place, Place::Aside);
         if file.leaving.is_none() && (before != Place::Aside || changed) {
             let home = file.home.clone();
-            self.leave(look.id, home, now);
-            if before != Place::Aside {
-                self.take_in_generations(look.id, now);
+            self.leave(look.id, home.clone(), now);
+            if before != Place::Aside
+                && let Some(file) = self.all.get(&look.id)
+            {
+                let progress = file.progress.clone();
+                self.may_have_successors(home, &progress, Some(look.id));
             }
         } else if changed {
             self.turn.wake(look.id);
@@ -104,9 +111,10 @@ impl Files {
             let home = file.home.clone();
             self.leave(id, home, now);
         } else if !file.is_open() && !std::mem::replace(&mut file.is_sought, true) {
+            let (home, progress) = (file.home.clone(), file.progress.clone());
             let is_never_seen = file.is_never_seen();
             if !self.seek(id, now) && is_never_seen {
-                self.take_in_generations(id, now);
+                self.may_have_successors(home, &progress, None);
             }
         }
     }
@@ -123,8 +131,15 @@ impl Files {
         if self.may_have_heir(id) || self.seek(id, now) {
             return;
         }
-        let Some(file) = self.all.get(&id) else { return };
-        let unread = file.bytes.saturating_sub(file.progress.position);
+        if let Some(file) = self.all.get(&id) {
+            self.count_vanished(file);
+        }
+        self.forget(id);
+    }
+
+    /// Reports what was not read of a file that is gone.
+    pub(super) fn count_vanished(&self, file: &Followed) {
+        let unread = file.bytes.saturating_sub(file.shown_position());
         if unread > 0 {
             self.numbers.vanished_bytes.inc_by(unread);
             tracing::warn!(
@@ -134,18 +149,29 @@ impl Files {
                 "a file was deleted before it was read to its end; the rest of it is lost"
             );
         }
-        self.forget(id);
     }
 }
 
 impl Followed {
-    /// Where it may lie under another name: beside its path, and beside where a link led.
-    pub(super) fn folders(&self) -> BTreeSet<PathBuf> {
-        let resolved = foreign::resolve(&self.home).ok();
-        let paths = [Some(&self.home), Some(&self.real), resolved.as_ref()];
-        let folders = paths.into_iter().flatten().filter_map(|path| path.parent());
-        folders.filter(|folder| !folder.as_os_str().is_empty()).map(PathBuf::from).collect()
+    /// The folders in which it may lie under another name.
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        self.places().iter().filter_map(|path| path.parent()).map(PathBuf::from).collect()
     }
+
+    /// The paths that rotated files are called after: its own, and where a link led or leads.
+    pub(super) fn places(&self) -> BTreeSet<PathBuf> {
+        let mut places = places(&self.home);
+        if !self.real.as_os_str().is_empty() {
+            places.insert(self.real.clone());
+        }
+        places
+    }
+}
+
+/// A path, and where it leads if it is a link.
+pub(super) fn places(path: &Path) -> BTreeSet<PathBuf> {
+    let paths = [Some(path.to_path_buf()), foreign::resolve(path).ok()];
+    paths.into_iter().flatten().filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
 /// Whether the place where a file was is there without it: then it was deleted. If the whole file

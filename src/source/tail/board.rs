@@ -13,7 +13,6 @@ use super::file::Followed;
 use super::metrics::BlockNumbers;
 use super::registry::Registry;
 use super::sent::Sent;
-use crate::base::disk::foreign::ForeignId;
 
 /// Changes are collected for this long before they are written to the registry.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
@@ -35,14 +34,14 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Rows {
-    here: BTreeMap<ForeignId, Row>,
+    /// By the name of their mark.
+    here: BTreeMap<String, Row>,
     /// By the name their mark had.
     gone: BTreeMap<String, FileStatus>,
 }
 
 #[derive(Debug)]
 struct Row {
-    mark: String,
     status: FileStatus,
     is_changed: bool,
 }
@@ -63,7 +62,10 @@ impl Board {
     pub(super) fn show(&self, file: &Followed) {
         let mut rows = self.rows();
         let position = file.shown_position();
-        let row = rows.here.entry(file.id).or_insert_with(|| self.first_sight(file));
+        if !rows.here.contains_key(&file.mark) {
+            rows.here.insert(file.mark.clone(), self.first_sight(file));
+        }
+        let Some(row) = rows.here.get_mut(&file.mark) else { return };
         let before = lag(&row.status);
         let status = &mut row.status;
         if position < status.queued {
@@ -72,6 +74,7 @@ impl Board {
         }
         row.is_changed |= (status.bytes, status.queued) != (file.bytes, position);
         (status.bytes, status.queued) = (file.bytes, position);
+        status.is_passed_over = file.progress.is_passed_over;
         // What is read and not queued is known only while it is on its way.
         status.read = status.read.clamp(position, file.bytes.max(position));
         if status.path != file.path {
@@ -85,15 +88,15 @@ impl Board {
     }
 
     /// Its lines up to here are read, and on their way into the queue.
-    pub(super) fn show_read(&self, id: ForeignId, position: u64) {
-        if let Some(row) = self.rows().here.get_mut(&id) {
+    pub(super) fn show_read(&self, mark: &str, position: u64) {
+        if let Some(row) = self.rows().here.get_mut(mark) {
             row.status.read = position;
         }
     }
 
     /// Its lines up to its position lie in the queue, the last of them at `place` or before.
     pub(super) fn show_queued(&self, file: &Followed, place: u64) {
-        if let Some(row) = self.rows().here.get_mut(&file.id) {
+        if let Some(row) = self.rows().here.get_mut(&file.mark) {
             row.status.sent.note(place, file.shown_position());
             row.is_changed = true;
         }
@@ -109,30 +112,28 @@ impl Board {
             bytes: 0,
             read: position,
             queued: 0,
+            is_passed_over: false,
             gone_unix_ms: None,
             sent: sent.unwrap_or_default(),
         };
-        Row { mark: file.mark.clone(), status, is_changed: true }
+        Row { status, is_changed: true }
     }
 
-    /// It is the same file under another number.
-    pub(super) fn renumber(&self, before: ForeignId, id: ForeignId) {
-        let mut rows = self.rows();
-        if let Some(row) = rows.here.remove(&before) {
-            rows.here.insert(id, row);
-        }
+    /// Whether all of a file is delivered, when every destination is done with the queue up to `settled`.
+    pub(super) fn is_delivered(&self, mark: &str, settled: u64) -> bool {
+        self.rows().here.get(mark).is_some_and(|row| row.status.is_delivered(settled))
     }
 
     /// Strikes out a file that is gone; the registry keeps it for a while.
-    pub(super) fn strike(&self, id: ForeignId) {
+    pub(super) fn strike(&self, mark: &str) {
         let mut rows = self.rows();
-        let Some(mut row) = rows.here.remove(&id) else { return };
+        let Some(mut row) = rows.here.remove(mark) else { return };
         self.numbers.files.dec();
         self.numbers.lag_bytes.dec_by(lag(&row.status));
         if let Some(registry) = &self.shared.registry {
             row.status.gone_unix_ms = Some(registry.now());
-            registry.write(&row.mark, &row.status);
-            rows.gone.insert(row.mark, row.status);
+            registry.write(mark, &row.status);
+            rows.gone.insert(mark.to_owned(), row.status);
             registry.age_out(&mut rows.gone);
         }
     }
@@ -162,9 +163,9 @@ impl Board {
     pub(super) fn save(&self) {
         let Some(registry) = &self.shared.registry else { return };
         let mut rows = self.rows();
-        for row in rows.here.values_mut().filter(|row| row.is_changed) {
+        for (mark, row) in rows.here.iter_mut().filter(|(_, row)| row.is_changed) {
             row.is_changed = false;
-            registry.write(&row.mark, &row.status);
+            registry.write(mark, &row.status);
         }
     }
 

@@ -11,7 +11,7 @@ use super::file::{Followed, Place, Stand};
 use super::files::{Birth, Files};
 use super::find::{Found, FoundFile};
 use super::{mark, names};
-use crate::base::disk::foreign::{self, ForeignId};
+use crate::base::disk::foreign::{self, ForeignId, Look};
 
 /// Inode and home.
 type Absent = BTreeMap<(u64, PathBuf), ForeignId>;
@@ -20,6 +20,8 @@ impl Files {
     /// Takes in a scan. Blocks.
     pub(super) fn census(&mut self, found: &Found, now: Instant) {
         self.complain_about(found);
+        self.listing.clear();
+        self.taken_in.clear();
         let here = self.one_path_each(found);
         let mut absent = self.absent(&here);
         // By path, not by inode, so that of several new files the order can be foreseen.
@@ -29,20 +31,25 @@ impl Files {
                 continue;
             }
             if !self.all.contains_key(&id) {
-                self.welcome(id, path, &mut absent, now);
+                self.welcome(path, &file.look, &mut absent, now);
             }
             self.see_here(id, path, file, now);
         }
         let missing: BTreeSet<_> =
             self.all.keys().filter(|id| !here.contains_key(id)).copied().collect();
         let unsure = self.look_aside(&missing, now);
+        self.rehome(now);
+        self.succeed(now);
         for id in missing {
-            self.retire(id, unsure.contains(&id), now);
+            if !self.taken_in.contains(&id) {
+                self.retire(id, unsure.contains(&id), now);
+            }
         }
         if self.birth == Birth::Unscanned {
             self.birth = Birth::Unsaved;
         }
         self.may_be_unsaved = true;
+        self.weigh_deleted();
         self.draw_up();
     }
 
@@ -67,14 +74,14 @@ impl Files {
     }
 
     /// A file nobody knew: one whose device got another number, or really a new one.
-    fn welcome(&mut self, id: ForeignId, path: &Path, absent: &mut Absent, now: Instant) {
+    fn welcome(&mut self, path: &Path, look: &Look, absent: &mut Absent, now: Instant) {
+        let id = look.id;
         let renumbered = absent.remove(&(id.inode, path.to_path_buf()));
         renumbered.iter().for_each(|before| self.stay(*before));
         if let Some(before) = renumbered
             && let Some(mut file) = self.all.remove(&before)
         {
             self.turn.forget(before);
-            self.board.renumber(before, id);
             file.id = id;
             file.revision += 1;
             self.all.insert(id, file);
@@ -84,10 +91,18 @@ impl Files {
         if self.birth == Birth::Done && names::looks_rotated(path) {
             file.stand = Stand::Unjudged;
         }
+        file.begin_after(look);
         self.all.insert(id, file);
-        if self.birth == Birth::Unscanned && self.start_at == StartAt::End {
+        let was_there = self.birth == Birth::Unscanned && self.start_at == StartAt::End;
+        if was_there || self.is_too_old(look) {
             self.begin_at_end(id, path);
         }
+    }
+
+    fn is_too_old(&self, look: &Look) -> bool {
+        let age = i128::from(self.clock.unix_ms()) * 1_000_000 - look.changed_unix_ns;
+        self.ignore_older
+            .is_some_and(|oldest| u128::try_from(age).is_ok_and(|age| age > oldest.as_nanos()))
     }
 
     fn begin_at_end(&mut self, id: ForeignId, path: &Path) {
@@ -97,7 +112,7 @@ impl Files {
         if opened.and_then(|()| file.skip_to_end(&framing, u64::MAX)).is_err() {
             // It cannot be read now. What is in it was there before, so it is not read later either.
             file.progress.position = foreign::look(path).map(|look| look.bytes).unwrap_or_default();
-            file.progress.recent = None;
+            (file.progress.recent, file.progress.is_passed_over) = (None, true);
         }
     }
 
@@ -105,6 +120,11 @@ impl Files {
         let Some(file) = self.all.get_mut(&id) else { return };
         let was_here = file.place == Place::Here;
         let left = (file.home != path).then(|| std::mem::replace(&mut file.home, path.into()));
+        if left.is_some() && !file.is_open() && file.former_home.is_none() {
+            file.former_home.clone_from(&left);
+        }
+        let truncated_after = file.may_have_been_truncated_unread(&found.look);
+        let truncated_after = truncated_after.then(|| file.progress.clone());
         file.path = path.to_path_buf();
         file.real = found.target.clone().unwrap_or_else(|| path.to_path_buf());
         file.place = Place::Here;
@@ -115,7 +135,7 @@ impl Files {
             self.stay(id);
         }
         let Some(file) = self.all.get_mut(&id) else { return };
-        if left.is_some() || !was_here {
+        if (left.is_some() || !was_here) && !file.is_open() {
             file.doubt();
         }
         let changed = file.note(&found.look, now);
@@ -130,6 +150,9 @@ impl Files {
         }
         if let Some(left) = left {
             self.leave(id, left, now);
+        }
+        if let Some(progress) = truncated_after {
+            self.may_have_successors(path.to_path_buf(), &progress, None);
         }
     }
 

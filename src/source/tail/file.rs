@@ -1,5 +1,7 @@
 //! One followed file: opened, recognised, read on from where its lines are safe.
 
+mod beginning;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +10,7 @@ use tokio::time::Instant;
 
 use super::body::Body;
 use super::names;
-use super::progress::{Digest, HEAD_BYTES, Likeness, MARKER_BYTES, Progress, Resume, Seen};
+use super::progress::{Digest, Likeness, Progress, Resume, Seen};
 use crate::base::disk::foreign::{self, ForeignId, Look};
 use crate::source::framing::{Framed, Framing, Situation};
 
@@ -20,6 +22,9 @@ pub(super) struct Followed {
     pub(super) mark: String,
     /// Where the globs last found it.
     pub(super) home: PathBuf,
+    /// Where they found it before, until it is seen that it is still the same content: its number may
+    /// have been used again.
+    pub(super) former_home: Option<PathBuf>,
     /// Where it can be opened.
     pub(super) path: PathBuf,
     /// Where its events come from: the path, or where that leads if it is a link.
@@ -28,6 +33,10 @@ pub(super) struct Followed {
     pub(super) stand: Stand,
     /// What is durable.
     pub(super) progress: Progress,
+    /// What will be, once the lines are that are being handed over.
+    pub(super) pending: Option<Progress>,
+    /// What was durable when it was found in a copy that ends before what is being handed over.
+    pub(super) behind: Option<Progress>,
     /// Counts what the mark has to say; `saved` is what the mark in the queue says.
     pub(super) revision: u64,
     pub(super) saved: u64,
@@ -43,10 +52,14 @@ pub(super) struct Followed {
     pub(super) is_drained: bool,
     /// Whether it was looked for under the names of rotated files.
     pub(super) is_sought: bool,
+    /// Whether it was to be read already.
+    is_begun: bool,
     /// Whether the last attempt to read it failed; it is tried again at the next scan.
     pub(super) is_in_trouble: bool,
     handle: Option<Body>,
     stamp: Option<(u64, i128)>,
+    /// The stamp it had when it was found to be a copy.
+    judged: Option<(u64, i128)>,
     /// When it was last seen to change.
     pub(super) changed: Instant,
     /// Grows with each turn of any file: who had none for longest is closed first.
@@ -122,17 +135,23 @@ pub(super) struct Share {
     pub(super) last: bool,
 }
 
+/// Why a file is begun anew.
+const OTHER_HEAD: &str = "its head is another one";
+
 impl Followed {
     pub(super) fn new(id: ForeignId, mark: String, home: &Path, now: Instant) -> Self {
         Self {
             id,
             mark,
             home: home.to_path_buf(),
+            former_home: None,
             path: home.to_path_buf(),
             real: home.to_path_buf(),
             place: Place::Gone { since: now },
             stand: Stand::Own,
             progress: Progress::start(),
+            pending: None,
+            behind: None,
             revision: 1,
             saved: 0,
             bytes: 0,
@@ -141,9 +160,11 @@ impl Followed {
             is_deleted: false,
             is_drained: false,
             is_sought: false,
+            is_begun: false,
             is_in_trouble: false,
             handle: None,
             stamp: None,
+            judged: None,
             changed: now,
             used: 0,
         }
@@ -159,26 +180,25 @@ impl Followed {
 
     /// Its position, within what is there.
     pub(super) fn shown_position(&self) -> u64 {
-        if self.progress.is_done() { self.bytes } else { self.progress.position }
+        if self.progress.is_done { self.bytes } else { self.progress.position }
     }
 
-    /// Under another name, a file of which nothing was read may be a copy of another one that got its
-    /// number.
+    /// Under another name, a file of which nothing was read, and that was not kept open, may be a copy of
+    /// another one that got its number.
     pub(super) fn doubt(&mut self) {
-        let is_new = !self.is_open() && self.progress.position == 0;
-        if is_new && self.stand == Stand::Own && names::looks_rotated(&self.path) {
+        if self.is_unread() && self.stand == Stand::Own && names::looks_rotated(&self.path) {
             self.stand = Stand::Unjudged;
         }
+    }
+
+    /// It was somebody else that was looked at.
+    pub(super) fn unsee(&mut self) {
+        (self.stamp, self.bytes) = (None, self.progress.position);
     }
 
     /// Whether only its mark is known.
     pub(super) fn is_never_seen(&self) -> bool {
         self.stamp.is_none()
-    }
-
-    /// When its content last changed, in nanoseconds since 1970, as far as was seen.
-    pub(super) fn changed_unix_ns(&self) -> i128 {
-        self.stamp.map_or(self.progress.changed_unix_ns, |(_, at)| at)
     }
 
     /// Takes note of a look; `true` if the content may have changed since the last one.
@@ -230,8 +250,12 @@ impl Followed {
     pub(super) fn recognise(&mut self) -> io::Result<Resume> {
         let file = self.handle.as_mut().ok_or_else(not_open)?;
         let progress = &self.progress;
-        if progress.is_done() {
-            return Ok(Resume::Here);
+        if progress.is_done && file.is_packed() {
+            // Its end is far; the head says enough.
+            let head = Digest::of(&file.read_at(0, usize::from(progress.head.bytes))?);
+            let is_same = head == progress.head;
+            self.progress.recent = is_same.then(Vec::new);
+            return Ok(if is_same { self.is_itself() } else { Resume::FromStart(OTHER_HEAD) });
         }
         let head = file.read_at(0, usize::from(progress.head.bytes))?;
         let before = progress.position.saturating_sub(u64::from(progress.marker.bytes));
@@ -246,39 +270,20 @@ impl Followed {
         let resume = progress.resume(&seen);
         if resume == Resume::Here {
             self.progress.recent = Some(recent);
+            return Ok(self.is_itself());
         }
         Ok(resume)
     }
 
-    /// Whether the open file holds what was read of another one, or begins as that one did.
-    pub(super) fn holds(&mut self, other: &Progress, by_head: bool) -> io::Result<Likeness> {
-        let file = self.handle.as_mut().ok_or_else(not_open)?;
-        other.likeness(by_head, |offset, bytes| file.read_at(offset, bytes))
+    fn is_itself(&mut self) -> Resume {
+        self.former_home = None;
+        Resume::Here
     }
 
-    /// Moves behind what is there, or behind so many bytes of it, but before a line that is not
-    /// finished yet. Of a compressed file nothing is wanted then.
-    pub(super) fn skip_to_end(&mut self, framing: &Framing, at_most: u64) -> io::Result<()> {
+    /// Whether the open file holds what was read of another one, as far as its first `depth` bytes tell.
+    pub(super) fn holds(&mut self, other: &Progress, depth: u64) -> io::Result<Likeness> {
         let file = self.handle.as_mut().ok_or_else(not_open)?;
-        if file.is_packed() {
-            self.progress = Progress::done();
-            self.revision += 1;
-            return Ok(());
-        }
-        let end = framing.whole_characters(file.look()?.bytes.min(at_most));
-        let window = framing.room().min(usize::try_from(end).unwrap_or(usize::MAX));
-        let tail = file.read_at(end.saturating_sub(window as u64), window)?;
-        let unfinished = framing.unfinished(&tail);
-        // No newline within the longest line: it is in the middle of one in any case.
-        let unfinished = unfinished.or((tail.len() as u64 == end).then_some(tail.len()));
-        let position = end.saturating_sub(unfinished.unwrap_or(0) as u64);
-        let short = usize::try_from(position).unwrap_or(usize::MAX);
-        let head = file.read_at(0, short.min(HEAD_BYTES))?;
-        let marker = short.min(MARKER_BYTES);
-        let recent = file.read_at(position - marker as u64, marker)?;
-        self.progress = Progress::at(position, &head, &recent);
-        self.revision += 1;
-        Ok(())
+        other.likeness(depth, |offset, bytes| file.read_at(offset, bytes))
     }
 
     /// Reads on. The position does not move: that takes a receipt.
@@ -288,13 +293,13 @@ impl Followed {
         share: Share,
         now: Instant,
     ) -> io::Result<Taken> {
-        if self.progress.is_done() {
-            return Ok(Taken::nothing(self.progress.clone()));
-        }
         if self.progress.recent.is_none()
             && let Resume::FromStart(why) = self.recognise()?
         {
             return Ok(self.restart(why));
+        }
+        if self.progress.is_done {
+            return Ok(Taken::nothing(self.progress.clone()));
         }
         let look = self.handle.as_ref().ok_or_else(not_open)?.look()?;
         self.note(&look, now);
@@ -355,7 +360,9 @@ impl Followed {
     }
 
     fn restart(&mut self, why: &'static str) -> Taken {
-        let before = std::mem::replace(&mut self.progress, Progress::start());
+        let changed_unix_ns = self.progress.changed_unix_ns;
+        let anew = Progress { changed_unix_ns, ..Progress::start() };
+        let before = std::mem::replace(&mut self.progress, anew);
         self.revision += 1;
         let restarted = Some(Restart { why, before });
         Taken { has_more: true, restarted, ..Taken::nothing(self.progress.clone()) }

@@ -1,5 +1,6 @@
 //! All followed files of one block, their marks and their open handles.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,16 @@ use rustix::io::Errno;
 use tokio::time::Instant;
 
 use super::board::Board;
+use super::done::DoneSettings;
 use super::envelope::Envelope;
 use super::file::{Followed, Leaving, Place};
 use super::find::Globs;
+use super::generations::{Listing, Succession};
 use super::mark;
 use super::metrics::BlockNumbers;
 use super::turn::Turn;
 use super::{Settings, StartAt};
+use crate::base::clock::Clock;
 use crate::base::disk::foreign::ForeignId;
 use crate::source::framing::Framing;
 
@@ -62,6 +66,23 @@ pub(super) struct Files {
     pub(super) wants_scan: bool,
     /// What could not be read, said once.
     pub(super) complained: BTreeSet<PathBuf>,
+    /// Marks of delivered files that could not be put away, said once.
+    pub(super) complained_of_done: BTreeSet<String>,
+    /// What becomes of delivered files.
+    pub(super) done: DoneSettings,
+    /// Most bytes of deleted files that are kept open.
+    pub(super) pinned_bytes_max: u64,
+    /// Of a file that was not changed for longer when it is first seen, only what is added later is read.
+    pub(super) ignore_older: Option<Duration>,
+    /// To tell how old a file is.
+    pub(super) clock: Clock,
+    /// Of those who are not where they were thought to be: to be looked for in copies.
+    pub(super) homeless: Vec<Followed>,
+    /// Paths at which files may have come and gone unseen.
+    pub(super) successions: Vec<Succession>,
+    pub(super) listing: Listing,
+    /// Numbers under which a file was taken in during this scan: who had one before is not there.
+    pub(super) taken_in: BTreeSet<ForeignId>,
     opened: BTreeSet<ForeignId>,
     /// Counts turns.
     pub(super) turns: u64,
@@ -84,7 +105,7 @@ impl Files {
         settings: &Settings,
         globs: Arc<Globs>,
         board: Board,
-        numbers: BlockNumbers,
+        (numbers, clock): (BlockNumbers, Clock),
         marks: Vec<(String, Bytes)>,
     ) -> Self {
         let mut files = Self {
@@ -110,6 +131,15 @@ impl Files {
             round_bytes: ROUND_BYTES,
             wants_scan: false,
             complained: BTreeSet::new(),
+            complained_of_done: BTreeSet::new(),
+            done: settings.done.clone(),
+            pinned_bytes_max: settings.pinned_bytes_max,
+            ignore_older: settings.ignore_older,
+            clock,
+            homeless: Vec::new(),
+            successions: Vec::new(),
+            listing: Listing::default(),
+            taken_in: BTreeSet::new(),
             opened: BTreeSet::new(),
             turns: 0,
         };
@@ -128,12 +158,16 @@ impl Files {
             // The globs were changed: its mark stays, should they be changed back.
             Ok(saved) if !saved.home.as_os_str().is_empty() && !self.globs.matches(&saved.home) => {
             }
-            Ok(saved) if self.all.contains_key(&saved.id) => self.forgets.push(name),
             Ok(saved) => {
                 let mut file = Followed::new(saved.id, name, &saved.home, Instant::now());
                 file.progress = saved.progress;
                 file.saved = file.revision;
-                self.all.insert(saved.id, file);
+                // Two of one number: one of them was found in the other's place, and weir died before
+                // it was written down where the other is.
+                match self.all.entry(saved.id) {
+                    Entry::Occupied(_) => self.homeless.push(file),
+                    Entry::Vacant(place) => _ = place.insert(file),
+                }
             }
             Err(why) => {
                 tracing::warn!(
@@ -259,11 +293,9 @@ impl Files {
 
     /// Forgets a file that is gone, and its mark.
     pub(super) fn forget(&mut self, id: ForeignId) {
-        self.let_go(id);
-        self.turn.forget(id);
-        self.due.remove(&id);
-        self.board.strike(id);
-        if let Some(file) = self.all.remove(&id) {
+        if let Some(file) = self.vacate(id) {
+            self.wants_scan |= matches!(file.place, Place::Gone { .. });
+            self.board.strike(&file.mark);
             self.forgets.push(file.mark);
         }
     }

@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
+use super::route::Route;
 use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
 
 /// Deepest folder that `**` enters; deeper ones are no place for logs.
@@ -26,6 +27,8 @@ const SHELL: MatchOptions = MatchOptions {
 pub(super) struct Globs {
     include: Vec<Include>,
     exclude: Vec<Pattern>,
+    /// Only files that it leads to this stream.
+    route: Option<(Route, String)>,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,17 @@ impl Globs {
     pub(super) fn new(include: &[String], exclude: &[String]) -> Result<Self, String> {
         let include = include.iter().map(|text| Include::new(text)).collect::<Result<_, _>>()?;
         let exclude = exclude.iter().map(|text| pattern(text)).collect::<Result<_, _>>()?;
-        Ok(Self { include, exclude })
+        Ok(Self { include, exclude, route: None })
+    }
+
+    /// Of the files, only those that a route leads to `stream`.
+    pub(super) fn along(mut self, route: Option<Route>, stream: &str) -> Self {
+        self.route = route.map(|route| (route, stream.to_owned()));
+        self
+    }
+
+    fn is_ours(&self, path: &Path) -> bool {
+        self.route.as_ref().is_none_or(|(route, stream)| route.of(path) == Some(stream.as_str()))
     }
 
     /// Looks through the folders. Blocks.
@@ -80,7 +93,7 @@ impl Globs {
     /// Whether a path is one of those to follow, existing or not.
     pub(super) fn matches(&self, path: &Path) -> bool {
         let included = |include: &Include| matches(&include.whole, path);
-        self.include.iter().any(included) && !self.excludes(path)
+        self.include.iter().any(included) && !self.excludes(path) && self.is_ours(path)
     }
 
     /// A pattern without a slash is about the name alone.
@@ -127,7 +140,7 @@ impl Globs {
 
     /// Adds a regular file; `kind` says whether the name may be a link to it.
     fn take(&self, path: PathBuf, kind: ForeignKind, found: &mut Found) {
-        if found.files.contains_key(&path) || self.excludes(&path) {
+        if found.files.contains_key(&path) || self.excludes(&path) || !self.is_ours(&path) {
             return;
         }
         match foreign::look(&path) {

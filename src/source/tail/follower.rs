@@ -38,7 +38,7 @@ pub(super) struct Follower<D> {
     settings: Settings,
     numbers: BlockNumbers,
     globs: Arc<Globs>,
-    files: Arc<Mutex<Files>>,
+    pub(super) files: Arc<Mutex<Files>>,
     /// Read, but refused; the same lines are handed in again.
     refused: Option<Batch>,
     retry: Backoff,
@@ -74,9 +74,16 @@ impl<D: Door> Follower<D> {
         board: Board,
         numbers: BlockNumbers,
     ) -> Result<Self, String> {
-        let globs = Arc::new(Globs::new(&settings.include, &settings.exclude)?);
+        let globs = Globs::new(&settings.include, &settings.exclude)?;
+        let globs = Arc::new(globs.along(settings.route.clone(), &settings.stream));
         let marks = door.marks(&mark::prefix(&settings.name));
-        let files = Files::new(&settings, Arc::clone(&globs), board, numbers.clone(), marks);
+        let files = Files::new(
+            &settings,
+            Arc::clone(&globs),
+            board,
+            (numbers.clone(), clock.clone()),
+            marks,
+        );
         Ok(Self {
             door,
             clock,
@@ -115,10 +122,12 @@ impl<D: Door> Follower<D> {
 
     /// Looks through the folders; gives those to watch.
     pub(super) async fn scan(&self) -> BTreeMap<PathBuf, ForeignId> {
-        let globs = Arc::clone(&self.globs);
+        let (globs, settled) = (Arc::clone(&self.globs), self.door.settled());
         self.with_files(move |files| {
             let found = globs.find();
             files.census(&found, Instant::now());
+            let now_unix_ms = files.clock.unix_ms();
+            files.finish(settled, now_unix_ms);
             found.folders
         })
         .await

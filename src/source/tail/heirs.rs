@@ -1,8 +1,8 @@
 //! Copies: what was read of a file goes on in another one, compressed or not.
 //!
 //! A file is truncated after it was copied, or deleted after it was compressed. What was not read of
-//! it then stands in the copy, behind the position. A copy is known by its name, and by the head and
-//! the marker of what was read; one whose original is still there is not read at all.
+//! it then stands in the copy, behind the position. A copy is known by its name, and by what was read;
+//! one whose original is still there is not read at all.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,49 +15,47 @@ use super::files::{Files, GRACE};
 use super::progress::{Likeness, Progress, Resume};
 use super::round::Batch;
 use super::{mark, names};
-use crate::base::disk::foreign::{self, ForeignId, ForeignKind};
+use crate::base::disk::foreign::ForeignId;
 
-/// Most rotated files taken in at once that came and went unseen.
-const GENERATIONS_MAX: usize = 100;
+/// So much of a compressed copy is compared where nothing is to be read of it: no more must be
+/// decompressed for that.
+const PACKED_DEPTH: u64 = 1 << 20;
+
+/// So much of two files is compared of which nothing was read.
+const ALIKE_BYTES: usize = 64 << 10;
 
 /// A file that holds what was read of another one.
 struct Heir {
     id: ForeignId,
     path: PathBuf,
-    /// Where the globs would find it.
-    home: PathBuf,
+    /// It ends before the position: all of it was read.
+    is_shorter: bool,
 }
 
 impl Files {
     /// Whether a file may be read; one that is called like a copy is compared first.
     pub(super) fn may_read(&mut self, id: ForeignId, now: Instant) -> io::Result<bool> {
-        match self.all.get(&id).map(|file| file.stand) {
-            Some(Stand::Unjudged) => {}
-            Some(Stand::CopyOf(original)) if self.outgrew(id, original) => {}
-            stand => return Ok(stand == Some(Stand::Own)),
-        }
-        let originals = self.originals(id);
         let Some(file) = self.all.get_mut(&id) else { return Ok(false) };
+        if file.stand == Stand::Own {
+            return Ok(true);
+        }
         let look = file.look()?;
         file.note(&look, now);
-        // Compressed, it may be half of what it will be.
-        let (mut is_like, mut is_unsure) = (Vec::new(), file.is_packed);
-        for (original, progress) in originals {
-            match file.holds(&progress, file.is_packed)? {
-                Likeness::Same => is_like.push(original),
-                Likeness::Shorter => is_unsure = true,
-                Likeness::Other => {}
-            }
+        if let Stand::CopyOf(original) = file.stand
+            && !file.has_changed_since_judged()
+            && !self.outgrew(id, original)
+        {
+            return Ok(false);
         }
-        let original = is_like.into_iter().find(|original| !self.outgrew(id, *original));
-        let stand = original.map_or(Stand::Own, Stand::CopyOf);
+        let (stand, is_unsure) = self.compare(id)?;
         let Some(file) = self.all.get_mut(&id) else { return Ok(false) };
         let quiet_at = file.changed + GRACE;
         if stand == Stand::Own && is_unsure && !self.is_once && now < quiet_at {
+            file.stand = Stand::Unjudged;
             self.due.insert(id, quiet_at);
             return Ok(false);
         }
-        file.stand = stand;
+        file.judge(stand);
         self.may_be_unsaved = true;
         if stand == Stand::Own {
             return Ok(true);
@@ -73,32 +71,76 @@ impl Files {
         Ok(false)
     }
 
+    /// What an open file is to the others, and whether that may change if it grows.
+    fn compare(&mut self, id: ForeignId) -> io::Result<(Stand, bool)> {
+        let originals = self.originals(id);
+        let Some(file) = self.all.get_mut(&id) else { return Ok((Stand::Own, false)) };
+        // Compressed, it may be half of what it will be.
+        let (mut is_like, mut is_unsure) = (Vec::new(), file.is_packed);
+        let depth = if file.is_packed { PACKED_DEPTH } else { u64::MAX };
+        for (original, progress) in originals {
+            match file.holds(&progress, depth)? {
+                likeness if likeness.is_copy() => is_like.push(original),
+                Likeness::Other => {}
+                Likeness::Same | Likeness::Shorter { .. } => is_unsure = true,
+            }
+        }
+        let unread = self.unread_originals(id);
+        is_like.extend(unread);
+        let original = is_like.into_iter().find(|original| !self.outgrew(id, *original));
+        Ok((original.map_or(Stand::Own, Stand::CopyOf), is_unsure))
+    }
+
+    /// Files that a new one begins like, of which it is not known yet what they hold.
+    fn unread_originals(&mut self, id: ForeignId) -> Vec<ForeignId> {
+        let path = self.all.get(&id).map(|copy| copy.path.clone());
+        path.map(|path| self.begin_alike(&path, id)).unwrap_or_default()
+    }
+
+    /// Files of which it is not known yet what they hold, and that begin like what stands at `path`.
+    pub(super) fn begin_alike(&mut self, path: &Path, id: ForeignId) -> Vec<ForeignId> {
+        let unread = |file: &&mut Followed| {
+            file.id != id
+                && file.stand == Stand::Own
+                && (file.is_unread() || file.progress.recent.is_none())
+                && (file.is_open() || !matches!(file.place, Place::Gone { .. }))
+                && file.may_have_copy(path)
+        };
+        let mut originals = self.all.values_mut().filter(unread).peekable();
+        if originals.peek().is_none() {
+            return Vec::new();
+        }
+        let Ok(head) = Body::open(path).and_then(|mut body| body.read_at(0, ALIKE_BYTES)) else {
+            return Vec::new();
+        };
+        let alike = originals.filter_map(|file| {
+            let other = file.beginning(ALIKE_BYTES).ok()?;
+            let is_same = head.starts_with(&other) || other.starts_with(&head);
+            (is_same && !head.is_empty() && !other.is_empty()).then_some(file.id)
+        });
+        alike.collect()
+    }
+
     /// Whether a file is longer than the one it would be a copy of, which is still as it was read: then
     /// they only begin the same.
     fn outgrew(&mut self, id: ForeignId, original: ForeignId) -> bool {
+        let Some(copy) = self.all.get(&id).filter(|copy| !copy.is_packed) else { return false };
+        let Ok(bytes) = copy.look().map(|look| look.bytes) else { return false };
         if self.open(original).is_err() {
             return false;
         }
         let Some(before) = self.all.get_mut(&original) else { return false };
         let is_intact = matches!(before.recognise(), Ok(Resume::Here));
-        let Ok(most) = before.look().map(|look| look.bytes) else { return false };
-        let Some(copy) = self.all.get(&id).filter(|copy| is_intact && !copy.is_packed) else {
-            return false;
-        };
-        copy.look().is_ok_and(|look| look.bytes > most)
+        is_intact && before.look().is_ok_and(|look| bytes > look.bytes)
     }
 
     /// Files of which a new one may be a copy.
     fn originals(&self, id: ForeignId) -> Vec<(ForeignId, Progress)> {
         let Some(copy) = self.all.get(&id) else { return Vec::new() };
-        let folder = copy.path.parent();
         let may_be = |file: &&Followed| {
-            file.id != id
-                && file.stand == Stand::Own
-                && names::may_be_copy(&copy.path, &file.home)
-                && (file.home.parent() == folder || file.real.parent() == folder)
+            file.id != id && file.stand == Stand::Own && file.may_have_copy(&copy.path)
         };
-        self.all.values().filter(may_be).map(|file| (file.id, file.progress.clone())).collect()
+        self.all.values().filter(may_be).map(|file| (file.id, file.latest().clone())).collect()
     }
 
     /// Other content stands in a file. What was not read of the one before may stand in a copy.
@@ -109,7 +151,7 @@ impl Files {
         batch: &mut Batch,
         now: Instant,
     ) {
-        let Some(file) = self.all.get(&id) else { return };
+        let Some(file) = self.all.get_mut(&id) else { return };
         self.numbers.restarts.inc();
         tracing::info!(
             tail = self.name,
@@ -117,20 +159,21 @@ impl Files {
             why = restart.why,
             "a followed file holds other content; it is read from the beginning"
         );
-        let mut lost = Followed::new(id, file.mark.clone(), &file.home, now);
+        let home = file.former_home.take().unwrap_or_else(|| file.home.clone());
+        let mut lost = Followed::new(id, file.mark.clone(), &home, now);
         lost.real.clone_from(&file.real);
-        lost.progress = restart.before;
-        if let Some(heir) = self.heir(&lost) {
+        (lost.bytes, lost.progress) = (restart.before.position, restart.before);
+        let since = lost.progress.changed_unix_ns;
+        let heir = self.bequeath(&lost, now);
+        if heir.is_some()
+            && let Some(file) = self.all.get_mut(&id)
+        {
             // The mark goes with the content; both become durable in one group.
-            let fresh = mark::fresh(&self.prefix, id);
-            if let Some(file) = self.all.get_mut(&id) {
-                file.mark = fresh;
-            }
-            self.board.renumber(id, heir.id);
-            let heir = self.inherit(lost, heir, now);
-            self.all.get(&heir).into_iter().for_each(|file| batch.note(file));
-            self.take_in_generations(heir, now);
+            file.mark = mark::fresh(&self.prefix, id);
         }
+        self.rehome(now);
+        self.take_in_generations(&home, since, heir, now);
+        heir.and_then(|heir| self.all.get(&heir)).into_iter().for_each(|file| batch.note(file));
         if let Some(file) = self.all.get_mut(&id) {
             if names::looks_rotated(&file.path) {
                 file.stand = Stand::Unjudged;
@@ -143,12 +186,11 @@ impl Files {
 
     /// Looks for what was read of a closed file that is gone. `true` if it was found.
     pub(super) fn seek(&mut self, id: ForeignId, now: Instant) -> bool {
-        let can_be_sought = |file: &&Followed| !file.is_open() && file.progress.is_recognisable();
-        if !self.all.get(&id).is_some_and(|file| can_be_sought(&file)) {
+        if self.all.get(&id).is_none_or(Followed::is_open) {
             return false;
         }
         let Some(lost) = self.all.remove(&id) else { return false };
-        let Some(heir) = self.heir(&lost) else {
+        let Some(heir) = self.bequeath(&lost, now) else {
             self.all.insert(id, lost);
             return false;
         };
@@ -156,86 +198,121 @@ impl Files {
         self.leaving.remove(&id);
         self.turn.forget(id);
         self.due.remove(&id);
-        self.board.renumber(id, heir.id);
-        let is_drained = lost.is_drained;
-        let heir = self.inherit(lost, heir, now);
-        if !is_drained {
-            self.take_in_generations(heir, now);
+        if !lost.is_drained {
+            self.may_have_successors(lost.home.clone(), &lost.progress, Some(heir));
         }
         true
+    }
+
+    /// Seeks for those whose place another file's content was found in.
+    pub(super) fn rehome(&mut self, now: Instant) {
+        while let Some(lost) = self.homeless.pop() {
+            if self.bequeath(&lost, now).is_some() {
+                continue;
+            }
+            if lost.is_unread() {
+                // What it held may lie under any name that came since.
+                self.may_have_successors(lost.home.clone(), &lost.progress, None);
+            }
+            if lost.stand == Stand::Own {
+                self.count_vanished(&lost);
+            }
+            self.board.strike(&lost.mark);
+            self.forgets.push(lost.mark);
+        }
     }
 
     /// Whether a new file may turn out to be a copy of this one.
     pub(super) fn may_have_heir(&self, id: ForeignId) -> bool {
         let Some(lost) = self.all.get(&id) else { return false };
-        self.all
-            .values()
-            .any(|file| file.stand == Stand::Unjudged && names::may_be_copy(&file.path, &lost.home))
+        let mut unjudged = self.all.values().filter(|file| file.stand == Stand::Unjudged);
+        unjudged.any(|file| lost.may_have_copy(&file.path))
     }
 
-    fn heir(&mut self, lost: &Followed) -> Option<Heir> {
-        let may_be = |file: &&Followed| match file.stand {
-            // Its number may be that of another file that weir knew: that content is gone.
-            Stand::Own => {
-                let is_unsure = !file.is_open() || file.progress.recent.is_none();
-                is_unsure && names::may_be_copy(&file.path, &lost.home)
-            }
-            Stand::CopyOf(original) => original == lost.id,
-            Stand::Unjudged => names::may_be_copy(&file.path, &lost.home),
-        };
-        let known: Vec<_> = self.all.values().filter(may_be).map(|file| file.id).collect();
-        for id in known {
-            if self.open(id).is_err() {
-                continue;
-            }
-            let Some(copy) = self.all.get_mut(&id) else { continue };
-            if copy.stand == Stand::Own && !matches!(copy.recognise(), Ok(Resume::FromStart(_))) {
-                continue;
-            }
-            let likeness = copy.holds(&lost.progress, lost.is_drained);
-            if matches!(likeness, Ok(Likeness::Same)) {
-                let (path, home) = (copy.path.clone(), copy.path.clone());
-                self.close(id);
-                self.turn.forget(id);
-                self.due.remove(&id);
-                self.board.strike(id);
-                self.forgets.extend(self.all.remove(&id).map(|copy| copy.mark));
-                return Some(Heir { id, path, home });
+    /// Goes on in a copy, if there is one; whoever was thought to be there becomes homeless.
+    fn bequeath(&mut self, lost: &Followed, now: Instant) -> Option<ForeignId> {
+        if !lost.latest().is_recognisable() {
+            return None;
+        }
+        let mut best: Option<Heir> = None;
+        for path in self.rotated_beside(lost) {
+            match self.is_heir(&path, lost) {
+                Ok(Some(heir)) if !heir.is_shorter => {
+                    best = Some(heir);
+                    break;
+                }
+                Ok(Some(heir)) => best = best.or(Some(heir)),
+                Ok(None) | Err(_) => {}
             }
         }
-        let heir = lost.folders().into_iter().find_map(|folder| self.heir_in(&folder, lost))?;
-        self.forget(heir.id);
-        Some(heir)
+        let heir = best?;
+        let displaced = self.vacate(heir.id);
+        self.homeless.extend(displaced);
+        Some(self.inherit(lost, heir, now))
     }
 
-    /// Whether a number is that of a file that is where it is expected; those of files that are gone
-    /// are used again.
-    fn is_known(&self, id: ForeignId) -> bool {
-        self.all.get(&id).is_some_and(|file| !matches!(file.place, Place::Gone { .. }))
+    /// Names beside a file that may be those of its copies.
+    fn rotated_beside(&mut self, lost: &Followed) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        for place in lost.places() {
+            let named = self.listing.beside(&place).into_iter();
+            paths.extend(named.filter(|path| names::may_be_copy(path, &place)));
+        }
+        paths
     }
 
-    /// One in a folder that nobody follows.
-    fn heir_in(&self, folder: &Path, lost: &Followed) -> Option<Heir> {
-        foreign::list(folder).ok()?.into_iter().find_map(|name| {
-            let path = folder.join(&name.name);
-            if name.kind != ForeignKind::File || !names::may_be_copy(&path, &lost.home) {
-                return None;
+    /// Whether a file holds what was read of another one, and nothing that weir knows it by.
+    fn is_heir(&self, path: &Path, lost: &Followed) -> io::Result<Option<Heir>> {
+        let mut body = Body::open(path)?;
+        let id = body.look()?.id;
+        if id == lost.id || self.is_somebody(id, &mut body, Some(lost.id))? {
+            return Ok(None);
+        }
+        let depth = if lost.is_drained && body.is_packed() { PACKED_DEPTH } else { u64::MAX };
+        let likeness =
+            lost.latest().likeness(depth, |offset, bytes| body.read_at(offset, bytes))?;
+        // Of one that is still being compressed nobody knows where it will end.
+        let is_whole = body.length(&body.look()?).is_some();
+        let is_shorter = likeness != Likeness::Same;
+        let is_copy = likeness.is_copy() && (is_whole || !is_shorter);
+        Ok(is_copy.then(|| Heir { id, path: path.to_path_buf(), is_shorter }))
+    }
+
+    /// Whether weir follows what an open file holds. Its number alone does not tell: those of files that
+    /// are gone are used again.
+    pub(super) fn is_somebody(
+        &self,
+        id: ForeignId,
+        body: &mut Body,
+        original: Option<ForeignId>,
+    ) -> io::Result<bool> {
+        let Some(known) = self.all.get(&id) else { return Ok(false) };
+        match known.stand {
+            Stand::Unjudged => return Ok(original.is_none()),
+            Stand::CopyOf(of) => return Ok(Some(of) != original),
+            Stand::Own if known.is_open() && known.progress.recent.is_some() => return Ok(true),
+            Stand::Own if !known.progress.is_recognisable() => {
+                return Ok(original.is_none() && !matches!(known.place, Place::Gone { .. }));
             }
-            let id = foreign::look(&path).ok()?.id;
-            if self.is_known(id) || id == lost.id {
-                return None;
-            }
-            let mut body = Body::open(&path).ok()?;
-            let read = |offset, bytes| body.read_at(offset, bytes);
-            let likeness = lost.progress.likeness(lost.is_drained, read).ok()?;
-            let home = lost.home.clone();
-            (likeness == Likeness::Same).then_some(Heir { id, path, home })
-        })
+            Stand::Own => {}
+        }
+        let depth = if known.progress.is_done { PACKED_DEPTH } else { u64::MAX };
+        let likeness = known.progress.likeness(depth, |offset, bytes| body.read_at(offset, bytes));
+        Ok(likeness? == Likeness::Same)
+    }
+
+    /// Takes a file out, as if it had never been known; its mark is left to the caller.
+    pub(super) fn vacate(&mut self, id: ForeignId) -> Option<Followed> {
+        self.stay(id);
+        self.close(id);
+        self.turn.forget(id);
+        self.due.remove(&id);
+        self.all.remove(&id)
     }
 
     /// Goes on in the copy, and holds up who stands at the old path until it is read.
-    fn inherit(&mut self, mut lost: Followed, heir: Heir, now: Instant) -> ForeignId {
-        let Heir { id, path, home } = heir;
+    fn inherit(&mut self, lost: &Followed, heir: Heir, now: Instant) -> ForeignId {
+        let Heir { id, path, is_shorter } = heir;
         tracing::info!(
             tail = self.name,
             path = %lost.home.display(),
@@ -243,85 +320,34 @@ impl Files {
             position = lost.progress.position,
             "what was read of a file goes on in a copy of it"
         );
-        if lost.is_drained {
-            lost.progress = Progress::done();
-        }
-        lost.close();
-        lost.progress.recent = None;
-        let left = std::mem::replace(&mut lost.home, home);
-        let place = if lost.home == path { Place::Here } else { Place::Aside };
-        let mut file = Followed::new(id, lost.mark, &lost.home, now);
-        (file.path, file.real, file.place) = (path.clone(), path, place);
-        (file.progress, file.bytes) = (lost.progress, lost.bytes);
+        let is_found = self.globs.matches(&path);
+        let home = if is_found { &path } else { &lost.home };
+        let mut file = Followed::new(id, lost.mark.clone(), home, now);
+        (file.path, file.real) = (path.clone(), path.clone());
+        file.place = if is_found { Place::Here } else { Place::Aside };
+        file.bytes = lost.bytes;
+        file.progress = Progress { recent: None, ..lost.progress.clone() };
+        file.pending.clone_from(&lost.pending);
         self.all.insert(id, file);
+        self.taken_in.insert(id);
+        for copy in self.all.values_mut() {
+            if copy.stand == Stand::CopyOf(lost.id) {
+                copy.stand = Stand::Unjudged;
+                self.turn.wake(copy.id);
+            }
+        }
+        let opened = self.open_at(id, &path);
+        if let Some(file) = self.all.get_mut(&id) {
+            if is_shorter {
+                file.behind = file.pending.take().map(|_| file.progress.clone());
+                if opened.and_then(|()| file.skip_all()).is_err() {
+                    file.progress.is_done = true;
+                }
+            }
+            file.progress.is_done |= lost.is_drained && file.is_packed;
+        }
         self.may_be_unsaved = true;
-        self.leave(id, left, now);
+        self.leave(id, lost.home.clone(), now);
         id
-    }
-
-    /// Files that came to the path of a rotated one and were rotated too before anybody saw them:
-    /// they are called after it, were changed later, and are read before who stands there now.
-    pub(super) fn take_in_generations(&mut self, id: ForeignId, now: Instant) {
-        let Some(first) = self.all.get(&id) else { return };
-        let since = first.changed_unix_ns();
-        // Of a file that is lost altogether, its successors are all there is.
-        let (home, mut before) = match &first.leaving {
-            Some(leaving) => (leaving.left.clone(), Some(id)),
-            None => (first.home.clone(), None),
-        };
-        for (path, id) in self.generations(&home, since) {
-            tracing::info!(
-                tail = self.name,
-                path = %path.display(),
-                "a file was rotated before it was seen; it is read from its beginning"
-            );
-            self.forget(id);
-            let mut file = Followed::new(id, mark::fresh(&self.prefix, id), &home, now);
-            (file.path, file.real, file.place) = (path.clone(), path.clone(), Place::Aside);
-            self.all.insert(id, file);
-            if let Some(before) = before {
-                self.leave(before, path, now);
-            }
-            self.leave(id, home.clone(), now);
-            before = Some(id);
-        }
-    }
-
-    /// Rotated files of `home` that nobody knows and that changed after `since`, the oldest first.
-    fn generations(&self, home: &Path, since: i128) -> Vec<(PathBuf, ForeignId)> {
-        let mut found = Vec::new();
-        let Some(folder) = home.parent() else { return Vec::new() };
-        let names = foreign::list(folder).unwrap_or_default();
-        for name in &names {
-            let path = folder.join(&name.name);
-            let is_one = name.kind == ForeignKind::File && names::is_generation(&path, home);
-            // What is being compressed is read where it stands.
-            let is_packing = names::plain_name(&path)
-                .is_some_and(|plain| names.iter().any(|one| one.name.as_encoded_bytes() == plain));
-            if !is_one || is_packing || self.globs.excludes(&path) {
-                continue;
-            }
-            let Ok(look) = foreign::look(&path) else { continue };
-            let is_younger = look.changed_unix_ns > since && look.bytes > 0;
-            if is_younger && !self.is_known(look.id) && !self.is_copy(&path) {
-                found.push((look.changed_unix_ns, path, look.id));
-            }
-        }
-        found.sort();
-        found.into_iter().map(|(_, path, id)| (path, id)).take(GENERATIONS_MAX).collect()
-    }
-
-    /// Whether a file begins with what was read of another.
-    fn is_copy(&self, path: &Path) -> bool {
-        let Ok(mut body) = Body::open(path) else { return true };
-        let mut originals = self
-            .all
-            .values()
-            .filter(|file| file.stand == Stand::Own && names::may_be_copy(path, &file.home));
-        originals.any(|file| {
-            let likeness =
-                file.progress.likeness(true, |offset, bytes| body.read_at(offset, bytes));
-            matches!(likeness, Ok(Likeness::Same))
-        })
     }
 }

@@ -26,6 +26,8 @@ struct Numbers {
     restarts: Family<Block, Counter>,
     refusals: Family<Block, Counter>,
     vanished_bytes: Family<Block, Counter>,
+    pinned_bytes: Family<Block, Gauge>,
+    finished: Family<Block, Counter>,
 }
 
 /// The numbers of one block.
@@ -51,6 +53,10 @@ pub(super) struct BlockNumbers {
     pub(super) refusals: Counter,
     /// Bytes of files that were deleted before they were read.
     pub(super) vanished_bytes: Counter,
+    /// Bytes of deleted files that are still open.
+    pub(super) pinned_bytes: Gauge,
+    /// Delivered files that were deleted or moved.
+    pub(super) finished: Counter,
 }
 
 impl BlockNumbers {
@@ -70,6 +76,8 @@ impl BlockNumbers {
             restarts: counter(&all.restarts),
             refusals: counter(&all.refusals),
             vanished_bytes: counter(&all.vanished_bytes),
+            pinned_bytes: gauge(&all.pinned_bytes),
+            finished: counter(&all.finished),
         }
     }
 }
@@ -90,12 +98,14 @@ impl Numbers {
         let refusals = counter("tail_refusals", "Hand-overs put off because the queue took none");
         let vanished = "Bytes of files that were deleted before they were read";
         let vanished_bytes = counter("tail_vanished_bytes", vanished);
+        let finished = counter("tail_finished_files", "Delivered files that were deleted or moved");
         let mut gauge = |name: &str, what: &str| {
             let family = Family::<Block, Gauge>::default();
             registry.register(name, what, family.clone());
             family
         };
         let files = gauge("tail_files", "Files followed now");
+        let pinned_bytes = gauge("tail_pinned_bytes", "Bytes of deleted files that are still open");
         let lag_bytes = gauge("tail_lag_bytes", "Bytes of followed files not durable yet");
         Self {
             lines,
@@ -108,6 +118,8 @@ impl Numbers {
             restarts,
             refusals,
             vanished_bytes,
+            pinned_bytes,
+            finished,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Always: a position moves only with the receipt for its lines, and is stored in the same group;
 //! a file is never held up by a long line, a failed read or another file.
-//! Never: changes a followed file; keeps lines in memory beyond one round. Start at `follower`.
+//! Never: changes what a file holds, or its name unless the operator wants that; keeps lines in memory beyond one round. Start at `follower`.
 
 mod run;
 
@@ -12,6 +12,8 @@ mod watch;
 
 mod aside;
 mod census;
+mod done;
+mod generations;
 mod heirs;
 mod round;
 
@@ -24,6 +26,7 @@ mod find;
 
 mod names;
 mod progress;
+mod route;
 mod turn;
 
 mod envelope;
@@ -53,7 +56,9 @@ use crate::source::framing;
 use crate::state::Area;
 use crate::telemetry::Metrics;
 
+pub use done::{DoneSettings, WhenDone};
 pub use envelope::Settings as EnvelopeSettings;
+pub use route::Route;
 
 use super::door::FrontDoor;
 use board::Board;
@@ -76,6 +81,8 @@ pub struct Settings {
     pub exclude: Vec<String>,
     /// The stream that gets the lines.
     pub stream: String,
+    /// Only the files that it leads to that stream are followed.
+    pub route: Option<Route>,
     /// Where a file begins that was never seen before and was there at the first start.
     pub start_at: StartAt,
     /// How bytes become records.
@@ -84,6 +91,13 @@ pub struct Settings {
     pub rescan_every: Duration,
     /// What is written around each record, if anything.
     pub envelope: Option<envelope::Settings>,
+    /// Of a file whose content did not change for longer when it is first seen, only what is added later
+    /// is read.
+    pub ignore_older: Option<Duration>,
+    /// Most bytes of deleted files that are kept open until they are read.
+    pub pinned_bytes_max: u64,
+    /// What becomes of files that are delivered to their end.
+    pub done: DoneSettings,
     /// Read everything to the end, as if nothing would ever be added, and stop.
     pub is_once: bool,
     /// Where letters about lines that admission rejects lie, under `<stream>/tail.<name>`.
@@ -111,6 +125,8 @@ pub struct FileStatus {
     pub read: u64,
     /// How far its lines are durable in the queue.
     pub queued: u64,
+    /// Whether it was begun behind content that nobody wanted.
+    pub is_passed_over: bool,
     /// When it went, in milliseconds since 1970, if it is gone.
     pub gone_unix_ms: Option<u64>,
     sent: Sent,
@@ -123,9 +139,10 @@ impl FileStatus {
         self.sent.delivered(settled).min(self.queued)
     }
 
-    /// Whether every destination is done with all of it, an unfinished last line included.
+    /// Whether every destination is done with all of it, from its first byte to its last, an unfinished
+    /// last line included.
     pub fn is_delivered(&self, settled: u64) -> bool {
-        self.delivered(settled) >= self.bytes
+        !self.is_passed_over && self.queued >= self.bytes && self.sent.is_settled(settled)
     }
 }
 

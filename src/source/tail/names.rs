@@ -1,6 +1,8 @@
 //! How files are called once they are rotated; pure.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 /// Ends of names of compressed files.
 const PACKED: [&str; 6] = [".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip"];
@@ -51,13 +53,18 @@ pub(super) fn is_generation(path: &Path, home: &Path) -> bool {
     middle.is_some_and(is_count)
 }
 
-/// The name before `.gz` and the like, if it ends so.
-pub(super) fn plain_name(path: &Path) -> Option<&[u8]> {
-    without_packed(name(path))
+/// The path before `.gz` and the like, if it ends so.
+pub(super) fn plain_path(path: &Path) -> Option<PathBuf> {
+    without_packed(name(path)).map(|plain| path.with_file_name(OsStr::from_bytes(plain)))
 }
 
 fn without_packed(name: &[u8]) -> Option<&[u8]> {
     PACKED.iter().find_map(|end| name.strip_suffix(end.as_bytes()))
+}
+
+/// What the names of all copies of the file at `path` begin with.
+pub(super) fn stem_of(path: &Path) -> &[u8] {
+    stem(name(path))
 }
 
 fn name(path: &Path) -> &[u8] {
@@ -108,6 +115,6 @@ mod tests {
         assert!(!may_be_copy(home, home) && !may_be_copy(Path::new("err.log.1"), home));
         assert!(is_named_after(Path::new("access.log.1"), home));
         assert!(!is_named_after(Path::new("access.log.1.gz"), home));
-        assert_eq!(plain_name(Path::new("/l/a.log.1.gz")), Some(&b"a.log.1"[..]));
+        assert_eq!(plain_path(Path::new("/l/a.log.1.gz")), Some("/l/a.log.1".into()));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Device and inode alone do not tell a file: copytruncate keeps them for other content, and the
 //! system gives them to a new file. So the head of what was read is remembered as a checksum, and
-//! the bytes just before the position as a marker.
+//! the bytes just before the position as a marker. In between a trail is kept, thinner and thinner, by
+//! which a copy is known that ends before the position.
 
 use std::io;
 
@@ -29,13 +30,23 @@ pub(super) struct Progress {
     pub(super) head: Digest,
     /// Of the last bytes before the position.
     pub(super) marker: Digest,
+    pub(super) trail: Trail,
     /// The position stands within an over-long line, whose rest is to be passed over.
     pub(super) is_skipping: bool,
-    /// When the file had last changed as it was read, in nanoseconds since 1970.
+    /// Nothing more is wanted of it, however long it is.
+    pub(super) is_done: bool,
+    /// It was begun behind content that nobody wanted.
+    pub(super) is_passed_over: bool,
+    /// When the file had last changed as it was read, in nanoseconds since 1970; before anything is
+    /// read, what changed no later is no part of what it follows.
     pub(super) changed_unix_ns: i128,
     /// The marker's bytes, once the file was compared with them.
     pub(super) recent: Option<Vec<u8>>,
 }
+
+/// CRC-32C of the last [`MARKER_BYTES`] bytes before each power of two, from 1 on, as far as was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trail(pub(super) Vec<u32>);
 
 /// What the same places of a file hold now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,21 +71,36 @@ pub(super) enum Resume {
 /// Whether a file holds what was read of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Likeness {
-    /// All of it, as far as head and marker tell.
+    /// All of it, as far as head, trail and marker tell.
     Same,
-    /// It begins the same, or is too short to tell, and does not reach the position.
-    Shorter,
+    /// It ends before the position.
+    Shorter {
+        /// So many bytes are the same, as far as that can be told.
+        agreed: u64,
+    },
     /// Something else.
     Other,
 }
-
-/// The position in a file of which nothing is wanted.
-const DONE: u64 = u64::MAX;
 
 impl Digest {
     /// Of these bytes; they are never more than [`HEAD_BYTES`].
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self { bytes: u16::try_from(bytes.len()).unwrap_or(u16::MAX), crc: crc32c(bytes) }
+    }
+}
+
+/// A file that is the same for so long and then ends is a copy; a shorter one may be a new file with
+/// the header that all have.
+const COPY_BYTES_MIN: u64 = 64;
+
+impl Likeness {
+    /// Whether it is enough to call the other file a copy.
+    pub(super) fn is_copy(self) -> bool {
+        match self {
+            Self::Same => true,
+            Self::Shorter { agreed } => agreed >= COPY_BYTES_MIN,
+            Self::Other => false,
+        }
     }
 }
 
@@ -84,43 +110,48 @@ impl Progress {
         Self { recent: Some(Vec::new()), ..Self::default() }
     }
 
-    /// At `position`, known from the head of the file and the bytes before the position.
-    pub(super) fn at(position: u64, head: &[u8], before: &[u8]) -> Self {
-        let (head, marker) = (Digest::of(head), Digest::of(before));
-        Self { position, head, marker, recent: Some(before.to_vec()), ..Self::default() }
+    /// At `position` of a file.
+    pub(super) fn at(
+        position: u64,
+        mut read_at: impl FnMut(u64, usize) -> io::Result<Vec<u8>>,
+    ) -> io::Result<Self> {
+        let before = |bytes: usize| usize::try_from(position).map_or(bytes, |all| all.min(bytes));
+        let head = Digest::of(&read_at(0, before(HEAD_BYTES))?);
+        let mut trail = Trail::default();
+        while let Some((from, bytes)) = trail.next(position) {
+            trail.0.push(crc32c(&read_at(from, bytes)?));
+        }
+        let recent = before(MARKER_BYTES);
+        let recent = read_at(position - recent as u64, recent)?;
+        let marker = Digest::of(&recent);
+        Ok(Self { position, head, marker, trail, recent: Some(recent), ..Self::default() })
     }
 
-    /// Of a file of which nothing is wanted, however long it is.
-    pub(super) fn done() -> Self {
-        Self { position: DONE, ..Self::default() }
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.position == DONE
-    }
-
-    /// Whether other content begins with the same head and, unless that is to be enough, has the
-    /// same marker before the position.
+    /// What the first `depth` bytes of other content have of what was read.
     pub(super) fn likeness(
         &self,
-        by_head: bool,
+        depth: u64,
         mut read_at: impl FnMut(u64, usize) -> io::Result<Vec<u8>>,
     ) -> io::Result<Likeness> {
         if !self.is_recognisable() {
             return Ok(Likeness::Other);
         }
-        let before = self.position - u64::from(self.marker.bytes);
-        for (offset, expected) in [(0, self.head), (before, self.marker)] {
-            if by_head && offset > 0 {
-                break;
+        // From front to back, because a compressed file is read in that direction.
+        let mut places: Vec<(u64, Digest)> = self.trail.places().collect();
+        places.push((u64::from(self.head.bytes), self.head));
+        places.push((self.position, self.marker));
+        places.sort_by_key(|(end, _)| *end);
+        let mut agreed = 0;
+        for (end, expected) in places.into_iter().filter(|(end, _)| *end <= depth) {
+            let bytes = usize::from(expected.bytes);
+            let found = read_at(end - bytes as u64, bytes)?;
+            if found.len() < bytes {
+                return Ok(Likeness::Shorter { agreed });
             }
-            let bytes = read_at(offset, usize::from(expected.bytes))?;
-            if bytes.len() < usize::from(expected.bytes) {
-                return Ok(Likeness::Shorter);
-            }
-            if Digest::of(&bytes) != expected {
+            if Digest::of(&found) != expected {
                 return Ok(Likeness::Other);
             }
+            agreed = end;
         }
         Ok(Likeness::Same)
     }
@@ -141,13 +172,13 @@ impl Progress {
             head.bytes += u16::try_from(more.len()).unwrap_or(0);
         }
         let mut recent = self.recent.clone().unwrap_or_default();
+        let trail = self.trail.advanced(self.position, &recent, used);
         recent
             .extend_from_slice(used.get(used.len().saturating_sub(MARKER_BYTES)..).unwrap_or(used));
         recent.drain(..recent.len().saturating_sub(MARKER_BYTES));
         let position = self.position + used.len() as u64;
-        let (marker, is_skipping) = (Digest::of(&recent), self.is_skipping);
-        let changed_unix_ns = self.changed_unix_ns;
-        Self { position, head, marker, is_skipping, changed_unix_ns, recent: Some(recent) }
+        let marker = Digest::of(&recent);
+        Self { position, head, marker, trail, recent: Some(recent), ..*self }
     }
 
     /// Decides where to go on in a file that claims to be the one this was about.
@@ -164,6 +195,41 @@ impl Progress {
     }
 }
 
+impl Trail {
+    /// Where the bytes stand for the next place, if that is not behind `position`, and how many they are.
+    fn next(&self, position: u64) -> Option<(u64, usize)> {
+        let end = 1u64.checked_shl(u32::try_from(self.0.len()).ok()?)?;
+        let bytes = usize::try_from(end).unwrap_or(usize::MAX).min(MARKER_BYTES);
+        (end <= position).then(|| (end - bytes as u64, bytes))
+    }
+
+    /// Where each place ends, and what stands before it.
+    fn places(&self) -> impl Iterator<Item = (u64, Digest)> {
+        self.0.iter().zip(0u32..64).map(|(crc, power)| {
+            let end = 1u64 << power;
+            let bytes = u16::try_from(end.min(MARKER_BYTES as u64)).unwrap_or(u16::MAX);
+            (end, Digest { bytes, crc: *crc })
+        })
+    }
+
+    /// Behind the bytes `used`, which follow `position`; `recent` are those before it.
+    fn advanced(&self, position: u64, recent: &[u8], used: &[u8]) -> Self {
+        let mut trail = self.clone();
+        let start = position - recent.len() as u64;
+        while let Some((from, bytes)) = trail.next(position + used.len() as u64) {
+            // Of a position nobody saw the bytes before, there is no trail.
+            let Some(from) = from.checked_sub(start) else { break };
+            let from = usize::try_from(from).unwrap_or(usize::MAX);
+            let (before, behind) = (recent.get(from..), from.saturating_sub(recent.len()));
+            let before = before.unwrap_or_default();
+            let before = before.get(..bytes).unwrap_or(before);
+            let behind = used.get(behind..behind + bytes - before.len()).unwrap_or_default();
+            trail.0.push(crc32c_append(crc32c(before), behind));
+        }
+        trail
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +237,13 @@ mod tests {
     fn content(seed: u64, bytes: usize) -> Vec<u8> {
         let mut random = fastrand::Rng::with_seed(seed);
         (0..bytes).map(|_| random.u8(..)).collect()
+    }
+
+    fn reader(file: &[u8]) -> impl Fn(u64, usize) -> io::Result<Vec<u8>> {
+        move |offset, bytes| {
+            let rest = file.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+            Ok(rest.get(..bytes).unwrap_or(rest).to_vec())
+        }
     }
 
     fn seen(progress: &Progress, file: &[u8]) -> Seen {
@@ -193,7 +266,7 @@ mod tests {
             for used in file.chunks(step) {
                 progress = progress.advanced(used);
             }
-            assert_eq!(progress, Progress::at(3000, &file[..1024], &file[2744..]), "step {step}");
+            assert_eq!(progress, Progress::at(3000, reader(&file)).unwrap(), "step {step}");
         }
     }
 
@@ -225,12 +298,37 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_known_by_its_beginning_however_short_it_is() {
+        let file = content(6, 3000);
+        let progress = Progress::start().advanced(&file);
+        let check = |other: &[u8], expected| {
+            assert_eq!(progress.likeness(u64::MAX, reader(other)).unwrap(), expected);
+        };
+        check(&file, Likeness::Same);
+        check(&[file.as_slice(), b"more"].concat(), Likeness::Same);
+        for (bytes, agreed) in
+            [(2999, 2048), (2048, 2048), (2047, 1024), (1000, 512), (3, 2), (0, 0)]
+        {
+            check(&file[..bytes], Likeness::Shorter { agreed });
+        }
+        for other in [0, 2, 100, 1023, 1500, 2900] {
+            let mut changed = file.clone();
+            changed[other..(other + 600).min(3000)].reverse();
+            check(&changed, Likeness::Other);
+        }
+        check(&[], Likeness::Shorter { agreed: 0 });
+        let depth = |depth| progress.likeness(depth, reader(&file[..1500])).unwrap();
+        assert_eq!([1024, 2048].map(depth), [Likeness::Same, Likeness::Shorter { agreed: 1024 }]);
+    }
+
+    #[test]
     fn a_position_without_content_is_believed_while_the_file_is_long_enough() {
         let blind = Progress { position: 10, ..Progress::default() };
         let file = content(5, 10);
         assert_eq!(blind.resume(&seen(&blind, &file)), Resume::Here);
         assert_ne!(blind.resume(&seen(&blind, &file[..9])), Resume::Here);
         assert!(!blind.is_recognisable());
-        assert_eq!(blind.advanced(b"abc").head, Digest::default());
+        let more = blind.advanced(&content(5, 100));
+        assert_eq!((more.head, more.trail), (Digest::default(), Trail::default()));
     }
 }

@@ -35,6 +35,8 @@ struct Entry {
     path: String,
     bytes: u64,
     queued: u64,
+    #[serde(default)]
+    is_passed_over: bool,
     sent: Sent,
     /// When any of this last changed.
     seen_unix_ms: u64,
@@ -63,6 +65,7 @@ impl Registry {
             path: path.to_string_lossy().into_owned(),
             bytes: status.bytes,
             queued: status.queued,
+            is_passed_over: status.is_passed_over,
             sent: status.sent.clone(),
             seen_unix_ms: self.now(),
             gone_unix_ms: status.gone_unix_ms,
@@ -116,6 +119,7 @@ impl Registry {
                 bytes: entry.bytes,
                 read: entry.queued,
                 queued: entry.queued,
+                is_passed_over: entry.is_passed_over,
                 gone_unix_ms: Some(entry.gone_unix_ms.unwrap_or_else(|| self.now())),
                 sent: entry.sent.within(self.committed),
             };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::file::{Followed, Share, Taken};
+use super::file::{Followed, Share, Stand, Taken};
 use super::files::{Birth, Files, GRACE, ROUND_BYTES};
 use super::mark;
 use super::progress::Progress;
@@ -80,6 +80,7 @@ impl Files {
     /// Reads what is due. `None` if nothing is. Blocks.
     pub(super) fn gather(&mut self, now: Instant) -> Option<Batch> {
         let mut batch = Batch::default();
+        self.listing.clear();
         let all_saved = self.add_unsaved(&mut batch);
         match self.birth {
             // Nothing is read before it is settled where reading begins.
@@ -109,10 +110,14 @@ impl Files {
             self.birth = Birth::Done;
         }
         for step in batch.steps {
-            let known = self.all.get_mut(&step.id).filter(|file| file.mark == step.mark);
-            let Some(file) = known else { continue };
-            file.saved = step.revision;
-            if let Some(next) = step.next {
+            self.judge_copies_anew(&step);
+            let Some(file) = followed_by(&mut self.all, step.id, &step.mark) else { continue };
+            // Found elsewhere, it has to say so itself.
+            file.saved = if file.id == step.id { step.revision } else { 0 };
+            self.may_be_unsaved |= file.id != step.id;
+            file.pending = None;
+            let is_overtaken = file.behind.take().is_some();
+            if let Some(next) = step.next.filter(|_| !is_overtaken) {
                 self.numbers.bytes.inc_by(next.position.saturating_sub(file.progress.position));
                 self.numbers.cuts.inc_by(step.pieces);
                 // Closed since it was read: it is compared again when it is opened.
@@ -127,12 +132,33 @@ impl Files {
         self.round_bytes = self.round_bytes.saturating_mul(2).min(ROUND_BYTES);
     }
 
+    /// With the first lines of a file it can be told better what is a copy of it.
+    fn judge_copies_anew(&mut self, step: &Step) {
+        let is_first = step.next.as_ref().is_some_and(|next| next.position > 0)
+            && self.all.get(&step.id).is_some_and(|file| file.progress.position == 0);
+        if !is_first {
+            return;
+        }
+        for file in self.all.values_mut() {
+            if file.stand == Stand::CopyOf(step.id) {
+                file.stand = Stand::Unjudged;
+                self.turn.wake(file.id);
+            }
+        }
+    }
+
     /// Takes back a batch that was too large for the queue; the same lines come again in smaller ones.
     pub(super) fn take_back(&mut self, batch: Batch) {
         self.round_bytes = (batch.bytes.min(self.round_bytes) / 2).max(1);
         self.may_be_unsaved = true;
         for step in &batch.steps {
-            self.turn.wake(step.id);
+            let Some(file) = followed_by(&mut self.all, step.id, &step.mark) else { continue };
+            file.pending = None;
+            if let Some(behind) = file.behind.take() {
+                file.progress = behind;
+            }
+            let id = file.id;
+            self.turn.wake(id);
         }
         let forgets = batch.marks.into_iter().filter(|(_, value)| value.is_none());
         self.forgets.extend(forgets.map(|(name, _)| name));
@@ -190,6 +216,18 @@ impl Files {
                 return false;
             }
         }
+        if self.all.get_mut(&id).is_some_and(Followed::may_have_lost_its_beginning) {
+            // Copied and truncated before it was read at all.
+            let known = self.all.get(&id).map(|file| (file.home.clone(), file.progress.clone()));
+            let since = known.as_ref().map_or(0, |(_, progress)| progress.changed_unix_ns);
+            if let Some((home, _)) = known {
+                self.take_in_generations(&home, since, None, now);
+            }
+            if self.is_held(id) {
+                self.turn.wake(id);
+                return false;
+            }
+        }
         self.turns += 1;
         let framing = Arc::clone(&self.framing);
         let Some(file) = self.all.get_mut(&id) else { return false };
@@ -239,7 +277,8 @@ impl Files {
             let origin = origin.clone();
             batch.records.push(RawRecord { payload, origin, ..RawRecord::default() });
         }
-        self.board.show_read(id, taken.next.position);
+        self.board.show_read(&file.mark, taken.next.position);
+        file.pending = Some(taken.next.clone());
         batch.marks.insert(file.mark.clone(), Some(mark::encode(id, &taken.next, &file.home)));
         batch.steps.push(Step {
             id,
@@ -269,6 +308,7 @@ impl Files {
             return;
         }
         self.settled_at = Some(now);
+        self.weigh_deleted();
         for id in self.leaving.clone() {
             let Some(file) = self.all.get_mut(&id) else { continue };
             let Ok(look) = file.look().and_then(|look| same(look.id == id, look)) else {
@@ -285,7 +325,7 @@ impl Files {
                 continue;
             }
             let share = Share { bytes: self.round_bytes, records: ROUND_RECORDS, last: true };
-            let has_rest = file.bytes > file.progress.position;
+            let has_rest = file.bytes > file.shown_position();
             if !(has_rest && self.read_one(id, share, batch, now)) {
                 if let Some(file) = self.all.get_mut(&id) {
                     file.is_drained = file.is_deleted;
@@ -302,6 +342,19 @@ impl Files {
             due: self.due.values().min().copied(),
         }
     }
+}
+
+/// The file of a mark; it may have been found elsewhere while its lines waited.
+fn followed_by<'a>(
+    all: &'a mut BTreeMap<ForeignId, Followed>,
+    id: ForeignId,
+    mark: &str,
+) -> Option<&'a mut Followed> {
+    let is_there = all.get(&id).is_some_and(|file| file.mark == mark);
+    if is_there {
+        return all.get_mut(&id);
+    }
+    all.values_mut().find(|file| file.mark == mark)
 }
 
 fn same<T>(is_same: bool, value: T) -> std::io::Result<T> {

@@ -37,6 +37,11 @@ impl Sent {
         done.last().map_or(0, |(_, offset)| *offset)
     }
 
+    /// Whether all of it is settled, when everything up to `settled` is.
+    pub(super) fn is_settled(&self, settled: u64) -> bool {
+        self.pairs.last().is_none_or(|(place, _)| *place <= settled)
+    }
+
     /// Whether it ends at this offset.
     pub(super) fn ends_at(&self, offset: u64) -> bool {
         self.pairs.last().map_or(0, |(_, last)| *last) == offset

@@ -1,7 +1,7 @@
 //! Events of the file system: they only make things faster, a scan finds whatever they miss.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RemoveKind};
@@ -9,7 +9,7 @@ use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use super::find::Globs;
-use crate::base::disk::foreign::ForeignId;
+use crate::base::disk::foreign::{self, ForeignId};
 
 /// Most paths remembered between two steps; beyond it a scan is cheaper.
 const WRITTEN_MAX: usize = 10_000;
@@ -23,6 +23,9 @@ pub(super) struct Watch {
     watched: BTreeMap<PathBuf, ForeignId>,
     is_blind: bool,
     has_said_so: bool,
+    /// Watched folders on file systems whose changes may bring no event.
+    elsewhere: BTreeSet<PathBuf>,
+    has_said_elsewhere: bool,
 }
 
 /// What happened since one last asked.
@@ -52,6 +55,8 @@ impl Watch {
             watched: BTreeMap::new(),
             is_blind: false,
             has_said_so: false,
+            elsewhere: BTreeSet::new(),
+            has_said_elsewhere: false,
         };
         match watcher {
             Ok(watcher) => watch.watcher = Some(watcher),
@@ -62,13 +67,14 @@ impl Watch {
 
     /// Whether files must be looked at by the clock because not all events come.
     pub(super) fn is_blind(&self) -> bool {
-        self.is_blind
+        self.is_blind || !self.elsewhere.is_empty()
     }
 
     /// Watches these folders and no others. `true` if some are watched from now on only: what
     /// happened in them since they were looked through brought no event. Blocks.
     pub(super) fn cover(&mut self, folders: &BTreeMap<PathBuf, ForeignId>) -> bool {
         let Some(mut watcher) = self.watcher.take() else { return false };
+        self.elsewhere.retain(|folder| folders.contains_key(folder));
         let mut is_wider = false;
         self.watched.retain(|folder, id| {
             let stays = folders.get(folder) == Some(id);
@@ -83,6 +89,7 @@ impl Watch {
             if self.watched.contains_key(folder) {
                 continue;
             }
+            self.judge(folder);
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     is_wider = true;
@@ -108,6 +115,21 @@ impl Watch {
     /// Takes the news.
     pub(super) fn take(&self) -> News {
         std::mem::take(&mut *self.mailbox.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Events are asked for all the same: what is written on this host brings some.
+    fn judge(&mut self, folder: &Path) {
+        let Ok(Some(kind)) = foreign::without_events(folder) else { return };
+        self.elsewhere.insert(folder.to_path_buf());
+        if !std::mem::replace(&mut self.has_said_elsewhere, true) {
+            tracing::info!(
+                tail = self.block,
+                folder = %folder.display(),
+                file_system = kind,
+                "changes on this file system may bring no event, so the files are looked at every \
+                 second"
+            );
+        }
     }
 
     fn go_blind(&mut self, error: &notify::Error, sysctl: &str) {

@@ -196,8 +196,8 @@ async fn a_new_file_that_begins_as_another_did_is_read_after_a_while() {
 #[tokio::test(start_paused = true)]
 async fn a_truncation_without_a_copy_loses_nothing_that_was_read_and_holds_nothing_up() {
     let mut room = Room::new(&["a.log"]);
-    room.scratch.write("a.log", "1\n2\n");
     room.scratch.write("a.log.1", "an older one\n");
+    room.scratch.write("a.log", "1\n2\n");
     room.start();
     room.run_dry().await;
 

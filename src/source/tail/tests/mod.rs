@@ -21,10 +21,11 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::board::Board;
+use super::file::Followed;
 use super::files::GRACE;
 use super::follower::{End, Follower, Pace};
 use super::metrics::BlockNumbers;
-use super::{FileStatus, Settings, StartAt, mark};
+use super::{DoneSettings, FileStatus, Settings, StartAt, mark};
 use crate::admission::{Receipt, Refusal, Rejection};
 use crate::base::clock::Clock;
 use crate::dead_letter::{self, Letter};
@@ -120,6 +121,8 @@ pub(super) struct Store {
     /// Lines longer than this are rejected.
     pub(super) line_bytes_max: Option<usize>,
     pub(super) shelf_is_broken: bool,
+    /// Delivered up to here.
+    pub(super) settled: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +198,10 @@ impl Door for StandIn {
         ours.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
+    fn settled(&self) -> u64 {
+        self.store().settled
+    }
+
     type Admitted = Vec<Bytes>;
 
     async fn admit(&self, raw: Vec<RawRecord>) -> Result<(Vec<Bytes>, Vec<Rejection>), Refusal> {
@@ -241,9 +248,13 @@ impl Room {
             include: include.iter().map(|glob| scratch.text(glob)).collect(),
             exclude: Vec::new(),
             stream: "s".into(),
+            route: None,
             start_at: StartAt::Beginning,
             framing: lines::Settings { record_bytes_max: 1000, ..Default::default() },
             envelope: None,
+            ignore_older: None,
+            pinned_bytes_max: u64::MAX,
+            done: DoneSettings::default(),
             is_once: false,
             rescan_every: Duration::from_secs(3600),
             dead_letters: dead_letter::Settings {
@@ -323,6 +334,21 @@ impl Room {
             tokio::time::advance(GRACE + Duration::from_millis(1)).await;
         }
         self.run_dry().await;
+    }
+
+    /// What is followed, a line each, to find a fault by.
+    pub(super) fn sketch(&self) -> String {
+        let Some(follower) = &self.follower else { return String::new() };
+        let files = follower.files.lock().unwrap();
+        let one = |file: &Followed| {
+            let name = file.path.file_name().unwrap_or_default().display();
+            let (position, pending) = (file.progress.position, file.latest().position);
+            format!(
+                "\n    {name} {} {position}/{pending} of {} {:?} {:?} since {}",
+                file.id.inode, file.bytes, file.stand, file.place, file.progress.changed_unix_ns
+            )
+        };
+        files.all.values().map(one).collect()
     }
 
     #[track_caller]

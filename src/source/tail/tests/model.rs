@@ -1,201 +1,151 @@
 //! A writer that rotates and a follower that dies, against a model: every line exactly once, and
 //! those of one file in their order. `SEED=7` plays that seed again, `WEIR_TEST_SEEDS=5000` plays so many.
+//!
+//! What may be lost is bounded exactly: lines written between a copy and the truncation, in case the
+//! follower did not read them before that. They never come twice.
+
+mod writer;
+
+use std::collections::HashSet;
 
 use super::*;
-
-/// What was written into one file, and where it lies now.
-#[derive(Debug)]
-struct Written {
-    name: String,
-    lines: Vec<String>,
-    /// Bytes of the line that is being written.
-    rest: Option<String>,
-}
+use writer::{Fashion, Writer};
 
 #[derive(Debug)]
 struct World {
     random: fastrand::Rng,
     room: Room,
-    /// The globs find rotated files too.
-    all_match: bool,
-    /// The one being written is the last.
-    files: Vec<Written>,
-    /// Counts lines, so that no two are equal.
-    begun: usize,
-    expected: Vec<Vec<String>>,
+    writer: Writer,
     log: Vec<String>,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    /// The block has started once: of what was rotated before that, nothing is wanted.
+    async fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let all_match = random.bool();
-        let mut room = Room::new(if all_match { &["w.log*"] } else { &["w.log"] });
-        room.settings.framing.record_bytes_max = 100;
+        let glob = if random.bool() { "w.log*" } else { "w.log" };
+        let mut room = Room::new(&[glob]);
+        room.settings.framing.record_bytes_max = 200;
+        let fashion = Fashion::any(&mut random);
+        let log = vec![format!("{glob} {fashion:?}")];
+        let mut writer = Writer::new(fashion);
+        if glob == "w.log" && random.bool() {
+            writer.write_older(&room.scratch);
+        }
+        writer.create(&room.scratch);
         room.start();
-        let mut world = Self {
-            random,
-            room,
-            all_match,
-            files: Vec::new(),
-            begun: 0,
-            expected: Vec::new(),
-            log: Vec::new(),
-        };
-        world.create();
-        world
+        room.run_dry().await;
+        Self { random, room, writer, log }
     }
 
-    fn create(&mut self) {
-        self.room.scratch.write("w.log", "");
-        self.files.push(Written { name: "w.log".into(), lines: Vec::new(), rest: None });
+    fn delivered(&self) -> HashSet<String> {
+        self.room.door.lines().into_iter().collect()
     }
 
-    fn write(&mut self, which: usize, finish: bool) {
-        let wide = "é".repeat(self.random.usize(..20));
-        let file = &mut self.files[which];
-        let line = file.rest.take().unwrap_or_else(|| {
-            self.begun += 1;
-            let line = format!("{}-{wide}", self.begun);
-            self.room.scratch.write(&file.name, &line);
-            line
-        });
-        if finish {
-            self.room.scratch.write(&file.name, "\n");
-            file.lines.push(line);
-        } else {
-            file.rest = Some(line);
-        }
-    }
-
-    fn finish(&mut self, which: usize) {
-        if self.files[which].rest.is_some() {
-            self.write(which, true);
-        }
-    }
-
-    /// All generations move on by one. A file that the globs do not find under its new name must
-    /// be known by then; nobody could tell that it once was one to follow.
-    fn rotate(&mut self) {
-        if !self.all_match && !self.is_known() {
-            return;
-        }
-        let last = self.files.len() - 1;
-        self.finish(last);
-        for file in &mut self.files {
-            let next = match file.name.strip_prefix("w.log.") {
-                Some(number) => format!("w.log.{}", number.parse::<u32>().unwrap() + 1),
-                None => "w.log.1".into(),
-            };
-            file.name = next;
-        }
-        for file in &self.files {
-            let before = match file.name.strip_prefix("w.log.").unwrap() {
-                "1" => "w.log".to_owned(),
-                number => format!("w.log.{}", number.parse::<u32>().unwrap() - 1),
-            };
-            self.room.scratch.rename(&before, &file.name);
-        }
-        self.create();
-    }
-
-    /// Whether the mark speaks of what is in the current file now.
-    fn is_known(&self) -> bool {
-        let Some(saved) = mark_of(&self.room.door, &self.room.scratch.path("w.log")) else {
-            return false;
-        };
-        let lines = self.room.door.lines();
-        let current = self.files.last().unwrap();
-        saved.progress.position == 0 || current.lines.iter().any(|line| lines.contains(line))
-    }
-
-    fn is_delivered(&self, which: usize) -> bool {
-        let lines = self.room.door.lines();
-        let file = &self.files[which];
-        file.rest.is_none() && file.lines.iter().all(|line| lines.contains(line))
-    }
-
-    fn remove_oldest(&mut self) {
-        if self.files.len() > 1 && self.is_delivered(0) {
-            let file = self.files.remove(0);
-            self.room.scratch.remove(&file.name);
-            self.expected.push(file.lines);
-        }
-    }
-
-    fn copy_and_truncate(&mut self) {
-        let last = self.files.len() - 1;
-        if self.is_delivered(last) {
-            self.room.scratch.truncate("w.log");
-            self.expected.push(std::mem::take(&mut self.files[last].lines));
-        }
+    /// Deletes a file that is open and not read to its end.
+    async fn delete_unread(&mut self) {
+        let is_steady = self.room.is_up() && self.room.door.store().die.is_none();
+        let Some(which) = self.writer.oldest_open().filter(|_| is_steady) else { return };
+        self.room.door.store().refuse = None;
+        tokio::time::advance(Duration::from_secs(60)).await;
+        self.room.run_dry().await;
+        self.writer.write_to(&self.room.scratch, which, &mut self.random, true);
+        self.room.scan().await;
+        self.writer.remove(&self.room.scratch, which);
+        self.room.run_dry().await;
     }
 
     async fn act(&mut self) {
-        let action = self.random.u32(..20);
+        let action = self.random.u32(..24);
+        let (writer, room) = (&self.writer, &self.room);
+        tracing::debug!(action, up = room.is_up(), "{writer:?}{}", room.sketch());
         self.log.push(format!("{action}"));
-        let last = self.files.len() - 1;
+        let (writer, scratch, random) = (&mut self.writer, &self.room.scratch, &mut self.random);
         match action {
-            0..=4 => self.write(last, true),
-            5 | 6 => self.write(last, false),
-            7 if last > 0 => self.write(last - 1, true),
-            8 | 9 => self.rotate(),
-            10 => self.copy_and_truncate(),
-            11 => self.remove_oldest(),
-            12 => self.room.door.store().die = Some(Death::BeforeStoring),
-            13 => self.room.door.store().die = Some(Death::AfterStoring),
-            14 => {
+            0..=4 => writer.write(scratch, random, true),
+            5 | 6 => writer.write(scratch, random, false),
+            // Whoever still writes into a rotated file: the next one was seen by then.
+            7 if mark_of(&self.room.door, &scratch.path("w.log")).is_some() => {
+                writer.write_late(scratch, random);
+            }
+            8 | 9 => writer.rotate(scratch),
+            10 | 11 => writer.truncate(scratch),
+            12 => {
+                let delivered = self.delivered();
+                self.writer.remove_oldest(&self.room.scratch, &delivered);
+            }
+            13 | 14 => writer.pack(scratch, random),
+            15 => self.delete_unread().await,
+            16 => self.room.door.store().die = Some(Death::BeforeStoring),
+            17 => self.room.door.store().die = Some(Death::AfterStoring),
+            18 => {
                 let refuse = self.random.bool().then(full).flatten();
                 self.room.door.store().refuse = refuse;
             }
-            15 => tokio::time::advance(Duration::from_millis(self.random.u64(..8000))).await,
-            16 => self.room.kill(),
-            _ => {
-                if !self.room.is_up() {
-                    self.room.start();
-                }
-                if self.random.u32(..3) > 0 {
-                    self.room.scan().await;
-                } else {
-                    self.room.written("w.log");
-                }
-                for _ in 0..self.random.u32(1..4) {
-                    self.room.step().await;
-                }
-            }
+            19 => tokio::time::advance(Duration::from_millis(self.random.u64(..8000))).await,
+            20 => self.room.kill(),
+            _ => self.follow().await,
+        }
+    }
+
+    async fn follow(&mut self) {
+        if !self.room.is_up() {
+            self.room.start();
+        }
+        if self.random.u32(..3) > 0 {
+            self.room.scan().await;
+        } else {
+            self.room.written("w.log");
+        }
+        for _ in 0..self.random.u32(1..4) {
+            self.room.step().await;
         }
     }
 
     async fn end(mut self) -> Vec<String> {
-        (0..self.files.len()).for_each(|which| self.finish(which));
+        self.writer.finish(&self.room.scratch, &mut self.random);
         (self.room.door.store().die, self.room.door.store().refuse) = (None, None);
         if !self.room.is_up() {
             self.room.start();
         }
         tokio::time::advance(Duration::from_secs(60)).await;
         self.room.grace().await;
+        self.room.restart().await;
+        self.room.grace().await;
 
-        self.expected.extend(self.files.into_iter().map(|file| file.lines));
         let lines = self.room.door.lines();
         let mut places = BTreeMap::new();
         for (place, line) in lines.iter().enumerate() {
-            assert_eq!(places.insert(line.as_str(), place), None, "twice: {line}");
+            let first = places.insert(line.as_str(), place);
+            assert_eq!(first, None, "twice: {line}; {:?}", self.writer);
         }
-        for file in &self.expected {
-            let found: Vec<_> = file.iter().map(|line| places.remove(line.as_str())).collect();
-            assert!(found.iter().all(Option::is_some), "missing of {file:?}: {found:?}");
+        for file in self.writer.files() {
+            let mut found = Vec::new();
+            for line in &file.lines {
+                let place = places.remove(line.as_str());
+                let may_be_lost = file.gap.contains(line);
+                assert!(place.is_some() || may_be_lost, "missing: {line} of {file:?}");
+                found.extend(place);
+            }
             assert!(found.is_sorted(), "out of order: {file:?}: {found:?}");
         }
-        assert!(places.is_empty(), "never written: {places:?}");
-        self.log.extend(lines);
+        assert!(places.is_empty(), "never written, or before the start: {places:?}");
         self.log
     }
 }
 
 async fn play(seed: u64) -> Vec<String> {
-    let mut world = World::new(seed);
+    if std::env::var_os("SEED").is_some() {
+        let told = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+        told.with_writer(io::stderr).without_time().try_init().ok();
+    }
+    let mut world = World::new(seed).await;
     for _ in 0..200 {
+        // What is done later does not depend on what comes of this: which file is read first is for the
+        // system to say, by the numbers it gives.
+        let later = world.random.fork();
         world.act().await;
+        world.random = later;
     }
     world.end().await
 }
@@ -223,6 +173,8 @@ async fn every_line_comes_exactly_once_whatever_writer_and_follower_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_seed_always_plays_the_same() {
-    assert_eq!(play(7).await, play(7).await);
+async fn one_seed_always_does_the_same() {
+    for seed in [7, 8] {
+        assert_eq!(play(seed).await, play(seed).await);
+    }
 }

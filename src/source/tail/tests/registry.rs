@@ -118,7 +118,7 @@ async fn a_file_that_is_gone_stays_in_sight_for_a_day_across_restarts() {
     board.show(&file(7, 0));
     board.show_queued(&file(7, 100), 10);
     board.save();
-    board.strike(file(7, 0).id);
+    board.strike(&file(7, 0).mark);
     assert_eq!(one(&board).gone_unix_ms, Some(1_000_000));
 
     let again = shop.start(10, &[]);
@@ -139,7 +139,7 @@ async fn of_too_many_files_that_are_gone_the_latest_stay() {
     let board = shop.start(0, &[]);
     for inode in 0..=GONE_MAX as u64 {
         board.show(&file(inode, 1));
-        board.strike(file(inode, 1).id);
+        board.strike(&file(inode, 1).mark);
         tokio::time::advance(Duration::from_millis(1)).await;
     }
     let paths: BTreeMap<_, _> =
@@ -158,9 +158,7 @@ async fn a_file_under_another_device_number_is_the_same_and_a_longest_path_is_ke
     board.show(&seven);
     seven.progress.position = 50;
     board.show_queued(&seven, 3);
-    let before = seven.id;
     seven.id.device = 2;
-    board.renumber(before, seven.id);
     board.show(&seven);
     assert_eq!(one(&board).delivered(3), 50);
     board.save();

@@ -1,0 +1,123 @@
+//! Where a file begins, and what it is to the others before it is read.
+
+use std::io;
+use std::path::Path;
+
+use super::{Body, Followed, Place, Stand, not_open};
+use crate::base::disk::foreign::Look;
+use crate::source::framing::Framing;
+use crate::source::tail::names;
+use crate::source::tail::progress::{HEAD_BYTES, Progress};
+
+impl Followed {
+    /// Whether a file may be a copy of it, as far as the name tells.
+    pub(in crate::source::tail) fn may_have_copy(&self, path: &Path) -> bool {
+        [&self.home, &self.real]
+            .into_iter()
+            .any(|place| place.parent() == path.parent() && names::may_be_copy(path, place))
+    }
+
+    /// Takes it for a copy as long as it does not change.
+    pub(in crate::source::tail) fn judge(&mut self, stand: Stand) {
+        self.stand = stand;
+        self.judged = self.stamp;
+    }
+
+    /// Whether it has changed since it was found to be a copy.
+    pub(in crate::source::tail) fn has_changed_since_judged(&self) -> bool {
+        self.judged != self.stamp
+    }
+
+    /// Whether nothing was read of it yet.
+    pub(in crate::source::tail) fn is_unread(&self) -> bool {
+        self.latest().position == 0 && !self.progress.is_done
+    }
+
+    /// Everything before it is read.
+    pub(in crate::source::tail) fn latest(&self) -> &Progress {
+        self.pending.as_ref().unwrap_or(&self.progress)
+    }
+
+    /// Whether it is known from its mark, which says that nothing was read of it, and was never seen
+    /// since; or is shorter now than when it was last seen, and not read in between.
+    pub(in crate::source::tail) fn may_have_been_truncated_unread(&self, look: &Look) -> bool {
+        let is_unread = self.is_unread() && !self.is_packed;
+        is_unread && self.stamp.map_or(self.saved > 0, |(bytes, _)| look.bytes < bytes)
+    }
+
+    /// Nothing was read of a new file: what was rotated before it came is no part of it.
+    pub(in crate::source::tail) fn begin_after(&mut self, look: &Look) {
+        if self.saved == 0 && self.is_never_seen() && self.progress.position == 0 {
+            let has_content = i128::from(look.bytes > 0);
+            self.progress.changed_unix_ns = look.changed_unix_ns - has_content;
+        }
+    }
+
+    /// When its content last changed, in nanoseconds since 1970, if it was seen.
+    pub(in crate::source::tail) fn changed_unix_ns(&self) -> Option<i128> {
+        self.stamp.map(|(_, changed)| changed)
+    }
+
+    /// Whether a look shows what the last one did.
+    pub(in crate::source::tail) fn is_as_noted(&self, look: &Look) -> bool {
+        self.stamp == Some((look.bytes, look.changed_unix_ns))
+    }
+
+    /// Its first bytes.
+    pub(in crate::source::tail) fn beginning(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
+        match &mut self.handle {
+            Some(body) => body.read_at(0, bytes),
+            None => Body::open(&self.path)?.read_at(0, bytes),
+        }
+    }
+
+    /// Whether something may have been rotated away that it held before anything was read of it. Asked
+    /// once.
+    pub(in crate::source::tail) fn may_have_lost_its_beginning(&mut self) -> bool {
+        let has_content = self.look().is_ok_and(|look| look.bytes > 0);
+        let is_first_read = has_content && self.is_unread() && !self.is_begun;
+        self.is_begun |= has_content;
+        is_first_read && self.place == Place::Here && !names::looks_rotated(&self.path)
+    }
+
+    /// Moves behind all that is there; of a compressed file nothing is wanted then.
+    pub(in crate::source::tail) fn skip_all(&mut self) -> io::Result<()> {
+        let changed_unix_ns = self.look()?.changed_unix_ns;
+        let file = self.handle.as_mut().ok_or_else(not_open)?;
+        let is_done = file.is_packed();
+        let all = file.look()?.bytes;
+        let position = if is_done { file.read_at(0, HEAD_BYTES)?.len() as u64 } else { all };
+        let progress = Progress::at(position, |offset, bytes| file.read_at(offset, bytes))?;
+        self.progress = Progress { is_done, changed_unix_ns, ..progress };
+        self.revision += 1;
+        Ok(())
+    }
+
+    /// Moves behind what is there, or behind so many bytes of it, but before a line that is not
+    /// finished yet. Of a compressed file nothing is wanted then.
+    pub(in crate::source::tail) fn skip_to_end(
+        &mut self,
+        framing: &Framing,
+        at_most: u64,
+    ) -> io::Result<()> {
+        let changed_unix_ns = self.look()?.changed_unix_ns;
+        let file = self.handle.as_mut().ok_or_else(not_open)?;
+        if file.is_packed() {
+            self.skip_all()?;
+            self.progress.is_passed_over = true;
+            return Ok(());
+        }
+        let end = framing.whole_characters(file.look()?.bytes.min(at_most));
+        let window = framing.room().min(usize::try_from(end).unwrap_or(usize::MAX));
+        let tail = file.read_at(end.saturating_sub(window as u64), window)?;
+        let unfinished = framing.unfinished(&tail);
+        // No newline within the longest line: it is in the middle of one in any case.
+        let unfinished = unfinished.or((tail.len() as u64 == end).then_some(tail.len()));
+        let position = end.saturating_sub(unfinished.unwrap_or(0) as u64);
+        let progress = Progress::at(position, |offset, bytes| file.read_at(offset, bytes))?;
+        let is_passed_over = position > 0;
+        self.progress = Progress { is_passed_over, changed_unix_ns, ..progress };
+        self.revision += 1;
+        Ok(())
+    }
+}
