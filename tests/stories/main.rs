@@ -48,6 +48,8 @@ mod ordered;
 #[cfg(test)]
 mod peers_answer;
 #[cfg(test)]
+mod put_away;
+#[cfg(test)]
 mod queue_at_start;
 #[cfg(test)]
 mod queue_tools;
