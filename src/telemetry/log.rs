@@ -47,7 +47,8 @@ impl Level {
 pub fn start(format: Format, level: Level) {
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| {
         // The SDK and the HTTP stack talk about every retry; weir says it once, in its own words.
-        EnvFilter::new(format!("warn,aws_config=error,weir={}", level.as_str()))
+        let others = "aws_config=error,aws_smithy_runtime::client::http::connection_poisoning=off";
+        EnvFilter::new(format!("warn,{others},weir={}", level.as_str()))
     });
     let words = match format {
         Format::Auto => std::io::stderr().is_terminal(),

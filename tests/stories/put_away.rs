@@ -98,7 +98,7 @@ fn delivered_files_go_to_a_folder_of_their_own_and_old_ones_are_passed_over() {
     fs::write(logs.join("new.log"), lines("new")).unwrap();
     fs::write(logs.join("old.log"), lines("old")).unwrap();
     let old = File::options().append(true).open(logs.join("old.log")).unwrap();
-    old.set_modified(SystemTime::now() - Duration::from_secs(3 * 86_400)).unwrap();
+    old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
     let settings = format!(
         "ignore_older = \"1 d\"\nwhen_done = \"move\"\ndone_after = \"0 s\"\ndone_folder = {:?}",
         done.display().to_string()
