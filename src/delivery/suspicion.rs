@@ -8,6 +8,8 @@ use super::settle::Settlement;
 /// passes. One more, and it is the destination: a stream that takes no direct puts refuses each of
 /// its records like that, and none of them deserves to die for it.
 const SAME_WORDS_MAX: usize = 4;
+/// And so many whatever the words, which may name the request or the record.
+const ANY_WORDS_MAX: usize = 12;
 
 /// What was refused since the last record passed.
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub(super) struct Suspicion {
     words: (String, String),
     /// How many single records were refused with these words.
     singles: usize,
+    /// How many were refused, with whatever words.
+    in_a_row: usize,
     was_fresh: bool,
 }
 
@@ -32,8 +36,10 @@ impl Suspicion {
         if !settlement.dead.is_empty() {
             self.singles = if is_same { self.singles + 1 } else { 1 };
             self.words = (fault.code.clone(), fault.message.clone());
+            self.in_a_row += 1;
         }
-        if self.is_raised() && is_same {
+        let is_meant = is_same && self.singles > SAME_WORDS_MAX || self.in_a_row > ANY_WORDS_MAX;
+        if is_meant {
             let spared = settlement.dead.drain(..).map(|(parcel, _)| vec![Bundle::lone(parcel)]);
             settlement.alone.extend(spared);
             settlement.trouble = Some((Class::Config, fault));
@@ -49,6 +55,6 @@ impl Suspicion {
     }
 
     fn is_raised(&self) -> bool {
-        self.singles > SAME_WORDS_MAX
+        self.singles > SAME_WORDS_MAX || self.in_a_row > ANY_WORDS_MAX
     }
 }

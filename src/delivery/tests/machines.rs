@@ -242,6 +242,14 @@ fn a_fifth_single_record_refused_with_the_same_words_while_nothing_passes_is_spa
         let code = if is_even { "ValidationException" } else { "InvalidArgumentException" };
         assert_eq!(weigh(refuse(number, 1, code)), dies, "other words each time");
     }
+    let (one, other) = ("InvalidArgumentException", "ValidationException");
+    for (number, code) in (9..).zip([one, other, one]) {
+        assert_eq!(weigh(refuse(number, 1, code)), dies, "the tenth to the twelfth");
+    }
+    assert_eq!(weigh(refuse(12, 1, other)), spared, "as if the words named the request");
+    assert_eq!(weigh(refuse(12, 1, one)), spared);
+    assert_eq!(weigh(settle(parcels(1), Ok(vec![Fate::Taken]))), (0, 0, None, true));
+    assert_eq!(weigh(refuse(12, 1, other)), dies);
 }
 
 #[test]

@@ -17,6 +17,10 @@ const NOISE_MS: u64 = 2_000;
 /// An answer that took longer says too little of the time: signatures are good for five minutes.
 const TRUSTED_MAX: Duration = Duration::from_secs(120);
 
+/// The beginning of 2200. What says that it is later is wrong, and dates near the end of what dates
+/// can say cannot be reckoned with.
+const LATEST_UNIX_MS: u64 = 7_258_118_400_000;
+
 /// What is worth remembering across restarts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockMemory {
@@ -61,7 +65,8 @@ impl ServiceClock {
     pub fn unix_ms(&self) -> u64 {
         let state = *self.state.borrow();
         let now = self.host.unix_ms().saturating_add_signed(state.memory.offset_ms);
-        if state.is_sure { now } else { now.max(state.memory.seen_unix_ms) }
+        let known = if state.is_sure { now } else { now.max(state.memory.seen_unix_ms) };
+        known.min(LATEST_UNIX_MS)
     }
 
     /// The host's own, right or wrong.
@@ -77,7 +82,8 @@ impl ServiceClock {
     /// Learns from the `Date` of an answer that has just come and took so long. The service is
     /// taken to have written it half way.
     pub(super) fn heard(&self, date: &str, took: Duration) {
-        let Some(date_ms) = parse_http_date(date).filter(|_| took <= TRUSTED_MAX) else { return };
+        let is_possible = |date_ms: &u64| took <= TRUSTED_MAX && *date_ms < LATEST_UNIX_MS;
+        let Some(date_ms) = parse_http_date(date).filter(is_possible) else { return };
         let half = u64::try_from(took.as_millis() / 2).unwrap_or(u64::MAX);
         let host_then = self.host.unix_ms().saturating_sub(half);
         let offset_ms = difference(date_ms + 500, host_then);
@@ -222,6 +228,22 @@ mod tests {
         clock.heard(DATE, TRUSTED_MAX + Duration::from_millis(1));
 
         assert_eq!((clock.unix_ms(), clock.is_sure()), (1_000, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_later_than_dates_can_be_reckoned_with() {
+        let clock = clock(DATE_MS, None);
+        for date in ["Fri, 31 Dec 9999 23:59:59 GMT", "Wed, 01 Jan 2200 00:00:00 GMT"] {
+            clock.heard(date, Duration::ZERO);
+        }
+        assert_eq!((clock.unix_ms(), clock.is_sure()), (DATE_MS, false));
+
+        // An earlier run may have believed it.
+        let absurd = ClockMemory { offset_ms: i64::MAX, seen_unix_ms: u64::MAX };
+        let clock = self::clock(DATE_MS, Some(absurd));
+        assert!(clock.unix_ms() <= LATEST_UNIX_MS);
+        clock.heard(DATE, Duration::ZERO);
+        assert_eq!((clock.unix_ms(), clock.is_sure()), (DATE_MS, true));
     }
 
     #[tokio::test(start_paused = true)]
