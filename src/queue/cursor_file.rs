@@ -14,9 +14,9 @@ pub(super) struct CursorFile {
     path: PathBuf,
     /// `None` after a failed write or sync: that file is not written again, a new one replaces it.
     file: Option<Box<dyn DiskFile>>,
-    /// The file was written in place after it got its name, so the name is on disk. Before, the
-    /// sync of the folder may have failed, and then the name may be lost in the next crash.
-    is_name_sure: bool,
+    /// This process made the file and synced it. What an earlier one left can be read and yet be lost
+    /// in the next crash: its name, or its newest save, if their sync failed.
+    is_sure: bool,
     layout: Layout,
 }
 
@@ -43,9 +43,8 @@ impl CursorFile {
         };
         Ok(match read(file.as_ref())? {
             Slots::Good(cursor, layout) => {
-                let is_name_sure = layout.has_both_heads;
                 let path = path.to_owned();
-                Found::Cursor(cursor, Self { path, file: Some(file), is_name_sure, layout })
+                Found::Cursor(cursor, Self { path, file: Some(file), is_sure: false, layout })
             }
             Slots::Damaged => Found::Damaged,
             Slots::Foreign(version) => Found::Foreign(version),
@@ -56,7 +55,7 @@ impl CursorFile {
     /// free space.
     pub(super) fn create(disk: &dyn Disk, path: &Path, cursor: &Cursor) -> io::Result<Self> {
         let path = path.to_owned();
-        let mut file = Self { path, file: None, is_name_sure: true, layout: Layout::default() };
+        let mut file = Self { path, file: None, is_sure: true, layout: Layout::default() };
         file.replace(disk, &cursor.whole())?;
         Ok(file)
     }
@@ -64,7 +63,7 @@ impl CursorFile {
     /// Sees to it that the cursor, as it was found, outlives a crash. A full disk is no reason to
     /// refuse: then it stays as it is, and the next save tries again.
     pub(super) fn make_sure(&mut self, disk: &dyn Disk, whole: &Draft) -> io::Result<()> {
-        if self.is_name_sure {
+        if self.is_sure {
             return Ok(());
         }
         match self.replace(disk, whole) {
@@ -82,7 +81,7 @@ impl CursorFile {
 
     /// Whether the next save takes a whole draft, and not only what changed.
     pub(super) fn wants_whole(&self) -> bool {
-        self.file.is_none() || !self.is_name_sure
+        self.file.is_none() || !self.is_sure
     }
 
     /// Saves; returns once it is synced, with what was left out because the disk is full. After a
@@ -116,7 +115,7 @@ impl CursorFile {
         let (bytes, layout) = slots::whole(draft, self.layout.generation + 1);
         replace_durably(disk, &self.path, &bytes)?;
         self.file = Some(disk.open(&self.path, Open::Write)?);
-        self.is_name_sure = true;
+        self.is_sure = true;
         self.layout = layout;
         Ok(())
     }
@@ -128,7 +127,6 @@ fn write(file: &dyn DiskFile, old: &Layout, draft: &Draft) -> io::Result<(Layout
     let mut new = Layout {
         generation: old.generation + 1,
         head: 1 - old.head.min(1),
-        has_both_heads: true,
         pages: old.pages.clone(),
     };
     let mut taken: BTreeSet<usize> = old.pages.values().map(|(place, _)| *place).collect();
