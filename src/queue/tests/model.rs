@@ -517,6 +517,14 @@ fn what_a_crash_brings_back_takes_no_room_beyond_the_bound() {
     }
 }
 
+/// A save whose sync failed, and no room for another file, before the process ended.
+#[test]
+fn a_cursor_that_was_synced_in_vain_is_made_anew_after_a_restart() {
+    for seed in [4126, 4910] {
+        Run::new(seed, 120).check();
+    }
+}
+
 #[test]
 fn one_seed_run_twice_takes_the_same_steps() {
     over_seeds(5, |seed| assert_eq!(Run::new(seed, 200).check(), Run::new(seed, 200).check()));
