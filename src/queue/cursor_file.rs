@@ -14,9 +14,12 @@ pub(super) struct CursorFile {
     path: PathBuf,
     /// `None` after a failed write or sync: that file is not written again, a new one replaces it.
     file: Option<Box<dyn DiskFile>>,
-    /// This process made the file and synced it. What an earlier one left can be read and yet be lost
-    /// in the next crash: its name, or its newest save, if their sync failed.
-    is_sure: bool,
+    /// The file was written in place after it got its name, so the name is on disk. Before, the
+    /// sync of the folder may have failed, and then the name may be lost in the next crash.
+    is_name_sure: bool,
+    /// An earlier process wrote what is there. Its last sync may have failed: then its pages can be
+    /// read until the next crash and no longer, so all of them are written once more.
+    is_anothers: bool,
     layout: Layout,
 }
 
@@ -43,8 +46,10 @@ impl CursorFile {
         };
         Ok(match read(file.as_ref())? {
             Slots::Good(cursor, layout) => {
+                let is_name_sure = layout.has_both_heads;
                 let path = path.to_owned();
-                Found::Cursor(cursor, Self { path, file: Some(file), is_sure: false, layout })
+                let file = Self { path, file: Some(file), is_name_sure, is_anothers: true, layout };
+                Found::Cursor(cursor, file)
             }
             Slots::Damaged => Found::Damaged,
             Slots::Foreign(version) => Found::Foreign(version),
@@ -55,7 +60,8 @@ impl CursorFile {
     /// free space.
     pub(super) fn create(disk: &dyn Disk, path: &Path, cursor: &Cursor) -> io::Result<Self> {
         let path = path.to_owned();
-        let mut file = Self { path, file: None, is_sure: true, layout: Layout::default() };
+        let layout = Layout::default();
+        let mut file = Self { path, file: None, is_name_sure: true, is_anothers: false, layout };
         file.replace(disk, &cursor.whole())?;
         Ok(file)
     }
@@ -63,7 +69,7 @@ impl CursorFile {
     /// Sees to it that the cursor, as it was found, outlives a crash. A full disk is no reason to
     /// refuse: then it stays as it is, and the next save tries again.
     pub(super) fn make_sure(&mut self, disk: &dyn Disk, whole: &Draft) -> io::Result<()> {
-        if self.is_sure {
+        if self.is_name_sure {
             return Ok(());
         }
         match self.replace(disk, whole) {
@@ -81,7 +87,7 @@ impl CursorFile {
 
     /// Whether the next save takes a whole draft, and not only what changed.
     pub(super) fn wants_whole(&self) -> bool {
-        self.file.is_none() || !self.is_sure
+        self.file.is_none() || !self.is_name_sure || self.is_anothers
     }
 
     /// Saves; returns once it is synced, with what was left out because the disk is full. After a
@@ -96,6 +102,7 @@ impl CursorFile {
         let error = match write(file.as_ref(), &self.layout, draft) {
             Ok((layout, unsaved)) => {
                 self.layout = layout;
+                self.is_anothers &= !draft.is_whole;
                 return Ok(unsaved);
             }
             Err(error) => error,
@@ -115,7 +122,7 @@ impl CursorFile {
         let (bytes, layout) = slots::whole(draft, self.layout.generation + 1);
         replace_durably(disk, &self.path, &bytes)?;
         self.file = Some(disk.open(&self.path, Open::Write)?);
-        self.is_sure = true;
+        (self.is_name_sure, self.is_anothers) = (true, false);
         self.layout = layout;
         Ok(())
     }
@@ -127,6 +134,7 @@ fn write(file: &dyn DiskFile, old: &Layout, draft: &Draft) -> io::Result<(Layout
     let mut new = Layout {
         generation: old.generation + 1,
         head: 1 - old.head.min(1),
+        has_both_heads: true,
         pages: old.pages.clone(),
     };
     let mut taken: BTreeSet<usize> = old.pages.values().map(|(place, _)| *place).collect();

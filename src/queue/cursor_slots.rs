@@ -52,6 +52,8 @@ pub(super) fn file_bytes(places: usize) -> u64 {
 pub(super) struct Layout {
     pub(super) generation: u64,
     pub(super) head: usize,
+    /// Whether the other head is sound as well: a new file has one only.
+    pub(super) has_both_heads: bool,
     /// Place and half of each page, by its number.
     pub(super) pages: BTreeMap<u64, (usize, usize)>,
 }
@@ -137,7 +139,8 @@ pub(super) fn read(bytes: &[u8]) -> Slots {
         }
         _ => return Slots::Damaged,
     };
-    let mut layout = Layout { generation, head: newer, pages: BTreeMap::new() };
+    let has_both_heads = generation_of(0).is_some() && generation_of(1).is_some();
+    let mut layout = Layout { generation, head: newer, has_both_heads, pages: BTreeMap::new() };
     let mut pages: BTreeMap<u64, (u64, Page)> = BTreeMap::new();
     for (place, half) in (0..PLACES_MAX).flat_map(|place| [(place, 0), (place, 1)]) {
         let at = usize::try_from(page_at(place, half)).unwrap_or(usize::MAX);
