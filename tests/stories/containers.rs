@@ -61,13 +61,14 @@ fn log(path: &Path, write: impl Fn(&mut File, u64), mut rotate: impl FnMut(u64))
     }
 }
 
+fn is_queued(agent: &Agent, lines: u64) -> Option<()> {
+    (Books::check(agent).row("s", "away").accepted >= lines).then_some(())
+}
+
 /// What lies in the queue, once all lines do.
 #[track_caller]
 fn messages(scratch: &Scratch, agent: Agent, config: &str) -> Vec<Value> {
-    wait_for("all lines to be queued", || {
-        let accepted = Books::check(&agent).row("s", "away").accepted;
-        (accepted >= LINES).then_some(())
-    });
+    wait_for("all lines to be queued", || is_queued(&agent, LINES));
     agent.kill();
     let config = configure(scratch, config).display().to_string();
     let out = weir(scratch, &["queue", "export", "s", "--config", &config]).succeeded();
@@ -116,6 +117,11 @@ fn a_kubelet_rotates_compresses_and_deletes_the_logs_of_a_pod() {
     };
     let name = |rotation: u64| folder.join(format!("0.log.20261128-1000{rotation:02}"));
     log(&path, write, |rotation| {
+        // What is deleted before anybody could read it is lost to all: in life there are minutes
+        // between rotations. The kill finds lines unread all the same.
+        if let Some(agent) = agent.as_ref().filter(|_| rotation != 3) {
+            wait_for("all lines so far to be queued", || is_queued(agent, rotation * ROTATE_EVERY));
+        }
         fs::rename(&path, name(rotation)).unwrap();
         if rotation > 1 {
             gzip(&name(rotation - 1));
