@@ -27,7 +27,7 @@ impl Writer {
         Self { inflow }
     }
 
-    /// Returns once the group is synced to disk. Dropping the future does not undo the append.
+    /// Returns once the group is stored as the `sync` of its stream asks. Dropping the future does not undo the append.
     /// A group of nothing is stored at once.
     ///
     /// # Errors
