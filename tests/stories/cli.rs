@@ -26,7 +26,19 @@ fn help_names_every_command() {
 
     let help = weir(&scratch, &["--help"]).succeeded();
 
-    for command in ["run", "demo", "check", "test", "status", "dead", "queue", "keys", "send"] {
+    for command in [
+        "run",
+        "demo",
+        "check",
+        "test",
+        "status",
+        "dead",
+        "queue",
+        "keys",
+        "send",
+        "completions",
+        "man",
+    ] {
         let stands = |line: &str| line.trim_start().starts_with(command);
         assert!(help.lines().any(stands), "`{command}` is missing in\n{help}");
     }

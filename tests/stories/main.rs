@@ -42,6 +42,8 @@ mod killed;
 #[cfg(test)]
 mod listeners;
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod many_streams;
 #[cfg(test)]
 mod ordered;
