@@ -46,7 +46,11 @@ pub(super) fn load(path: &Path) -> Result<Config, Report> {
 
 /// Reads a configuration, with what is wrong or doubtful about it.
 pub(super) fn read(path: &Path) -> Result<Loaded, Findings> {
-    config::load(&RealDisk, &|name: &str| std::env::var(name).ok(), path)
+    config::load(&RealDisk, &environment, path)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Reach {
@@ -54,9 +58,9 @@ impl Reach {
     pub(super) fn state_dir(&self) -> Result<PathBuf, Report> {
         match &self.state_dir {
             Some(dir) => Ok(dir.clone()),
-            // What is doubtful about it is told by those who run or check it.
-            None => read(&self.config)
-                .map(|loaded| loaded.config.state_dir)
+            // What else is wrong with it is told by those who run or check it; and its secrets may
+            // be there for the agent alone.
+            None => config::state_dir(&RealDisk, &environment, &self.config)
                 .map_err(|findings| Report::findings(&findings)),
         }
     }

@@ -129,6 +129,27 @@ fn check_tells_what_would_run_and_starts_nothing() {
 }
 
 #[test]
+fn the_agent_is_found_whatever_else_is_wrong_with_the_file() {
+    let scratch = Scratch::new("cli-found");
+    let agent = Agent::start(&scratch, CONFIG);
+    let state_dir = format!("state_dir = {:?}\n", scratch.join("state").display().to_string());
+    let keyless = "[stream.x]\ndestinations = [\"gone\"]\n[destination.y]\ntype = \"kinesis\"\n\
+                   secret_access_key = \"credential:for-the-agent-alone\"\n";
+    let file = scratch.write("weir.toml", &format!("{state_dir}{keyless}")).display().to_string();
+
+    for asked in [&["status"][..], &["status", "--live"], &["dead", "ls"], &["queue", "ls"]] {
+        weir(&scratch, &[asked, &["--config", &file]].concat()).succeeded();
+    }
+
+    assert_eq!(weir(&scratch, &["check", "--config", &file]).code, Some(78));
+    scratch.write("weir.toml", &format!("state_dir = 7\n{keyless}"));
+    let lost = weir(&scratch, &["status", "--config", &file]);
+    assert_eq!(lost.code, Some(78));
+    assert!(lost.stderr.contains("`state_dir`") && !lost.stderr.contains("gone"), "{lost:?}");
+    drop(agent);
+}
+
+#[test]
 fn what_is_sent_is_in_the_books_and_arrives() {
     let scratch = Scratch::new("cli-send");
     let agent = Agent::start(&scratch, CONFIG);
