@@ -10,6 +10,8 @@ mod aggregates;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod booted;
+#[cfg(test)]
 mod callers;
 #[cfg(test)]
 mod cli;
@@ -38,6 +40,8 @@ mod idempotency;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod listeners;
@@ -47,6 +51,8 @@ mod manual;
 mod many_streams;
 #[cfg(test)]
 mod ordered;
+#[cfg(test)]
+mod packaged;
 #[cfg(test)]
 mod peers_answer;
 #[cfg(test)]
