@@ -49,6 +49,13 @@ pub(super) fn read(path: &Path) -> Result<Loaded, Findings> {
     config::load(&RealDisk, &environment, path)
 }
 
+/// The state directory that a configuration names. What else is wrong with it is told by those who
+/// run or check it; and its secrets may be there for the agent alone.
+pub(super) fn state_dir_of(path: &Path) -> Result<PathBuf, Report> {
+    config::state_dir(&RealDisk, &environment, path)
+        .map_err(|findings| Report::findings(&findings))
+}
+
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -58,10 +65,7 @@ impl Reach {
     pub(super) fn state_dir(&self) -> Result<PathBuf, Report> {
         match &self.state_dir {
             Some(dir) => Ok(dir.clone()),
-            // What else is wrong with it is told by those who run or check it; and its secrets may
-            // be there for the agent alone.
-            None => config::state_dir(&RealDisk, &environment, &self.config)
-                .map_err(|findings| Report::findings(&findings)),
+            None => state_dir_of(&self.config),
         }
     }
 

@@ -156,6 +156,27 @@ fn the_units_are_sound_and_their_sandbox_is_tight() {
     assert!(machine.journal().contains("nowhere"), "{}", machine.journal());
 }
 
+#[test]
+fn a_reload_changes_the_service_and_a_file_at_fault_does_not() {
+    let Some((_scratch, machine)) = boot("reloaded") else { return };
+    start_with_waiting(&machine, 5);
+    let process = machine.unit("weir", "MainPID");
+    let config = format!("{UNREACHABLE}[stream.more]\ndestinations = [\"cloud\"]\n");
+    write(&machine, "/etc/weir/weir.toml", &config);
+
+    machine.sh("systemctl reload weir");
+
+    machine.sh("echo one | weir send --stream more");
+
+    write(&machine, "/etc/weir/weir.toml", &config.replace("\"cloud\"", "\"nowhere\""));
+
+    assert_ne!(machine.command("systemctl reload weir").code, Some(0));
+    assert!(machine.journal().contains("nowhere"), "{}", machine.journal());
+    machine.sh("echo two | weir send --stream more");
+    assert_eq!(waiting(&machine), 5);
+    assert_eq!(machine.unit("weir", "MainPID"), process);
+}
+
 /// Soon, where a host waits for minutes.
 const SOON: &str = "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\nRestartSec=100ms";
 
