@@ -52,8 +52,7 @@ pub(super) fn read(path: &Path) -> Result<Loaded, Findings> {
 /// The state directory that a configuration names. What else is wrong with it is told by those who
 /// run or check it; and its secrets may be there for the agent alone.
 pub(super) fn state_dir_of(path: &Path) -> Result<PathBuf, Report> {
-    config::state_dir(&RealDisk, &environment, path)
-        .map_err(|findings| Report::findings(&findings))
+    config::state_dir(&RealDisk, &environment, path).map_err(|findings| Report::findings(&findings))
 }
 
 fn environment(name: &str) -> Option<String> {
