@@ -68,14 +68,6 @@ impl Reach {
         }
     }
 
-    /// The configuration that is meant, if the agent is not told otherwise.
-    pub(super) fn read(&self) -> Result<Option<Loaded>, Findings> {
-        if self.state_dir.is_some() || self.admin.is_some() {
-            return Ok(None);
-        }
-        read(&self.config).map(Some)
-    }
-
     /// The address of the operator's door.
     fn admin(&self) -> Result<String, Report> {
         match &self.admin {

@@ -72,7 +72,7 @@ fn shells_complete_commands_and_flags() {
     let zsh = script("zsh");
     run(Command::new("zsh").args(["-f", "-n", &zsh]));
     let text = fs::read_to_string(&zsh).unwrap();
-    assert!(text.starts_with("#compdef weir\n") && text.contains("'--live["), "{text}");
+    assert!(text.starts_with("#compdef weir\n") && text.contains("--live["), "{text}");
 
     let unknown = weir(&scratch, &["completions", "tcl"]);
     assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(64), ""), "{unknown:?}");

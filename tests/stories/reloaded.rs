@@ -173,7 +173,7 @@ fn a_file_at_fault_is_refused_with_its_reason_and_the_agent_goes_on_as_before() 
         assert_eq!(ended.code, Some(78), "{ended:?}");
         assert!(ended.stderr.contains("the agent goes on"), "{ended:?}");
         assert!(ended.stderr.contains(reason), "{reason}: {ended:?}");
-        // The command asks nobody to read what it cannot read itself; others do.
+        // The command asks nobody to read what is no TOML; others do.
         if agent.status()["config"]["reloads"] != count {
             agent.hang_up();
         }

@@ -6,14 +6,26 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::agent::Ended;
 use super::books::Books;
 use super::scratch::Scratch;
-use super::{installed, run, wait_for};
+use super::{PATIENCE, installed, run, wait_at_most, wait_for};
 
 static BOOTED: AtomicU32 = AtomicU32::new(0);
+
+/// Enters a control group of its own before it starts: machines of one group take each other's
+/// services for their own.
+const IN_A_GROUP: &str = r#"
+    for tree in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+        [ -e "$tree/cgroup.procs" ] || continue
+        mkdir "$tree/$0" && echo $$ >"$tree/$0/cgroup.procs" || exit
+    done
+    exec systemd-nspawn "$@""#;
+const GROUPS_LIE_IN: [&str; 3] =
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
 
 /// A running machine; its power is cut when it is dropped.
 #[derive(Debug)]
@@ -22,6 +34,7 @@ pub struct Machine {
     /// Its first process, as the host numbers it.
     first: String,
     log: PathBuf,
+    name: String,
 }
 
 impl Machine {
@@ -33,7 +46,8 @@ impl Machine {
         let name = format!("weir-test-{}-{number}", std::process::id());
         let log = scratch.join("console.log");
         let console = File::create(&log).unwrap();
-        let nspawn = Command::new("systemd-nspawn")
+        let nspawn = Command::new("sh")
+            .args(["-c", IN_A_GROUP, &name])
             .args(["--quiet", "--volatile=overlay", "--register=no", "--keep-unit"])
             .args(["--private-network", "--console=pipe", "--boot", "--machine", &name])
             .arg(format!("--directory={}", installed("WEIR_TEST_DEBIAN", "debian").display()))
@@ -45,7 +59,7 @@ impl Machine {
             .stderr(console)
             .spawn()
             .unwrap_or_else(|error| panic!("systemd-nspawn: {error}; ./tests/run installs it"));
-        let mut machine = Self { nspawn, first: String::new(), log };
+        let mut machine = Self { nspawn, first: String::new(), log, name };
         machine.first = wait_for("the first process of the machine", || {
             machine.must_run();
             first_child(machine.nspawn.id())
@@ -123,9 +137,19 @@ impl Drop for Machine {
         if std::thread::panicking() {
             eprintln!("the journal of the machine:\n{}", self.journal());
         }
-        // The signal that makes nspawn pull the plug; it takes everything in the machine along.
+        // The first process takes all others along, and nspawn ends; without nspawn it would go on.
+        let nspawn = self.nspawn.id();
+        for child in children(nspawn).iter().filter_map(|child| child.parse().ok()) {
+            Pid::from_raw(child).map(|child| kill_process(child, Signal::KILL).ok());
+        }
+        wait_at_most(PATIENCE, || self.nspawn.try_wait().unwrap());
         self.nspawn.kill().ok();
         self.nspawn.wait().ok();
+        for tree in GROUPS_LIE_IN {
+            let mut tidy = Command::new("find");
+            tidy.arg(Path::new(tree).join(&self.name)).args(["-depth", "-type", "d", "-delete"]);
+            tidy.stderr(Stdio::null()).status().ok();
+        }
     }
 }
 
@@ -169,9 +193,12 @@ impl Drop for Disk {
 
 /// The child that became systemd.
 fn first_child(parent: u32) -> Option<String> {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
-    let mut children = children.split_whitespace();
-    children.find(|child| is_called(child, "systemd")).map(str::to_owned)
+    children(parent).into_iter().find(|child| is_called(child, "systemd"))
+}
+
+fn children(parent: u32) -> Vec<String> {
+    let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    listed.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 fn is_called(process: &str, name: &str) -> bool {
