@@ -10,6 +10,7 @@ use super::clocks::Clocks;
 use super::shards::ShardSources;
 use super::sights::{Sight, SightOf};
 use super::stream_facts::StreamMemory;
+use super::suspicions::Suspicions;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Tasks, blocking};
 use crate::config::{Config, Destination};
@@ -43,6 +44,7 @@ pub(super) struct Deliveries<'a> {
     ground: &'a Ground,
     clocks: Arc<Clocks>,
     streams: Arc<StreamMemory>,
+    suspicions: Arc<Suspicions>,
     /// The link that leads there.
     uplink: Uplink,
     fed: Fed,
@@ -62,6 +64,7 @@ impl<'a> Deliveries<'a> {
             ground,
             clocks: Clocks::new(state.cloud(), ground),
             streams: StreamMemory::new(state.cloud(), ground.clock.clone()),
+            suspicions: Suspicions::new(state.cloud(), ground.clock.clone()),
             uplink: Uplink::new(&config.uplink),
             fed: Fed::default(),
         }
@@ -94,7 +97,8 @@ impl<'a> Deliveries<'a> {
     ) -> Result<(), StartError> {
         let Settings { stream, destination, .. } = bench.settings.clone();
         let clock = self.clocks.of(&destination);
-        let sink = Kinesis::connect(kinesis, &clock).await.map_err(StartError::Setting)?;
+        let sink = Kinesis::connect(kinesis, &clock).await;
+        let sink = sink.map_err(|why| wrong(&destination, &why))?;
         if let Some((facts, age)) = self.streams.of(&destination, kinesis) {
             sink.recall(facts, age);
         }
@@ -117,7 +121,8 @@ impl<'a> Deliveries<'a> {
         firehose: &FirehoseSettings,
     ) -> Result<(), StartError> {
         let clock = self.clocks.of(&bench.settings.destination);
-        let sink = Firehose::connect(firehose, &clock).await.map_err(StartError::Setting)?;
+        let sink = Firehose::connect(firehose, &clock).await;
+        let sink = sink.map_err(|why| wrong(&bench.settings.destination, &why))?;
         let sink = Arc::new(sink);
         self.see(&bench, Sight::of_firehose(&sink, &clock));
         self.employ(bench, sink);
@@ -132,7 +137,12 @@ impl<'a> Deliveries<'a> {
         let (disk, clock) = (self.ground.disk.clone(), self.ground.clock.clone());
         let directory = directory.clone();
         let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
-        self.employ(bench, Arc::new(opened.map_err(StartError::Disk)?));
+        let name = bench.settings.destination.clone();
+        let opened = opened.map_err(|error| {
+            let words = format!("destination `{name}`: {error}");
+            StartError::Disk(io::Error::new(error.kind(), words))
+        })?;
+        self.employ(bench, Arc::new(opened));
         Ok(())
     }
 
@@ -147,7 +157,14 @@ impl<'a> Deliveries<'a> {
         let (clock, metrics) = (self.ground.clock.clone(), &self.ground.metrics);
         let worker = Worker::new(settings, clock, reader, shelf, sink, metrics);
         let worker = worker.over(&self.uplink);
-        self.fed.watches.insert(route, worker.watch());
+        let (watch, suspicions) = (worker.watch(), self.suspicions.clone());
+        watch.recall(suspicions.of(&route.0, &route.1));
+        let news = watch.suspicions();
+        self.fed.watches.insert(route.clone(), watch);
+        self.fed.workers.push(Box::new(move |tasks, stopping| {
+            let name = format!("suspicion of {} to {}", route.0, route.1);
+            tasks.spawn(name, suspicions.follow(route, news, stopping));
+        }));
         let start = |tasks: &mut Tasks, stopping| tasks.spawn(task, worker.run(stopping));
         self.fed.workers.push(Box::new(start));
     }
@@ -170,6 +187,10 @@ impl Bench {
     fn route(&self) -> Route {
         (self.settings.stream.clone(), self.settings.destination.clone())
     }
+}
+
+fn wrong(destination: &str, why: &str) -> StartError {
+    StartError::Setting(format!("destination `{destination}`: {why}"))
 }
 
 async fn open_shelf(
