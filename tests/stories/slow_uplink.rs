@@ -13,11 +13,9 @@ use crate::support::slow_link::SlowLink;
 
 const RECORDS: u64 = 200;
 
-fn config(link: &SlowLink) -> String {
-    let free = orders_to_kinesis(&link.url(), "max_record = \"4 MiB\"");
-    format!(
-        "{free}\nmax_record = \"4 MiB\"\nconnect_timeout = \"300 ms\"\nrequest_timeout = \"300 ms\"\n"
-    )
+fn config(link: &SlowLink, request_timeout: &str) -> String {
+    let free = orders_to_kinesis(&link.url(), "");
+    format!("{free}\nconnect_timeout = \"1 s\"\nrequest_timeout = \"{request_timeout}\"\n")
 }
 
 fn number(agent: &Agent, name: &str) -> u64 {
@@ -31,10 +29,11 @@ fn number(agent: &Agent, name: &str) -> u64 {
 fn one_large_record_arrives_over_a_link_that_takes_longer_for_it_than_a_request_may_stand_still() {
     let runtime = Runtime::new().unwrap();
     let fake = runtime.block_on(FakeUpstream::start());
-    let link = runtime.block_on(SlowLink::start(fake.address(), Duration::from_millis(5)));
+    let link = runtime.block_on(SlowLink::start(fake.address(), Duration::from_millis(70)));
     let scratch = Scratch::new("slow-uplink");
-    let agent = Agent::start(&scratch, &config(&link));
-    let record = vec![b'x'; 3 << 20];
+    let agent = Agent::start(&scratch, &config(&link, "2 s"));
+    // 75 turns of the link, and more than five seconds.
+    let record = vec![b'x'; 900 << 10];
 
     assert_eq!(agent.client("local").post("orders", &record).unwrap().status, 202);
     let row = Books::settled(&agent).row("orders", "cloud");
@@ -52,7 +51,7 @@ fn where_a_large_request_never_arrives_smaller_ones_do() {
     let link = runtime.block_on(SlowLink::start(fake.address(), Duration::from_millis(1)));
     link.carry_at_a_stretch(300 << 10);
     let scratch = Scratch::new("short-stretches");
-    let agent = Agent::start(&scratch, &config(&link));
+    let agent = Agent::start(&scratch, &config(&link, "500 ms"));
     let lines: Vec<String> =
         (0..RECORDS).map(|number| format!("{number} {}", "x".repeat(10_000))).collect();
 
