@@ -25,7 +25,7 @@ pub(super) async fn answer(
     };
     let to: Option<String> = serde_json::from_value(to).map_err(wrong)?;
     let filter: Filter = serde_json::from_value(asked).map_err(wrong)?;
-    let done = replay(disk, &letters, (&filter, to.as_deref()), &picture.queues).await?;
+    let done = replay(disk, &letters, (&filter, to.as_deref()), &picture.queues()).await?;
     Ok(json!({
         "records": done.records,
         "files": done.files,

@@ -58,6 +58,8 @@ mod quiet_log;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod reloaded;
+#[cfg(test)]
 mod remembered;
 #[cfg(test)]
 mod roles;
