@@ -18,7 +18,8 @@ const TURN_BYTES: usize = 16 << 10;
 pub(crate) struct SlowLink {
     address: SocketAddr,
     link: Arc<Link>,
-    accepting: tokio::task::JoinHandle<()>,
+    /// Ends with it.
+    _accepting: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -44,13 +45,14 @@ impl SlowLink {
         let (turns, carried) = (Mutex::default(), AtomicU64::new(0));
         let link = Arc::new(Link { to, turn, turns, stretch: u64::MAX.into(), carried });
         let of_all = Arc::clone(&link);
-        let accepting = tokio::spawn(async move {
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((from, _)) = listener.accept().await {
                 connections.spawn(of_all.clone().carry(from));
             }
         });
-        Self { address, link, accepting }
+        Self { address, link, _accepting: accepting }
     }
 
     /// For `endpoint_url`.
@@ -69,18 +71,13 @@ impl SlowLink {
     }
 }
 
-impl Drop for SlowLink {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
 impl Link {
     async fn carry(self: Arc<Self>, from: TcpStream) {
         let Ok(to) = TcpStream::connect(self.to).await else { return };
         let (mut from_there, mut to_there) = to.into_split();
         let (mut from_here, mut to_here) = from.into_split();
-        let back = tokio::spawn(async move {
+        let mut back = JoinSet::new();
+        back.spawn(async move {
             tokio::io::copy(&mut from_there, &mut to_here).await.ok();
         });
         let mut buffer = vec![0; TURN_BYTES];
@@ -101,6 +98,5 @@ impl Link {
             // Stuck, and silent about it.
             std::future::pending::<()>().await;
         }
-        back.abort();
     }
 }

@@ -416,13 +416,14 @@ async fn how_large_a_record_may_be_is_learned_from_what_is_taken_and_from_the_st
 
     let told = Arc::new(kinesis(&fake.url()).await);
     fake.tell();
-    let tending = tokio::spawn({
+    let mut tending = tokio::task::JoinSet::new();
+    tending.spawn({
         let told = told.clone();
         async move { told.tend().await }
     });
     told.tended().await;
     assert_eq!((told.sure_bytes(), told.limits().entry_bytes), (2 << 20, 2 << 20));
-    tending.abort();
+    tending.abort_all();
 
     // What an earlier run heard may be old: it makes nothing certain but what it allows.
     let facts = StreamFacts { record_bytes_max: Some(2 << 20), ..StreamFacts::default() };
