@@ -258,6 +258,7 @@ fn draw_files(files: &[FileStatus], settled: u64) -> Value {
                 "delivered": file.delivered(settled),
                 "is_delivered": file.is_delivered(settled),
                 "is_passed_over": file.is_passed_over,
+                "trouble": file.trouble,
                 "gone_unix_ms": file.gone_unix_ms,
             })
         })

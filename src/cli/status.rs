@@ -213,9 +213,12 @@ fn tails(status: &Value, now_unix_ms: u64) -> Vec<Vec<String>> {
 }
 
 /// `to do`, or `done` once every destination is done with all of it and it may be deleted; `passed
-/// over` if weir began behind what stood in it.
+/// over` if weir began behind what stood in it; `unreadable` and why, if that is so.
 fn file_state(file: &Value, now_unix_ms: u64) -> String {
     let is = |key| file.get(key).and_then(Value::as_bool).unwrap_or(false);
+    if let Some(why) = file.get("trouble").and_then(Value::as_str) {
+        return format!("unreadable: {}", why.replace(char::is_control, "?"));
+    }
     let state = match (is("is_delivered"), is("is_passed_over")) {
         (true, _) => "done",
         (false, true) => "passed over in part",
@@ -289,7 +292,9 @@ mod tests {
                 {"path": "/var/log/nginx/access.log", "bytes": 2_000, "read": 1_700, "queued": 1_500,
                     "delivered": 900, "is_delivered": false, "gone_unix_ms": null},
                 {"path": "/var/log/nginx/\u{1b}[2J\n.log", "bytes": 7, "read": 7, "queued": 7,
-                    "delivered": 7, "is_delivered": true, "gone_unix_ms": 60_000}]},
+                    "delivered": 7, "is_delivered": true, "gone_unix_ms": 60_000},
+                {"path": "/var/log/secret", "bytes": 0, "read": 0, "queued": 0, "delivered": 0,
+                    "is_delivered": false, "gone_unix_ms": null, "trouble": "Permission denied"}]},
             "state": {"keys": 2, "bytes": 180, "disk_bytes": 0, "health": "in memory",
                 "why": "no space left on device", "since_unix_ms": 40_000},
         });
@@ -312,7 +317,8 @@ mod tests {
              \n\
              TAIL   FILE                        SIZE   READ  QUEUED  DELIVERED  STATE\n\
              nginx  /var/log/nginx/access.log  2 000  1 700   1 500        900  to do\n\
-             nginx  /var/log/nginx/?[2J?.log       7      7       7          7  done, gone 40 s"
+             nginx  /var/log/nginx/?[2J?.log       7      7       7          7  done, gone 40 s\n\
+             nginx  /var/log/secret                0      0       0          0  unreadable: Permission denied"
         );
     }
 }

@@ -8,6 +8,8 @@ pub mod support;
 #[cfg(test)]
 mod aggregates;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod callers;
@@ -47,6 +49,8 @@ mod many_streams;
 mod ordered;
 #[cfg(test)]
 mod peers_answer;
+#[cfg(test)]
+mod polled;
 #[cfg(test)]
 mod put_away;
 #[cfg(test)]

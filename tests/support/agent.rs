@@ -5,17 +5,22 @@
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 
 use super::client::{Answer, Client};
 use super::peers::REGION;
 use super::scratch::Scratch;
 use super::{PATIENCE, wait_at_most, wait_for};
+
+/// Who has no rights but those of everybody.
+const NOBODY: u32 = 65_534;
 
 /// A running agent; killed when dropped.
 #[derive(Debug)]
@@ -74,6 +79,48 @@ impl Agent {
         command.env("NOTIFY_SOCKET", notify);
         command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         Self::run(scratch, config, command)
+    }
+
+    /// The same as somebody to whom permissions apply, who owns the scratch folder.
+    #[track_caller]
+    pub fn start_without_privileges(scratch: &Scratch, config: &str) -> Self {
+        let kept = command(scratch);
+        if !geteuid().is_root() {
+            return Self::run(scratch, config, kept);
+        }
+        // Where the binary was built may be closed to others.
+        let binary = scratch.join("weir");
+        if !binary.exists() {
+            fs::copy(kept.get_program(), &binary).unwrap();
+        }
+        chown(scratch.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        let mut command = Command::new(binary);
+        command.env_clear().current_dir(scratch.path());
+        command.envs(kept.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.uid(NOBODY).gid(NOBODY);
+        Self::run(scratch, config, command)
+    }
+
+    /// The same in a user namespace of its own, of whose settings below `/proc/sys/user` some are
+    /// changed; `None` where there are no such namespaces.
+    #[track_caller]
+    pub fn start_within(scratch: &Scratch, config: &str, limits: &[(&str, u32)]) -> Option<Self> {
+        let unshare = || {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user"]);
+            command
+        };
+        if !unshare().arg("true").output().is_ok_and(|done| done.status.success()) {
+            return None;
+        }
+        let kept = command(scratch);
+        let mut command = unshare();
+        let set =
+            limits.iter().map(|(name, limit)| format!("echo {limit} > /proc/sys/user/{name} && "));
+        command.args(["sh", "-c", &(set.collect::<String>() + r#"exec "$0" "$@""#)]);
+        command.arg(kept.get_program()).env_clear().current_dir(scratch.path());
+        command.envs(kept.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Some(Self::run(scratch, config, command))
     }
 
     #[track_caller]

@@ -11,6 +11,7 @@ pub mod fake_upstream;
 pub mod gate;
 pub mod log_file;
 pub mod numbered;
+pub mod out_folder;
 pub mod peers;
 pub mod scratch;
 pub mod slow_link;
