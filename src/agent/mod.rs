@@ -5,10 +5,14 @@
 //! Never: parses or formats anything but its own status.
 
 mod assemble;
+mod changes;
 mod clocks;
+mod crew;
 mod feeders;
 mod lifecycle;
 mod queue_keys;
+mod reload;
+mod reloads;
 mod replay;
 mod shards;
 mod sights;
@@ -25,6 +29,7 @@ use thiserror::Error;
 
 pub use lifecycle::{Ending, run};
 pub use queue_keys::known as known_keys;
+pub use reload::Reread;
 pub use state_dir::{Addresses, StateDir, StateDirError};
 pub use trial::{Incoming, Seen, try_out};
 

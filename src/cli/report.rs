@@ -71,6 +71,11 @@ impl Report {
         self
     }
 
+    /// As the operator would read it.
+    pub(super) fn words(self) -> String {
+        self.text
+    }
+
     pub(super) fn print(self) -> ExitCode {
         tell(&self.text);
         self.exit.code()

@@ -109,26 +109,7 @@ impl DeliveryMetrics {
             Unit::Bytes,
             all.entry_bytes.clone(),
         );
-        registry.register(
-            "strayed_records",
-            "Records sent once more because their aggregate ended up in another shard",
-            all.strayed.clone(),
-        );
-        registry.register(
-            "slowed_shards",
-            "Shards that are sent less now than they should take, because they throttled",
-            all.slowed_shards.clone(),
-        );
-        registry.register(
-            "shards_in_doubt",
-            "1 while answers name other shards than the stream lists, else 0",
-            all.shards_in_doubt.clone(),
-        );
-        registry.register(
-            "parked_records",
-            "Records that were read and wait on disk again, because their shard has enough",
-            all.parked.clone(),
-        );
+        all.register_shards(registry);
         registry.register("dead_letters", "Records given up, by class", all.dead.clone());
         registry.register("faults", "Entries that met a fault, by class", all.faults.clone());
         registry.register("in_flight", "Requests under way", all.in_flight.clone());
@@ -146,6 +127,30 @@ impl DeliveryMetrics {
             all.durations.clone(),
         );
         all
+    }
+
+    /// What tells of shards.
+    fn register_shards(&self, registry: &mut Registry) {
+        registry.register(
+            "strayed_records",
+            "Records sent once more because their aggregate ended up in another shard",
+            self.strayed.clone(),
+        );
+        registry.register(
+            "slowed_shards",
+            "Shards that are sent less now than they should take, because they throttled",
+            self.slowed_shards.clone(),
+        );
+        registry.register(
+            "shards_in_doubt",
+            "1 while answers name other shards than the stream lists, else 0",
+            self.shards_in_doubt.clone(),
+        );
+        registry.register(
+            "parked_records",
+            "Records that were read and wait on disk again, because their shard has enough",
+            self.parked.clone(),
+        );
     }
 
     /// What tells how fast it goes, and why not faster.
@@ -236,6 +241,14 @@ impl WorkerMetrics {
         set(&self.in_flight, in_flight);
         set(&self.in_flight_max, in_flight_max);
         set(&self.owed_bytes, owed_bytes);
+    }
+
+    /// The worker is gone: it has nothing under way and waits for nothing.
+    pub(super) fn rest(&self) {
+        self.work(0, 0, 0);
+        self.shards(0, 0, false);
+        self.holding(None);
+        self.paced(None);
     }
 
     /// So many shards are slowed, so many records parked, and the shards that are known may be wrong.

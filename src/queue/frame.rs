@@ -22,9 +22,9 @@ pub(super) const MAGIC: [u8; 4] = *b"wfrm";
 pub(super) const SNAPSHOT: u16 = 1;
 /// Nothing stands behind this frame: its segment was sealed.
 pub(super) const FOOTER: u16 = 2;
-/// Every flag this version understands.
 /// The segment got its name with this frame: none that was written later is among them.
 pub(super) const NAMING: u16 = 4;
+/// Every flag this version understands.
 const KNOWN_FLAGS: u16 = SNAPSHOT | FOOTER | NAMING;
 
 /// The body as it is, or packed by zstd.
@@ -175,7 +175,8 @@ impl Header {
 /// The payloads of a body, sharing its memory; `None` if it does not hold what its header says.
 pub(super) fn payloads(header: &Header, body: &Bytes) -> Option<Vec<Bytes>> {
     let mut cut = Cut(body);
-    // Each takes at least its length: a false count allocates no more than the body.
+    // Each takes at least its length: a false count allocates no more than a true one of so many
+    // empty payloads, eight times the body.
     let mut all = Vec::with_capacity(in_memory(u64::from(header.count)).min(body.len() / 4));
     for _ in 0..header.count {
         let length = in_memory(u64::from(cut.u32()?));

@@ -37,7 +37,7 @@ pub struct Overview {
     pub committed: u64,
     /// Every destination is done with all payloads up to here.
     pub settled: u64,
-    /// Bytes the segments take on disk.
+    /// Bytes on disk of segments, and of spare ones.
     pub used_bytes: u64,
     /// The bound on them.
     pub max_bytes: u64,

@@ -5,7 +5,8 @@
 //! payloads they belong to.
 //!
 //! Uses: base, telemetry.
-//! Always: a `Durable` was synced before it existed; positions only grow; a full queue refuses.
+//! Always: a `Durable` was synced before it existed, where the stream's `sync` is `always`; positions
+//! only grow; a full queue refuses.
 //! Never: looks into a payload; retries a failed sync; blocks an async task.
 //! Bytes: docs/DISK_FORMAT.md. Start reading at `committer`.
 

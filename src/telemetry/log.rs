@@ -1,8 +1,10 @@
 //! Where log lines go and how they look: words for a terminal, JSON for everything else.
 
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,27 +44,52 @@ impl Level {
     }
 }
 
+/// Exchanges the filter of the one log of this process.
+type Exchange = Box<dyn Fn(EnvFilter) + Send + Sync>;
+static EXCHANGE: OnceLock<Exchange> = OnceLock::new();
+
 /// Starts logging to standard error. `WEIR_LOG` in the environment wins over `level` (tracing's
 /// filter syntax). A second start in one process changes nothing.
 pub fn start(format: Format, level: Level) {
-    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| {
-        // The SDK and the HTTP stack talk about every retry; weir says it once, in its own words.
-        let others = "aws_config=error,aws_smithy_runtime::client::http::connection_poisoning=off";
-        EnvFilter::new(format!("warn,{others},weir={}", level.as_str()))
-    });
     let words = match format {
         Format::Auto => std::io::stderr().is_terminal(),
         Format::Text => true,
         Format::Json => false,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if words {
-        lines.with_target(false).with_ansi(colour()).try_init()
-    } else {
-        lines.json().flatten_event(true).with_current_span(false).try_init()
-    };
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr);
     // Only tests start twice in one process.
-    drop(started);
+    if words {
+        let lines = lines.with_target(false).with_ansi(colour());
+        let lines = lines.with_env_filter(filter(level)).with_filter_reloading();
+        keep(lines.reload_handle());
+        drop(lines.try_init());
+    } else {
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        let lines = lines.with_env_filter(filter(level)).with_filter_reloading();
+        keep(lines.reload_handle());
+        drop(lines.try_init());
+    }
+}
+
+/// Writes other lines from now on, unless `WEIR_LOG` says which.
+pub fn set_level(level: Level) {
+    if let Some(exchange) = EXCHANGE.get() {
+        exchange(filter(level));
+    }
+}
+
+fn keep<S: 'static>(handle: Handle<EnvFilter, S>) {
+    // A log that is gone has nothing to filter.
+    let exchange = move |filter| drop(handle.reload(filter));
+    drop(EXCHANGE.set(Box::new(exchange)));
+}
+
+fn filter(level: Level) -> EnvFilter {
+    EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| {
+        // The SDK and the HTTP stack talk about every retry; weir says it once, in its own words.
+        let others = "aws_config=error,aws_smithy_runtime::client::http::connection_poisoning=off";
+        EnvFilter::new(format!("warn,{others},weir={}", level.as_str()))
+    })
 }
 
 fn colour() -> bool {

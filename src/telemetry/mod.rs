@@ -7,5 +7,5 @@
 mod log;
 mod metrics;
 
-pub use log::{Format, Level, start};
+pub use log::{Format, Level, set_level, start};
 pub use metrics::{Metrics, OPENMETRICS_TYPE};
