@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tracing::debug;
 
 use super::bundle::Bundle;
 use super::class::Class;
@@ -56,6 +57,7 @@ struct DeliveryMetrics {
     entry_bytes: Family<Route, Counter>,
     strayed: Family<Route, Counter>,
     slowed_shards: Family<Route, Gauge>,
+    shards_in_doubt: Family<Route, Gauge>,
     parked: Family<Route, Gauge>,
     dead: Family<RouteAndClass, Counter>,
     faults: Family<RouteAndClass, Counter>,
@@ -81,6 +83,7 @@ impl DeliveryMetrics {
             entry_bytes: Family::default(),
             strayed: Family::default(),
             slowed_shards: Family::default(),
+            shards_in_doubt: Family::default(),
             parked: Family::default(),
             dead: Family::default(),
             faults: Family::default(),
@@ -110,21 +113,7 @@ impl DeliveryMetrics {
             Unit::Bytes,
             all.entry_bytes.clone(),
         );
-        registry.register(
-            "strayed_records",
-            "Records sent once more because their aggregate ended up in another shard",
-            all.strayed.clone(),
-        );
-        registry.register(
-            "slowed_shards",
-            "Shards that are sent less now than they should take, because they throttled",
-            all.slowed_shards.clone(),
-        );
-        registry.register(
-            "parked_records",
-            "Records that were read and wait on disk again, because their shard has enough",
-            all.parked.clone(),
-        );
+        all.register_shards(registry);
         registry.register("dead_letters", "Records given up, by class", all.dead.clone());
         registry.register("faults", "Entries that met a fault, by class", all.faults.clone());
         registry.register("in_flight", "Requests under way", all.in_flight.clone());
@@ -142,6 +131,30 @@ impl DeliveryMetrics {
             all.durations.clone(),
         );
         all
+    }
+
+    /// What tells of shards.
+    fn register_shards(&self, registry: &mut Registry) {
+        registry.register(
+            "strayed_records",
+            "Records sent once more because their aggregate ended up in another shard",
+            self.strayed.clone(),
+        );
+        registry.register(
+            "slowed_shards",
+            "Shards that are sent less now than they should take, because they throttled",
+            self.slowed_shards.clone(),
+        );
+        registry.register(
+            "shards_in_doubt",
+            "1 while answers name other shards than the stream lists, else 0",
+            self.shards_in_doubt.clone(),
+        );
+        registry.register(
+            "parked_records",
+            "Records that were read and wait on disk again, because their shard has enough",
+            self.parked.clone(),
+        );
     }
 
     /// What tells how fast it goes, and why not faster.
@@ -195,6 +208,7 @@ pub(super) struct WorkerMetrics {
     requests: Counter,
     pub(super) strayed: Counter,
     slowed_shards: Gauge,
+    shards_in_doubt: Gauge,
     parked: Gauge,
     retried: Counter,
     entries: Counter,
@@ -226,6 +240,7 @@ impl WorkerMetrics {
             entry_bytes: all.entry_bytes.get_or_create_owned(&route),
             strayed: all.strayed.get_or_create_owned(&route),
             slowed_shards: all.slowed_shards.get_or_create_owned(&route),
+            shards_in_doubt: all.shards_in_doubt.get_or_create_owned(&route),
             parked: all.parked.get_or_create_owned(&route),
             in_flight: all.in_flight.get_or_create_owned(&route),
             in_flight_max: all.in_flight_max.get_or_create_owned(&route),
@@ -256,14 +271,15 @@ impl WorkerMetrics {
     /// The worker is gone: it has nothing under way and waits for nothing.
     pub(super) fn rest(&self) {
         self.work(0, 0, 0);
-        self.shards(0, 0);
+        self.shards(0, 0, false);
         self.holding(None);
         self.paced(None);
     }
 
-    /// So many shards are slowed, and so many records parked.
-    pub(super) fn shards(&self, slowed: usize, parked: usize) {
+    /// So many shards are slowed, so many records parked, and the shards that are known may be wrong.
+    pub(super) fn shards(&self, slowed: usize, parked: usize, is_in_doubt: bool) {
         set(&self.slowed_shards, slowed);
+        set(&self.shards_in_doubt, usize::from(is_in_doubt));
         set(&self.parked, parked);
     }
 
@@ -276,8 +292,12 @@ impl WorkerMetrics {
         self.entry_bytes.inc_by(bytes as u64);
     }
 
-    pub(super) fn faults(&self, class: Class, entries: u64) {
-        self.by_class.faults.get_or_create(&self.with(class.as_str())).inc_by(entries);
+    /// Of so many entries, some met faults of these classes.
+    pub(super) fn faults(&self, faults: &[(Class, u64)], of: usize) {
+        for (class, failed) in faults {
+            debug!(class = class.as_str(), failed, of, "entries met a fault");
+            self.by_class.faults.get_or_create(&self.with(class.as_str())).inc_by(*failed);
+        }
     }
 
     pub(super) fn dead(&self, class: &str, letters: u64) {

@@ -12,6 +12,7 @@ mod worker;
 mod runner;
 
 mod bundle;
+mod lane;
 mod lanes;
 mod lapsing;
 mod order;

@@ -4,10 +4,8 @@ mod intake;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
 
 use super::bulletin::{Bulletin, HOLD_TOLD_EVERY};
 use super::bundle::{ANY_LOAD, Bundle};
@@ -16,7 +14,7 @@ use super::errand::{Answered, Ended};
 use super::feed::Feed;
 use super::lapsing::{self, Lapsing};
 use super::metrics::WorkerMetrics;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Wanted};
 use super::owed::{NOTHING, Owed, Reading};
 use super::parcel::Parcel;
 use super::parts::Parts;
@@ -115,6 +113,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 }
                 () = &mut tending => {}
                 () = self.tempo.turned() => {}
+                () = sink.tended(), if self.outbox.patience().is_some() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -166,7 +165,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             // A hold is looked at now and then, so that the time spent in it is told while it lasts.
             Gate::Closed(until) => Some(until.min(now + HOLD_TOLD_EVERY)),
             Gate::Open | Gate::Probe if self.has_room() => {
-                self.tempo.wait(now).map(|(_, at)| at).or_else(|| self.outbox.due(now))
+                let wait = self.tempo.wait(now).map(|(_, at)| at);
+                wait.or(self.outbox.patience()).or_else(|| self.outbox.due(now))
             }
             // A job that ends will wake the loop.
             _ => None,
@@ -213,28 +213,23 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     }
 
     fn next_to_send(&mut self, now: Instant) -> Option<(Vec<Bundle>, bool)> {
-        let is_probe = match self.pause.gate(now) {
-            Gate::Open => false,
-            Gate::Probe => true,
-            Gate::Closed(_) | Gate::Probing => {
-                self.tempo.rest();
-                return None;
-            }
-        };
+        let gate = self.pause.gate(now);
+        let may_send = matches!(gate, Gate::Open | Gate::Probe) && self.has_room();
         // Where nothing more can be read, nothing is worth waiting for.
         let hurry = self.budget().is_none();
-        if !self.has_room() || !self.outbox.is_ready(now, hurry) {
+        if !may_send || !self.outbox.is_ready(now, hurry) {
             self.tempo.rest();
             return None;
         }
         if !self.tempo.may_send(now, self.clock.unix_ms()) {
             return None;
         }
-        let request = self.outbox.next(now, self.suspicion.wants_fresh(), hurry);
+        let (fresh, is_probe) = (self.suspicion.wants_fresh(), gate == Gate::Probe);
+        let request = self.outbox.next(&*self.sink, now, Wanted { fresh, hurry, is_probe });
         if request.is_none() {
             self.tempo.rest();
         }
-        request.map(|request| (request, is_probe))
+        Some((request?, is_probe))
     }
 
     fn send(&mut self, mut bundles: Vec<Bundle>, was_probe: bool) {
@@ -242,15 +237,11 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             self.pause.probe_sent();
             self.show_trouble(Instant::now());
         }
-        let mut again = 0;
-        for parcel in bundles.iter_mut().flat_map(|bundle| &mut bundle.parcels) {
-            again += u64::from(parcel.tries > 0);
-            parcel.tries = parcel.tries.saturating_add(1);
-        }
+        let again = Bundle::count_try(&mut bundles);
         self.metrics.sent(&bundles, again);
         let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
-        let age = bundles.first().map_or(Duration::ZERO, |first| first.age(self.clock.unix_ms()));
-        self.tempo.sent(bytes, age, Instant::now());
+        let age = bundles.first().map(|first| first.age(self.clock.unix_ms()));
+        self.tempo.sent(bytes, age.unwrap_or_default(), Instant::now());
         self.metrics.wire_bytes.inc_by(bytes);
         self.requests += 1;
         let sink = Arc::clone(&self.sink);
@@ -271,8 +262,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 let graves = self.shelving.ended(shelved, now, &self.metrics);
                 self.owed.less(graves.iter().map(|grave| grave.debt));
                 self.outbox.settled(graves.iter().map(|grave| grave.place), now);
-                let positions: Vec<_> = graves.iter().map(|grave| grave.place.1).collect();
-                self.acknowledge(&positions, Settled::Dead);
+                self.acknowledge(graves.iter().map(|grave| grave.place.1), Settled::Dead);
             }
         }
     }
@@ -280,9 +270,9 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     fn on_answered(&mut self, answered: Answered) {
         let now = Instant::now();
         let Answered { bundles, outcome, was_probe, took } = answered;
+        let sent = bundles.len();
         self.requests -= 1;
         self.metrics.took(took);
-        let sent = bundles.len();
         if let Ok(fates) = &outcome {
             self.outbox.heard(&bundles, fates, now);
         }
@@ -291,11 +281,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let is_cleared = self.suspicion.weigh(&mut settlement);
         self.watch.set_suspected(self.suspicion.suspected());
         self.tempo.answered((sent, &settlement), took, now);
-        for (class, entries) in &settlement.faults {
-            debug!(class = class.as_str(), failed = entries, of = sent, "entries met a fault");
-            self.metrics.faults(*class, *entries);
-        }
-
+        self.metrics.faults(&settlement.faults, sent);
+        let is_search = settlement.trouble.is_none();
         match settlement.trouble {
             Some((class, fault)) => self.pause.met(now, class, fault, was_probe),
             None => {
@@ -316,7 +303,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         }
         // Halves and held batches come before everything younger.
         for batch in settlement.alone.into_iter().rev() {
-            self.outbox.alone(batch);
+            self.outbox.alone(batch, is_search, now);
         }
         for (parcel, fault) in settlement.dead {
             self.shelving.push(parcel, self.settings.route(&self.clock), POISON, fault);
@@ -324,8 +311,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.metrics.records.inc_by(settlement.done.len() as u64);
         self.owed.less(settlement.done.iter().map(Parcel::debt));
         self.outbox.settled(settlement.done.iter().map(Parcel::place), now);
-        let positions: Vec<_> = settlement.done.iter().map(|parcel| parcel.position).collect();
-        self.acknowledge(&positions, Settled::Delivered);
+        let positions = settlement.done.iter().map(|parcel| parcel.position);
+        self.acknowledge(positions, Settled::Delivered);
     }
 
     /// What a request came to says how large the next ones may be.
@@ -356,9 +343,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.watch.set_hold(hold);
     }
 
-    fn acknowledge(&self, positions: &[Position], how: Settled) {
+    fn acknowledge(&self, positions: impl Iterator<Item = Position>, how: Settled) {
+        let positions: Vec<_> = positions.collect();
         if !positions.is_empty() {
-            self.feed.settle(positions, how);
+            self.feed.settle(&positions, how);
         }
     }
 
@@ -366,11 +354,12 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let class = self.pause.trouble().map(|trouble| trouble.class);
         let now = Instant::now();
         self.bulletin.count(class, now, &self.metrics);
-        let (paced, parked) = (self.tempo.wait(now).map(|(why, _)| why), self.outbox.parked());
+        let paced = self.tempo.wait(now).map(|(why, _)| why);
+        let parked = self.outbox.parked();
         self.metrics.paced(paced);
         self.watch.set_paced(paced);
         self.watch.set_counts(self.requests, self.owed.count + parked);
         self.metrics.work(self.requests, self.tempo.in_flight(), self.owed.bytes);
-        self.metrics.shards(self.outbox.slowed(), parked);
+        self.metrics.shards(self.outbox.slowed(), parked, self.sink.is_in_doubt());
     }
 }

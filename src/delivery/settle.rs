@@ -49,10 +49,12 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
     let mut worst: Option<(Class, Fault)> = None;
     let is_single = sent.len() == 1;
     let mut failed = Vec::new();
-    for (mut bundle, fate) in sent.into_iter().zip(fates) {
+    for (bundle, fate) in sent.into_iter().zip(fates) {
         let fault = match fate {
             Fate::Taken => {
-                settlement.done.append(&mut bundle.parcels);
+                let (mut done, mut left) = bundle.arrived();
+                settlement.done.append(&mut done);
+                settlement.strayed.append(&mut left);
                 continue;
             }
             Fate::Strayed(range) => {
@@ -78,10 +80,11 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
         }
     }
     // Where nothing passes any more, it is the destination that is in trouble; a lone entry, or
-    // those of one shard, may just have a busy shard.
+    // those of busy shards, may just have to wait for those.
     let nothing_passed =
         settlement.done.is_empty() && settlement.strayed.is_empty() && settlement.refused.is_none();
-    let is_general = |class: Class| class.is_hold() || failed.len() > 1 && !is_one_shard(&failed);
+    let is_general =
+        |class: Class| class.is_hold() || failed.len() > 1 && !is_of_shards(class, &failed);
     if nothing_passed && worst.as_ref().is_some_and(|(class, _)| is_general(*class)) {
         settlement.trouble = worst;
         settlement.alone.push(failed);
@@ -91,8 +94,13 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
     settlement
 }
 
-fn is_one_shard(bundles: &[Bundle]) -> bool {
-    let mut shards = bundles.iter().map(|bundle| bundle.shard.as_deref());
+/// Whether it is one shard that failed these, or some of several: each throttles for itself, and
+/// those that do not have nothing to wait for.
+fn is_of_shards(class: Class, bundles: &[Bundle]) -> bool {
+    let mut shards = bundles.iter().map(|bundle| bundle.shard.as_ref());
+    if class == Class::Throttled {
+        return shards.all(|shard| shard.is_some());
+    }
     shards.next().flatten().is_some_and(|first| shards.all(|shard| shard == Some(first)))
 }
 

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::base::secret::Secret;
 
@@ -28,8 +29,8 @@ pub use aws::{ClockChanges, ClockMemory, ServiceClock};
 pub use directory::Directory;
 pub use firehose::Firehose;
 pub use form::{Form, Piece, Tally};
-pub use kinesis::{HashRange, Kinesis, Shard, ShardMap, StreamFacts, StreamNews};
-pub(crate) use kinesis::{hash_of, is_aggregate};
+pub use kinesis::{HashRange, Kinesis, Member, Shard, ShardMap, StreamFacts, StreamNews};
+pub(crate) use kinesis::{hash_of, is_aggregate, members};
 pub use kms::{Kms, KmsSettings, Wrapped};
 pub use lambda::{Lambda, LambdaFault, LambdaSettings};
 pub use probe::Probed;
@@ -42,8 +43,8 @@ pub struct Entry {
     pub key: String,
     /// Chooses the shard in place of the key.
     pub hash_key: Option<u128>,
-    /// The shard it should end up in, where that matters to its readers.
-    pub shard: Option<Arc<str>>,
+    /// The shard it should end up in, where that is known.
+    pub shard: Option<Shard>,
     /// The bytes to hand over.
     pub data: Bytes,
 }
@@ -128,6 +129,17 @@ pub enum At {
 /// One fate per entry, or a fault of the whole request.
 pub type Outcome = Result<Vec<Fate>, Fault>;
 
+/// Whether records that go each by itself now could share entries a little later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// They could not.
+    None,
+    /// What is missing is being asked: until [`Sink::tended`] ends, or this time.
+    Soon(Instant),
+    /// What is missing cannot be asked now.
+    Later,
+}
+
 /// An upstream that takes entries.
 pub trait Sink: Send + Sync + 'static {
     /// `kinesis`, `firehose` or `directory`.
@@ -168,13 +180,30 @@ pub trait Sink: Send + Sync + 'static {
         None
     }
 
+    /// Whether keys lead to shards at all, be they known or not.
+    fn has_shards(&self) -> bool {
+        false
+    }
+
+    /// Whether the upstream's answers contradict what it says of its shards: then [`Sink::shards`]
+    /// tells none.
+    fn is_in_doubt(&self) -> bool {
+        false
+    }
+
+    /// Asked when several records are about to go each by itself.
+    fn prospect(&self) -> Prospect {
+        Prospect::None
+    }
+
     /// Learns and keeps fresh what [`Sink::limits`], [`Sink::form`] and [`Sink::shards`] tell; never
     /// ends. Nothing depends on it but economy.
     fn tend(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 
-    /// Ends when what [`Sink::tend`] learns was asked for once, whatever came of it.
+    /// Ends when what [`Sink::tend`] learns was asked for once, and nothing is asked now that is
+    /// worth waiting for; whatever came of it.
     fn tended(&self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }

@@ -15,7 +15,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     /// How much may be read now; `None` when nothing.
     pub(super) fn budget(&self) -> Option<Budget> {
         let may_read = matches!(self.reading, Reading::On);
-        self.owed.budget(self.settings.in_flight_bytes).filter(|_| may_read)
+        self.owed.budget(self.outbox.room()).filter(|_| may_read)
     }
 
     pub(super) fn on_given(&mut self, given: Result<Vec<Stored>, AppendError>) {
@@ -25,7 +25,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 self.reading = Reading::On;
                 let take = |stored| self.take_in(stored, true, now);
                 let elsewhere: Vec<_> = given.into_iter().filter_map(take).collect();
-                self.acknowledge(&elsewhere, Settled::Elsewhere);
+                self.acknowledge(elsewhere.into_iter(), Settled::Elsewhere);
             }
             Err(AppendError::Closed) => self.reading = Reading::Ended,
             Err(error) => self.on_unreadable(&error, now),

@@ -87,6 +87,7 @@ fn a_shard_is_crowded_only_while_another_one_has_nothing() {
         let shard = |(first, last): &(u128, u128)| Shard {
             id: format!("shard of {first}").into(),
             range: HashRange { first: *first, last: *last },
+            since: 0,
         };
         ShardMap::new(ranges.iter().map(shard).collect()).map(Arc::new)
     };
@@ -95,9 +96,9 @@ fn a_shard_is_crowded_only_while_another_one_has_nothing() {
     (0..5).for_each(|_| owed.more((1, 1_000)));
     let mut lanes = lanes(10, 10_000);
 
-    lanes.follow(map(&[whole]), None, now);
+    lanes.change(map(&[whole]), None, now);
     assert!(!lanes.is_crowded(1, &owed, (1, now)), "there is no other");
-    lanes.follow(map(&[low, high]), None, now);
+    lanes.change(map(&[low, high]), None, now);
     assert!(lanes.is_crowded(1, &owed, (4_999, now)));
     assert!(!lanes.is_crowded(1, &owed, (5_000, now)), "no more than it may");
     assert!(!lanes.is_crowded(half, &owed, (0, now)), "nothing is owed to it");

@@ -2,6 +2,7 @@
 
 mod books;
 mod machines;
+mod outbox;
 mod pace;
 mod replays;
 mod shards;
