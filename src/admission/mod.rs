@@ -51,7 +51,7 @@ use crate::sink::Lambda;
 use crate::state::Area;
 use crate::telemetry::Metrics;
 
-pub use callers::{Algorithm, Pattern, PeerRule, SubjectField, SubjectRule};
+pub use callers::{Algorithm, Operators, Pattern, PeerRule, SubjectField, SubjectRule};
 pub use guest::Guest;
 pub use knock::{Bounds, Knock, Shown};
 pub use once::{Once, check_idempotency_key};

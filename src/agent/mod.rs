@@ -7,6 +7,7 @@
 mod assemble;
 mod clocks;
 mod feeders;
+mod letters;
 mod lifecycle;
 mod queue_keys;
 mod replay;

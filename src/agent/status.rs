@@ -73,6 +73,8 @@ impl Picture {
                 (name, draw_files(&files(), settled))
             })
             .collect();
+        let fed: BTreeMap<_, _> =
+            self.tails.iter().map(|(name, (stream, _))| (name, stream)).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "ready": unready.is_empty(),
@@ -80,6 +82,7 @@ impl Picture {
             "uptime_s": now.saturating_sub(self.started_unix_ms) / 1000,
             "streams": streams,
             "tails": tails,
+            "tail_streams": fed,
             "state": draw_state(&self.state.overview()),
         })
     }

@@ -20,6 +20,8 @@ mod containers;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
 mod demo;
