@@ -71,6 +71,12 @@ impl Report {
         self
     }
 
+    /// What went wrong, without a hint.
+    pub(super) fn words(&self) -> String {
+        let first = self.text.lines().next().unwrap_or_default();
+        first.trim_start_matches("error: ").to_owned()
+    }
+
     pub(super) fn print(self) -> ExitCode {
         tell(&self.text);
         self.exit.code()

@@ -82,4 +82,6 @@ mod transforms;
 #[cfg(test)]
 mod uplink;
 #[cfg(test)]
+mod watched;
+#[cfg(test)]
 mod whole_path;
