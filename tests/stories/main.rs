@@ -64,6 +64,8 @@ mod roles;
 #[cfg(test)]
 mod rotated;
 #[cfg(test)]
+mod scraped;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod sealed_faults;
