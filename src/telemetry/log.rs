@@ -2,7 +2,11 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
+
+use super::repeats::Repeats;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,12 +59,13 @@ pub fn start(format: Format, level: Level) {
         Format::Text => true,
         Format::Json => false,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if words {
-        lines.with_target(false).with_ansi(colour()).try_init()
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if words {
+        lines.with_target(false).with_ansi(colour()).boxed()
     } else {
-        lines.json().flatten_event(true).with_current_span(false).try_init()
+        lines.json().flatten_event(true).with_current_span(false).boxed()
     };
+    let started = registry().with(lines).with(Repeats::default()).with(filter).try_init();
     // Only tests start twice in one process.
     drop(started);
 }

@@ -36,6 +36,8 @@ mod faults;
 #[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
+mod hushed;
+#[cfg(test)]
 mod idempotency;
 #[cfg(test)]
 mod idle;
