@@ -53,7 +53,7 @@ impl Admission {
 
     /// Whether some stream looks into its records, which takes time.
     pub fn is_treating(&self) -> bool {
-        self.is_treating
+        self.house().is_treating
     }
 
     /// A pass for the stream of the knock.
@@ -70,28 +70,26 @@ impl Admission {
     ///
     /// # Errors
     /// [`Refusal::TooFast`], [`Refusal::OverBurst`].
-    pub fn streams_of<'a>(
-        &'a self,
-        knock: &Knock<'_>,
-        guest: &'a Guest,
-    ) -> Result<impl Iterator<Item = &'a str> + use<'a>, Refusal> {
+    pub fn streams_of(&self, knock: &Knock<'_>, guest: &Guest) -> Result<Vec<String>, Refusal> {
         // A body that nobody judged is nobody's.
         if guest.0.proof.is_some() {
             return Err(Refusal::UnknownCaller);
         }
         let refused = |refusal: &Refusal| self.numbers.refused(knock.source, refusal);
-        let meters = self.meters(knock, &guest.0, None);
+        let house = self.house();
+        let meters = house.meters(knock, &guest.0, None);
         meters.iter().try_for_each(|meter| meter.take_request()).inspect_err(refused)?;
         let allowed = guest.0.streams.as_ref();
-        let streams = self.streams.iter().filter(move |(_, stream)| {
-            allowed.is_none_or(|allowed| allowed.contains(&stream.name))
-        });
-        Ok(streams.map(|(name, _)| name.as_str()))
+        let streams = house
+            .streams
+            .iter()
+            .filter(|(_, stream)| allowed.is_none_or(|allowed| allowed.contains(&stream.name)));
+        Ok(streams.map(|(name, _)| name.clone()).collect())
     }
 
     /// What is wrong with records that are not to be stored. No plan is charged for them.
     pub fn look_over(&self, pass: &Pass, raw: Vec<RawRecord>) -> Vec<Rejection> {
-        validate::admit(pass, &self.streams, raw, self.clock.unix_ms()).1
+        validate::admit(pass, &self.house().streams, raw, self.clock.unix_ms()).1
     }
 
     /// Like [`Admission::admit`], for as many of the first records as the caller's plan lets
@@ -112,7 +110,7 @@ impl Admission {
         let held_back = raw.len() - count;
         raw.truncate(count);
         let (mut admitted, rejections) =
-            validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
+            validate::admit(pass, &self.house().streams, raw, self.clock.unix_ms());
         let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
         admitted.book(pass).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());

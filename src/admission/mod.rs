@@ -11,6 +11,7 @@ mod settings;
 mod callers;
 mod guesses;
 mod guest;
+mod house;
 mod once;
 mod plans;
 mod quota;
@@ -29,16 +30,17 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use self::callers::{Caller, Callers, Ground, Proof};
+use self::callers::{Caller, Proof};
 use self::guesses::Guesses;
+use self::house::House;
 use self::metrics::Numbers;
-use self::plans::{Holder, Meter, Plans};
+use self::plans::{Holder, Meter};
 use self::quota::Quotas;
 use self::store::Stream;
 use crate::base::clock::Clock;
@@ -53,6 +55,7 @@ use crate::telemetry::Metrics;
 
 pub use callers::{Algorithm, Operators, Pattern, PeerRule, SubjectField, SubjectRule};
 pub use guest::Guest;
+pub use house::Renewal;
 pub use knock::{Bounds, Knock, Shown};
 pub use once::{Once, check_idempotency_key};
 pub use quota::{Period, Quota};
@@ -163,14 +166,11 @@ impl fmt::Debug for Below {
 #[derive(Debug)]
 pub struct Admission {
     clock: Clock,
-    callers: Callers,
-    plans: Plans,
     quotas: Arc<Quotas>,
     guesses: Guesses,
-    streams: BTreeMap<String, Arc<Stream>>,
-    /// Whether some stream looks into its records.
-    is_treating: bool,
     numbers: Numbers,
+    /// What the configuration says. Whoever is inside goes by what it was when it came in.
+    house: RwLock<Arc<House>>,
 }
 
 impl Admission {
@@ -181,25 +181,34 @@ impl Admission {
     /// In words: a keys file that is malformed or cannot be read, a plan that makes no sense, a
     /// stream without a queue.
     pub fn open(below: Below, settings: Settings, metrics: &Metrics) -> Result<Arc<Self>, String> {
-        let Below { disk, clock, queues, lambdas, quotas } = below;
-        let quotas = Quotas::new(clock.clone(), quotas);
-        let plans = Plans::new(&settings.plans, &quotas)?;
-        let known_plans = Arc::new(settings.plans.into_keys().collect());
-        let ground = Ground { disk, clock: clock.clone(), plans: known_plans };
-        let callers = Callers::open(&ground, settings.auth, lambdas)?;
-        let streams = store::streams(settings.streams, queues)?;
-        let is_treating = streams.values().any(|stream| stream.treatment != Treatment::default());
+        let clock = below.clock.clone();
+        let quotas = Quotas::new(clock.clone(), below.quotas.clone());
+        let house = House::open(below, settings, &quotas, None)?;
         let numbers = metrics.shared(Numbers::register);
-        Ok(Arc::new(Self {
-            clock,
-            callers,
-            plans,
-            quotas,
-            guesses: Guesses::default(),
-            streams,
-            is_treating,
-            numbers,
-        }))
+        let house = RwLock::new(Arc::new(house));
+        Ok(Arc::new(Self { clock, quotas, guesses: Guesses::default(), numbers, house }))
+    }
+
+    /// Prepares for another configuration: reads the keys files, changes nothing yet. Quotas, and
+    /// what is left of plans that stay the same, are kept.
+    ///
+    /// # Errors
+    /// As for [`Admission::open`].
+    pub fn prepare(&self, below: Below, settings: Settings) -> Result<Renewal, String> {
+        House::open(below, settings, &self.quotas, Some(&self.house())).map(Renewal)
+    }
+
+    /// Goes by another configuration from now on; whoever is inside finishes by the one before.
+    pub fn renew(&self, renewal: Renewal) {
+        *self.house.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(renewal.0);
+    }
+
+    fn house(&self) -> Arc<House> {
+        self.house.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn stream(&self, name: &str) -> Option<Arc<Stream>> {
+        self.house().streams.get(name).cloned()
     }
 
     /// Recognises the caller and charges its plan with the declared bytes. An open door (no auth
@@ -222,17 +231,18 @@ impl Admission {
 
     fn address_meter(&self, knock: &Knock<'_>) -> Option<Arc<Meter>> {
         let (plan, address) = knock.bounds.address_plan.zip(knock.shown.address)?;
-        self.plans.meter(plan, Holder::Address(address))
+        self.house().plans.meter(plan, Holder::Address(address))
     }
 
     /// Who it is. An address that guesses is not listened to for a while, right or wrong: else the
     /// answer would tell when it was right.
     async fn identify(&self, knock: &Knock<'_>) -> Result<Caller, Refusal> {
+        let house = self.house();
         let Some((address, rate)) = knock.guesser() else {
-            return self.callers.identify(knock).await;
+            return house.callers.identify(knock).await;
         };
         self.guesses.check(knock.source, address)?;
-        let caller = self.callers.identify(knock).await;
+        let caller = house.callers.identify(knock).await;
         if let Err(Refusal::UnknownCaller | Refusal::BadToken { .. }) = caller {
             self.guesses.wrong(knock.source, address, rate);
         }
@@ -252,7 +262,8 @@ impl Admission {
     }
 
     fn let_in(&self, knock: &Knock<'_>, caller: Caller) -> Result<Pass, Refusal> {
-        let stream = self.streams.get(knock.stream);
+        let house = self.house();
+        let stream = house.streams.get(knock.stream);
         let name = stream.map_or(knock.stream, |stream| &stream.name);
         if caller.streams.as_ref().is_some_and(|all| all.iter().all(|one| one != name)) {
             return Err(Refusal::NotAllowed);
@@ -261,7 +272,7 @@ impl Admission {
         let pass = Pass {
             source: knock.source.to_owned(),
             address: self.address_meter(knock),
-            meters: self.meters(knock, &caller, Some(stream)),
+            meters: house.meters(knock, &caller, Some(stream)),
             caller: caller.name,
             block: caller.block,
             guesser: knock.guesser(),
@@ -275,26 +286,6 @@ impl Admission {
             pass.take_declared()?;
         }
         Ok(pass)
-    }
-
-    /// In the order in which they are asked: the narrowest first.
-    fn meters(
-        &self,
-        knock: &Knock<'_>,
-        caller: &Caller,
-        stream: Option<&Arc<Stream>>,
-    ) -> Vec<Arc<Meter>> {
-        let bounds = knock.bounds;
-        let own = Holder::Caller { block: &caller.block, name: &caller.name };
-        let held = [
-            caller.plan.as_deref().map(|plan| (plan, own)),
-            bounds.plan.map(|(plan, name)| (plan, Holder::Listener(name))),
-            stream.and_then(|stream| Some((stream.plan.as_deref()?, Holder::Stream(&stream.name)))),
-        ];
-        held.into_iter()
-            .flatten()
-            .filter_map(|(plan, holder)| self.plans.meter(plan, holder))
-            .collect()
     }
 
     /// Judges what covers the body (a signature), if this caller has to show it: the body as it
@@ -338,7 +329,7 @@ impl Admission {
         let count = raw.len() as u64;
         pass.take(|meter| meter.take_records(count)).inspect_err(refused)?;
         let (mut admitted, rejections) =
-            validate::admit(pass, &self.streams, raw, self.clock.unix_ms());
+            validate::admit(pass, &self.house().streams, raw, self.clock.unix_ms());
         admitted.book(pass).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());
         Ok((admitted, rejections))
@@ -357,7 +348,7 @@ impl Admission {
 
     /// Records that transforms of a stream, or of routes to it, dropped since the start.
     pub fn dropped(&self, stream: &str) -> u64 {
-        self.streams.get(stream).map_or(0, |stream| stream.dropped())
+        self.stream(stream).map_or(0, |stream| stream.dropped())
     }
 
     /// Hands what was used of quotas to the state store, about once a second and once more when
@@ -379,22 +370,22 @@ impl Admission {
 
     /// The marks of a stream whose names begin with `prefix`.
     pub fn marks(&self, stream: &str, prefix: &str) -> Vec<(String, Bytes)> {
-        self.streams.get(stream).map(|stream| stream.marks(prefix)).unwrap_or_default()
+        self.stream(stream).map(|stream| stream.marks(prefix)).unwrap_or_default()
     }
 
     /// The place of the newest record in the queue of a stream; 0 while there is none.
     pub fn last_place(&self, stream: &str) -> u64 {
-        self.streams.get(stream).map_or(0, |stream| stream.last_place())
+        self.stream(stream).map_or(0, |stream| stream.last_place())
     }
 
     /// The place up to which every destination of a stream is done with all records.
     pub fn settled_place(&self, stream: &str) -> u64 {
-        self.streams.get(stream).map_or(0, |stream| stream.settled_place())
+        self.stream(stream).map_or(0, |stream| stream.settled_place())
     }
 
     /// Why records of some stream would be refused now, one sentence per stream; empty when all
     /// is well. For readiness.
     pub fn unready(&self) -> Vec<String> {
-        self.streams.values().filter_map(|stream| stream.unready()).collect()
+        self.house().streams.values().filter_map(|stream| stream.unready()).collect()
     }
 }

@@ -30,7 +30,7 @@ pub(super) enum Holder<'a> {
 
 /// All plans by name.
 #[derive(Debug)]
-pub(super) struct Plans(BTreeMap<String, Plan>);
+pub(super) struct Plans(BTreeMap<String, Arc<Plan>>);
 
 #[derive(Debug)]
 struct Plan {
@@ -54,12 +54,19 @@ pub(super) struct Meter {
 }
 
 impl Plans {
+    /// A plan that is as it was `before` goes on with what its holders have left.
     pub(super) fn new(
         settings: &BTreeMap<String, PlanSettings>,
         quotas: &Arc<Quotas>,
+        before: Option<&Self>,
     ) -> Result<Self, String> {
         let plan = |(name, settings): (&String, &PlanSettings)| {
-            Ok((name.clone(), Plan::new(name, settings, quotas)?))
+            let known = before.and_then(|before| before.0.get(name));
+            let plan = match known.filter(|plan| plan.settings == *settings) {
+                Some(known) => known.clone(),
+                None => Arc::new(Plan::new(name, settings, quotas)?),
+            };
+            Ok((name.clone(), plan))
         };
         Ok(Self(settings.iter().map(plan).collect::<Result<_, String>>()?))
     }

@@ -32,9 +32,9 @@ pub(super) struct Stream {
     pub(super) plan: Option<String>,
     pub(super) treatment: Treatment,
     /// Records that transforms of the stream, or of routes to it, dropped since the start.
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
     /// The turn of the last hand-in of which nothing stayed here.
-    turn: AtomicU64,
+    turn: Arc<AtomicU64>,
     queue: queue::Writer,
 }
 
@@ -105,23 +105,28 @@ impl Receipt {
     }
 }
 
-/// Pairs each stream with its queue; by its name and by its aliases.
+/// Pairs each stream with its queue; by its name and by its aliases. What is counted goes on from
+/// those `before`.
 pub(super) fn streams(
     settings: BTreeMap<String, StreamSettings>,
     mut queues: BTreeMap<String, queue::Writer>,
+    before: Option<&BTreeMap<String, Arc<Stream>>>,
 ) -> Result<BTreeMap<String, Arc<Stream>>, String> {
     let mut streams = BTreeMap::new();
     for (name, settings) in settings {
         let queue = queues.remove(&name).ok_or_else(|| format!("stream `{name}` has no queue"))?;
         let StreamSettings { max_record_bytes, partition_key, aliases, plan, treatment } = settings;
+        let known = before.and_then(|before| before.get(&name)).filter(|known| known.name == name);
+        let (dropped, turn) =
+            known.map(|known| (known.dropped.clone(), known.turn.clone())).unwrap_or_default();
         let stream = Arc::new(Stream {
             name: name.clone(),
             max_record_bytes,
             partition_key,
             plan,
             treatment,
-            dropped: AtomicU64::new(0),
-            turn: AtomicU64::new(0),
+            dropped,
+            turn,
             queue,
         });
         let names = aliases.into_iter().chain([name]);

@@ -1,14 +1,15 @@
 //! Every part, in order, once: from the configuration to parts that are ready to run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, RwLock};
 
 use tracing::{info, warn};
 
-use super::feeders::{Deliveries, Fed, Feeder};
+use super::feeders::{Deliveries, Fed};
+use super::reloads::Reloads;
 use super::state_dir::{Addresses, StateDir, StateDirError};
-use super::status::{Picture, TailWatch};
+use super::status::{Picture, Present, TailWatch};
 use super::{StartError, queue_keys};
 use crate::admin;
 use crate::admission::{self, Admission, AuthKind, AuthorizerTo};
@@ -16,7 +17,8 @@ use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::tasks::blocking;
 use crate::config::{Config, Stream};
-use crate::queue::{self, Queue, Writer};
+use crate::delivery::Uplink;
+use crate::queue::{self, Writer};
 use crate::sink::Lambda;
 use crate::source::http;
 use crate::source::stdin::Stdin;
@@ -38,10 +40,13 @@ pub(super) struct Parts {
     pub(super) state: State,
     pub(super) picture: Arc<Picture>,
     pub(super) admission: Arc<Admission>,
-    pub(super) listeners: Vec<http::Bound>,
+    pub(super) listeners: Vec<(String, http::Bound)>,
     pub(super) tails: Vec<(String, Tail)>,
     pub(super) stdin: Option<Stdin>,
-    pub(super) workers: Vec<Feeder>,
+    pub(super) deliveries: Deliveries,
+    pub(super) uplink: Uplink,
+    /// By destination.
+    pub(super) fed: BTreeMap<String, Fed>,
     pub(super) admin: admin::Bound,
     pub(super) addresses: Addresses,
 }
@@ -54,30 +59,37 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     let state_dir = open_state_dir(config, ground).await?;
     let state = open_state(config, ground).await;
     let mut queues = BTreeMap::new();
-    let mut deliveries = Deliveries::new(config, &state, ground);
     for (name, stream) in &config.streams {
-        let Queue { writer, readers } = open_queue(stream, ground).await?;
-        for (settings, reader) in stream.delivery.iter().zip(readers) {
-            deliveries.add(settings, reader).await?;
-        }
-        queues.insert(name.clone(), writer);
+        queues.insert(name.clone(), open_queue(stream, ground).await?);
     }
-    let Fed { workers, watches, sights, shards } = deliveries.end();
-    let admission = open_admission(config, &queues, &state, ground).await?;
+    let (deliveries, uplink) = (Deliveries::new(&state, ground), Uplink::new(&config.uplink));
+    let (mut fed, mut present) = (BTreeMap::new(), Present::default());
+    for destination in config.used_destinations() {
+        let connected = deliveries.connect(config, destination).await?;
+        let workers = deliveries.employ(connected, &queues, &uplink).await?;
+        present.see(&workers);
+        fed.insert(destination.to_owned(), workers);
+    }
+    let below = below(config, &queues, &state, ground).await?;
+    let admission = Admission::open(below, config.admission.clone(), &ground.metrics)
+        .map_err(StartError::Setting)?;
 
-    let (tails, tail_watches) = tails(config, ground, &admission, &state);
+    let mut tails = Vec::new();
+    for settings in &config.tail {
+        let (tail, watch) = tail(config, settings, ground, &admission, &state);
+        present.tails.insert(settings.name.clone(), (settings.stream.clone(), watch));
+        tails.push((settings.name.clone(), tail));
+    }
     let stdin = config.stdin.as_ref().map(|settings| {
         let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
         Stdin::new(settings, disk, clock, admission.clone(), &ground.metrics)
     });
-    let shards = shards.view();
     let mut listeners = Vec::new();
     let mut addresses = Addresses { pid: std::process::id(), ..Addresses::default() };
     for settings in &config.http {
-        let disk = ground.disk.clone();
-        let bound = http::bind(disk, settings.clone()).await.map_err(StartError::Listen)?;
+        let bound = bind(settings, ground, &deliveries).await?;
         addresses.http.insert(settings.name.clone(), bound.addresses());
-        listeners.push(bound.with_shards(shards.clone()));
+        listeners.push((settings.name.clone(), bound));
     }
     let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
     let admin = admin::bind(config.admin.clone(), disk, clock).await.map_err(|why| match why {
@@ -86,16 +98,14 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
     })?;
     addresses.admin = admin.address().to_string();
 
+    present.reloads = Reloads::new(&ground.clock, &ground.metrics);
     let picture = Arc::new(Picture {
         clock: ground.clock.clone(),
         started_unix_ms: ground.clock.unix_ms(),
-        queues,
         admission: admission.clone(),
-        workers: watches,
-        sights,
-        tails: tail_watches,
         state: state.clone(),
         stopping: AtomicBool::new(false),
+        present: RwLock::new(Present { queues, ..present }),
     });
     Ok(Parts {
         state_dir,
@@ -105,30 +115,42 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         listeners,
         tails,
         stdin,
-        workers,
+        deliveries,
+        uplink,
+        fed,
         admin,
         addresses,
     })
 }
 
-/// The tails by name, and what is shown of each: its stream, its files.
-type Tails = (Vec<(String, Tail)>, BTreeMap<String, (String, TailWatch)>);
+/// Binds the sockets of a listener.
+pub(super) async fn bind(
+    settings: &http::Settings,
+    ground: &Ground,
+    deliveries: &Deliveries,
+) -> Result<http::Bound, StartError> {
+    let bound = http::bind(ground.disk.clone(), settings.clone()).await;
+    Ok(bound.map_err(StartError::Listen)?.with_shards(deliveries.shards()))
+}
 
-fn tails(config: &Config, ground: &Ground, admission: &Arc<Admission>, state: &State) -> Tails {
-    let (mut tails, mut watches) = (Vec::new(), BTreeMap::new());
-    for settings in &config.tail {
-        let settings = tail::Settings { is_once: config.is_once, ..settings.clone() };
-        let below = tail::Ground {
-            disk: ground.disk.clone(),
-            clock: ground.clock.clone(),
-            admission: admission.clone(),
-            registry: state.tail(),
-        };
-        let tail = Tail::new(settings.clone(), below, &ground.metrics);
-        watches.insert(settings.name.clone(), (settings.stream.clone(), tail.watch()));
-        tails.push((settings.name, tail));
-    }
-    (tails, watches)
+/// A tail, and the look at its files.
+pub(super) fn tail(
+    config: &Config,
+    settings: &tail::Settings,
+    ground: &Ground,
+    admission: &Arc<Admission>,
+    state: &State,
+) -> (Tail, TailWatch) {
+    let settings = tail::Settings { is_once: config.is_once, ..settings.clone() };
+    let below = tail::Ground {
+        disk: ground.disk.clone(),
+        clock: ground.clock.clone(),
+        admission: admission.clone(),
+        registry: state.tail(),
+    };
+    let tail = Tail::new(settings, below, &ground.metrics);
+    let watch = tail.watch();
+    (tail, watch)
 }
 
 /// Takes the state directory; what lies there and is not configured any more is named, not touched.
@@ -157,7 +179,8 @@ async fn open_state(config: &Config, ground: &Ground) -> State {
     blocking(move || State::open(ground.disk, ground.clock, &path, &ground.metrics)).await
 }
 
-async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Queue, StartError> {
+/// Opens the queue of a stream, with a cursor for each of its destinations.
+pub(super) async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Writer, StartError> {
     let destinations: Vec<String> =
         stream.delivery.iter().map(|delivery| delivery.destination.clone()).collect();
     let (mut settings, ground) = (stream.queue.clone(), ground.clone());
@@ -167,25 +190,24 @@ async fn open_queue(stream: &Stream, ground: &Ground) -> Result<Queue, StartErro
     }
     let opened =
         blocking(move || queue::open(ground.disk, settings, &destinations, &ground.metrics));
-    Ok(opened.await?)
+    // Workers take their readers when they start.
+    Ok(opened.await?.writer)
 }
 
-async fn open_admission(
+/// What admission stands on.
+pub(super) async fn below(
     config: &Config,
     queues: &BTreeMap<String, Writer>,
     state: &State,
     ground: &Ground,
-) -> Result<Arc<Admission>, StartError> {
-    let lambdas = lambdas(config).await?;
-    let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
-    let below = admission::Below {
-        disk,
-        clock,
+) -> Result<admission::Below, StartError> {
+    Ok(admission::Below {
+        disk: ground.disk.clone(),
+        clock: ground.clock.clone(),
         queues: queues.clone(),
-        lambdas,
+        lambdas: lambdas(config).await?,
         quotas: Some(state.quota()),
-    };
-    Admission::open(below, config.admission.clone(), &ground.metrics).map_err(StartError::Setting)
+    })
 }
 
 /// The functions that authorizers ask.

@@ -84,11 +84,6 @@ impl Clocks {
         Some(ClockMemory { offset_ms, seen_unix_ms })
     }
 
-    /// Names of the destinations that have a clock.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.lock(&self.clocks).keys().cloned().collect()
-    }
-
     /// Tells and notes what one destination teaches, until asked to stop.
     pub(super) async fn follow(
         self: Arc<Self>,

@@ -15,158 +15,198 @@ use crate::base::tasks::{Tasks, blocking};
 use crate::config::{Config, Destination};
 use crate::dead_letter::{self, Shelf};
 use crate::delivery::{Settings, Uplink, Watch, Worker};
-use crate::queue::Reader;
-use crate::sink::{
-    Directory, DirectorySettings, Firehose, FirehoseSettings, Kinesis, KinesisSettings, Sink,
-};
+use crate::queue::{Reader, Writer};
+use crate::sink::{Directory, Firehose, Kinesis, KinesisSettings, Sink};
+use crate::source::http::ShardsOf;
 use crate::state::State;
 
 /// A task of delivery whose kind no longer matters.
 pub(super) type Feeder = Box<dyn FnOnce(&mut Tasks, Stopping) + Send>;
 
 /// A stream and a destination.
-type Route = (String, String);
+pub(super) type Route = (String, String);
 
-/// Everything that was built, none running.
+/// Makes deliveries, one destination at a time.
+pub(super) struct Deliveries {
+    ground: Ground,
+    clocks: Arc<Clocks>,
+    streams: Arc<StreamMemory>,
+    shards: Arc<ShardSources>,
+}
+
+/// A destination whose sinks are made, one for each stream that leads there.
+pub(super) struct Connected {
+    destination: String,
+    letters: dead_letter::Settings,
+    ways: Vec<(Settings, Way)>,
+}
+
+impl Connected {
+    pub(super) fn destination(&self) -> &str {
+        &self.destination
+    }
+}
+
+/// A sink, by its kind.
+enum Way {
+    Kinesis(Arc<Kinesis>, Box<KinesisSettings>),
+    Firehose(Arc<Firehose>),
+    Directory(Arc<Directory>),
+}
+
+/// The workers of one destination, none running.
 #[derive(Default)]
 pub(super) struct Fed {
     pub(super) workers: Vec<Feeder>,
     pub(super) watches: BTreeMap<Route, Watch>,
     /// Of those that have an upstream in the cloud.
     pub(super) sights: BTreeMap<Route, SightOf>,
-    pub(super) shards: ShardSources,
-}
-
-/// What workers are built with, and those that are.
-pub(super) struct Deliveries<'a> {
-    config: &'a Config,
-    ground: &'a Ground,
-    clocks: Arc<Clocks>,
-    streams: Arc<StreamMemory>,
-    /// The link that leads there.
-    uplink: Uplink,
-    fed: Fed,
 }
 
 /// What a worker needs beside its sink.
-struct Bench {
+struct Bench<'a> {
     settings: Settings,
     reader: Reader,
     shelf: Shelf,
+    uplink: &'a Uplink,
 }
 
-impl<'a> Deliveries<'a> {
-    pub(super) fn new(config: &'a Config, state: &State, ground: &'a Ground) -> Self {
+impl Deliveries {
+    pub(super) fn new(state: &State, ground: &Ground) -> Self {
         Self {
-            config,
-            ground,
+            ground: ground.clone(),
             clocks: Clocks::new(state.cloud(), ground),
             streams: StreamMemory::new(state.cloud(), ground.clock.clone()),
-            uplink: Uplink::new(&config.uplink),
-            fed: Fed::default(),
+            shards: Arc::default(),
         }
     }
 
-    /// Connects the sink of one destination; the only place that tells the kinds apart.
-    pub(super) async fn add(
-        &mut self,
-        settings: &Settings,
-        reader: Reader,
-    ) -> Result<(), StartError> {
-        let name = &settings.destination;
-        let destinations = &self.config.destinations;
-        let destination = destinations
-            .get(name)
+    /// What is known of the shards behind streams.
+    pub(super) fn shards(&self) -> ShardsOf {
+        self.shards.clone().view()
+    }
+
+    /// Makes the sinks of one destination; the only place that tells the kinds apart. Whoever feeds it
+    /// now goes on.
+    pub(super) async fn connect(
+        &self,
+        config: &Config,
+        destination: &str,
+    ) -> Result<Connected, StartError> {
+        let settings = config
+            .destinations
+            .get(destination)
             .expect("config checks that streams name destinations that exist");
-        let shelf = open_shelf(&self.config.dead_letters, settings, self.ground).await?;
-        let bench = Bench { settings: settings.clone(), reader, shelf };
-        match destination {
-            Destination::Kinesis(kinesis) => self.add_kinesis(bench, kinesis).await,
-            Destination::Firehose(firehose) => self.add_firehose(bench, firehose).await,
-            Destination::Directory(directory) => self.add_directory(bench, directory).await,
+        let mut ways = Vec::new();
+        for delivery in config.deliveries_to(destination) {
+            let way = match settings {
+                Destination::Kinesis(kinesis) => self.kinesis(destination, kinesis).await?,
+                Destination::Firehose(firehose) => {
+                    let clock = self.clocks.of(destination);
+                    let sink = Firehose::connect(firehose, &clock).await;
+                    Way::Firehose(Arc::new(sink.map_err(StartError::Setting)?))
+                }
+                Destination::Directory(directory) => {
+                    let (disk, clock) = (self.ground.disk.clone(), self.ground.clock.clone());
+                    let directory = directory.clone();
+                    let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
+                    Way::Directory(Arc::new(opened.map_err(StartError::Disk)?))
+                }
+            };
+            ways.push((delivery.clone(), way));
         }
+        let letters = config.dead_letters.clone();
+        Ok(Connected { destination: destination.to_owned(), letters, ways })
     }
 
-    async fn add_kinesis(
-        &mut self,
-        bench: Bench,
+    async fn kinesis(
+        &self,
+        destination: &str,
         kinesis: &KinesisSettings,
-    ) -> Result<(), StartError> {
-        let Settings { stream, destination, .. } = bench.settings.clone();
-        let clock = self.clocks.of(&destination);
+    ) -> Result<Way, StartError> {
+        let clock = self.clocks.of(destination);
         let sink = Kinesis::connect(kinesis, &clock).await.map_err(StartError::Setting)?;
-        if let Some((facts, age)) = self.streams.of(&destination, kinesis) {
+        if let Some((facts, age)) = self.streams.of(destination, kinesis) {
             sink.recall(facts, age);
         }
-        let sink = Arc::new(sink);
-        let (news, seen) = (sink.news(), sink.clone());
-        self.fed.shards.add(&stream, Arc::new(move || seen.shards()));
-        self.see(&bench, Sight::of_kinesis(&sink, &clock));
-        self.employ(bench, sink);
-        let (streams, kinesis) = (self.streams.clone(), kinesis.clone());
-        self.fed.workers.push(Box::new(move |tasks, stopping| {
-            let task = format!("memory of {stream} at {destination}");
-            tasks.spawn(task, streams.follow((destination, kinesis), news, stopping));
-        }));
-        Ok(())
+        Ok(Way::Kinesis(Arc::new(sink), Box::new(kinesis.clone())))
     }
 
-    async fn add_firehose(
-        &mut self,
-        bench: Bench,
-        firehose: &FirehoseSettings,
-    ) -> Result<(), StartError> {
-        let clock = self.clocks.of(&bench.settings.destination);
-        let sink = Firehose::connect(firehose, &clock).await.map_err(StartError::Setting)?;
-        let sink = Arc::new(sink);
-        self.see(&bench, Sight::of_firehose(&sink, &clock));
-        self.employ(bench, sink);
-        Ok(())
-    }
-
-    async fn add_directory(
-        &mut self,
-        bench: Bench,
-        directory: &DirectorySettings,
-    ) -> Result<(), StartError> {
-        let (disk, clock) = (self.ground.disk.clone(), self.ground.clock.clone());
-        let directory = directory.clone();
-        let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
-        self.employ(bench, Arc::new(opened.map_err(StartError::Disk)?));
-        Ok(())
-    }
-
-    fn see(&mut self, bench: &Bench, sight: SightOf) {
-        self.fed.sights.insert(bench.route(), sight);
-    }
-
-    fn employ<S: Sink>(&mut self, bench: Bench, sink: Arc<S>) {
-        let route = bench.route();
-        let task = format!("delivery of {} to {}", route.0, route.1);
-        let Bench { settings, reader, shelf } = bench;
-        let (clock, metrics) = (self.ground.clock.clone(), &self.ground.metrics);
-        let worker = Worker::new(settings, clock, reader, shelf, sink, metrics);
-        let worker = worker.over(&self.uplink);
-        self.fed.watches.insert(route, worker.watch());
-        let start = |tasks: &mut Tasks, stopping| tasks.spawn(task, worker.run(stopping));
-        self.fed.workers.push(Box::new(start));
-    }
-
-    /// All of it, and what follows the clocks of their upstreams.
-    pub(super) fn end(self) -> Fed {
-        let Self { clocks, mut fed, .. } = self;
-        for destination in clocks.names() {
-            let clocks = clocks.clone();
+    /// Makes the workers of a destination. Those before them must be gone: both would send the same.
+    pub(super) async fn employ(
+        &self,
+        connected: Connected,
+        queues: &BTreeMap<String, Writer>,
+        uplink: &Uplink,
+    ) -> Result<Fed, StartError> {
+        let Connected { destination, letters, ways } = connected;
+        let mut fed = Fed::default();
+        for (settings, way) in ways {
+            let shelf = open_shelf(&letters, &settings, &self.ground).await?;
+            let reader = queues
+                .get(&settings.stream)
+                .and_then(|queue| queue.reader(&destination))
+                .expect("queues are opened with the destinations of their stream");
+            let bench = Bench { settings, reader, shelf, uplink };
+            let clock = self.clocks.of(&destination);
+            match way {
+                Way::Kinesis(sink, kinesis) => {
+                    fed.sights.insert(bench.route(), Sight::of_kinesis(&sink, &clock));
+                    fed.workers.push(self.follow(bench.route(), *kinesis, &sink));
+                    self.hire(bench, sink, &mut fed);
+                }
+                Way::Firehose(sink) => {
+                    fed.sights.insert(bench.route(), Sight::of_firehose(&sink, &clock));
+                    self.hire(bench, sink, &mut fed);
+                }
+                Way::Directory(sink) => self.hire(bench, sink, &mut fed),
+            }
+        }
+        if !fed.sights.is_empty() {
+            let clocks = self.clocks.clone();
             fed.workers.push(Box::new(move |tasks, stopping| {
                 let task = format!("clock of {destination}");
                 tasks.spawn(task, clocks.follow(destination, stopping));
             }));
         }
-        fed
+        Ok(fed)
+    }
+
+    /// Forgets what was made for a destination all of whose workers are gone.
+    pub(super) fn retire(&self, destination: &str, uplink: &Uplink) {
+        uplink.forget(destination);
+        self.shards.forget(destination);
+    }
+
+    /// Shows the shards of a stream to callers, and remembers what is learned of it.
+    fn follow(
+        &self,
+        (stream, destination): Route,
+        kinesis: KinesisSettings,
+        sink: &Arc<Kinesis>,
+    ) -> Feeder {
+        let (news, seen) = (sink.news(), sink.clone());
+        self.shards.add((&stream, &destination), Arc::new(move || seen.shards()));
+        let streams = self.streams.clone();
+        Box::new(move |tasks, stopping| {
+            let task = format!("memory of {stream} at {destination}");
+            tasks.spawn(task, streams.follow((destination, kinesis), news, stopping));
+        })
+    }
+
+    fn hire<S: Sink>(&self, bench: Bench<'_>, sink: Arc<S>, fed: &mut Fed) {
+        let route = bench.route();
+        let task = format!("delivery of {} to {}", route.0, route.1);
+        let Bench { settings, reader, shelf, uplink } = bench;
+        let (clock, metrics) = (self.ground.clock.clone(), &self.ground.metrics);
+        let worker = Worker::new(settings, clock, reader, shelf, sink, metrics).over(uplink);
+        fed.watches.insert(route, worker.watch());
+        let start = |tasks: &mut Tasks, stopping| tasks.spawn(task, worker.run(stopping));
+        fed.workers.push(Box::new(start));
     }
 }
 
-impl Bench {
+impl Bench<'_> {
     fn route(&self) -> Route {
         (self.settings.stream.clone(), self.settings.destination.clone())
     }

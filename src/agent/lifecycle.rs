@@ -1,27 +1,32 @@
 //! The life of the process: start order and stop order, as lists one can read aloud.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::assemble::{Ground, Parts, assemble};
-use super::feeders::Feeder;
-use super::signals::Signals;
+use super::crew::{Crew, Group};
+use super::feeders::{Deliveries, Fed};
+use super::reload::{Reread, Watcher};
+use super::signals::{Signal, Signals};
 use super::state_dir::Addresses;
 use super::status::Picture;
 use super::supervisor::{self, Watchdog};
 use super::{StartError, letters, replay};
-use crate::admin::Views;
+use crate::admin::{self, Views};
 use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
-use crate::base::shutdown::{self, Stop};
 use crate::base::tasks::{Failed, Tasks, blocking};
 use crate::config::Config;
+use crate::delivery::Uplink;
+use crate::source::http::{self, Hatch};
+use crate::source::tail::Tail;
 use crate::state::State;
 use crate::telemetry::Metrics;
 
@@ -58,26 +63,23 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 pub async fn run(
     config: Config,
     disk: SharedDisk,
+    reread: Option<Reread>,
     announce: impl FnOnce(&Addresses),
 ) -> Result<Ending, StartError> {
     let mut signals = Signals::listen().map_err(|error| StartError::Setting(error.to_string()))?;
     let ground = Ground { disk, clock: Clock::real(), metrics: Metrics::default() };
     let parts = assemble(&config, &ground).await?;
     let addresses = parts.addresses.clone();
-    let mut running = Running::start(parts, &config, &ground)?;
+    let mut watcher = Watcher::new(reread.as_ref(), config.reload_on_change);
+    let mut running = Running::start(parts, config, ground)?;
     announce(&addresses);
     supervisor::ready();
 
-    let end = tokio::select! {
-        signal = signals.next() => {
-            info!(signal, "stopping");
-            End::Asked
-        }
-        end = running.end() => end,
-    };
+    let end = running.live(&mut signals, &mut watcher, reread.as_ref()).await;
+    let grace = running.config.grace;
     let patience = match end {
-        End::Read => Patience::WhileItMoves(config.grace),
-        End::Asked | End::Failed(_) => Patience::Until(Instant::now() + config.grace),
+        End::Read => Patience::WhileItMoves(grace),
+        End::Asked | End::Failed(_) => Patience::Until(Instant::now() + grace),
     };
     supervisor::stopping();
     let waiting = running.stop(patience, &mut signals).await;
@@ -95,6 +97,18 @@ enum End {
     Failed(Failed),
 }
 
+impl End {
+    fn asked(signal: &str) -> Self {
+        info!(signal, "stopping");
+        Self::Asked
+    }
+
+    fn failed(failed: Failed) -> Self {
+        error!(task = failed.task, why = failed.why, "stopping, as a part of the agent failed");
+        Self::Failed(failed)
+    }
+}
+
 /// How long delivery may go on.
 #[derive(Clone, Copy)]
 enum Patience {
@@ -103,68 +117,139 @@ enum Patience {
     WhileItMoves(Duration),
 }
 
-/// The agent at work: three groups of tasks that stop one after the other.
-struct Running {
-    state_dir: super::StateDir,
-    state: State,
-    picture: Arc<Picture>,
-    admission: Arc<Admission>,
+/// The agent at work: three storeys of tasks that stop one after the other.
+pub(super) struct Running {
+    /// What it goes by.
+    pub(super) config: Config,
+    pub(super) ground: Ground,
+    pub(super) state_dir: super::StateDir,
+    pub(super) addresses: Addresses,
+    pub(super) state: State,
+    pub(super) picture: Arc<Picture>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) deliveries: Deliveries,
+    pub(super) uplink: Uplink,
     /// Sources that come to an end by themselves.
     inputs: Group,
-    sources: Group,
-    delivery: Group,
+    /// `http.NAME`, `tail.NAME`, and what belongs to all of them.
+    pub(super) sources: Crew,
+    /// Where what listeners do is exchanged.
+    pub(super) hatches: BTreeMap<String, Hatch>,
+    /// By destination.
+    pub(super) feeding: Crew,
     admin: Group,
-}
-
-/// Tasks that are asked to stop together.
-struct Group {
-    tasks: Tasks,
-    stop: Stop,
 }
 
 impl Running {
     /// Word of where it listens, while a failure still means that nothing was accepted; then
     /// delivery, the operator's door, the sources.
-    fn start(parts: Parts, config: &Config, ground: &Ground) -> Result<Self, StartError> {
+    fn start(parts: Parts, config: Config, ground: Ground) -> Result<Self, StartError> {
         parts.state_dir.publish(&parts.addresses).map_err(|error| {
             let words = format!("addresses.json cannot be written: {error}");
             StartError::Disk(io::Error::new(error.kind(), words))
         })?;
-        let delivery = start_delivery(parts.workers);
-        let views = views(&parts.picture, config, ground);
-        let (mut admin, stopping) = Group::new();
-        admin
-            .tasks
-            .spawn("admin", parts.admin.serve(views, ground.metrics.clone(), stopping.clone()));
-
-        if let Some(watchdog) = Watchdog::asked_for(&parts.picture) {
-            admin.tasks.spawn("watchdog", watchdog.run(stopping));
+        let views = views(&parts.picture, &config, &ground);
+        let mut running = Self {
+            config,
+            ground,
+            state_dir: parts.state_dir,
+            addresses: parts.addresses,
+            state: parts.state,
+            picture: parts.picture,
+            admission: parts.admission,
+            deliveries: parts.deliveries,
+            uplink: parts.uplink,
+            inputs: Group::new(),
+            sources: Crew::default(),
+            hatches: BTreeMap::new(),
+            feeding: Crew::default(),
+            admin: Group::new(),
+        };
+        for (destination, fed) in parts.fed {
+            running.feed(&destination, fed);
         }
-
-        let (mut inputs, inputs_stopping) = Group::new();
-        let (mut sources, stopping) = Group::new();
+        running.open_desk(parts.admin, views);
         if let Some(stdin) = parts.stdin {
-            inputs.tasks.spawn("stdin", stdin.run(tokio::io::stdin(), inputs_stopping.clone()));
+            let stopping = running.inputs.stopping();
+            running.inputs.tasks.spawn("stdin", stdin.run(tokio::io::stdin(), stopping));
         }
         for (name, tail) in parts.tails {
-            let (group, stopping) = match config.is_once {
-                true => (&mut inputs, &inputs_stopping),
-                false => (&mut sources, &stopping),
-            };
-            group.tasks.spawn(format!("tail.{name}"), tail.run(stopping.clone()));
+            running.follow(&name, tail);
         }
-        for listener in parts.listeners {
-            let (door, metrics) = (parts.admission.clone(), ground.metrics.clone());
-            let name = listener.addresses().join(" ");
-            let picture = parts.picture.clone();
-            let listener = listener.with_readiness(Arc::new(move || picture.unready()));
-            sources.tasks.spawn(name, listener.serve(door, metrics, stopping.clone()));
+        for (name, bound) in parts.listeners {
+            running.serve(&name, bound);
         }
-        let admission = parts.admission;
-        sources.tasks.spawn("quotas", admission.clone().keep_quotas(stopping));
+        let quotas = running.sources.group("quotas");
+        let stopping = quotas.stopping();
+        quotas.tasks.spawn("quotas", running.admission.clone().keep_quotas(stopping));
         info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "ready");
-        let (state_dir, state, picture) = (parts.state_dir, parts.state, parts.picture);
-        Ok(Self { state_dir, state, picture, admission, inputs, sources, delivery, admin })
+        Ok(running)
+    }
+
+    fn open_desk(&mut self, desk: admin::Bound, views: Views) {
+        let stopping = self.admin.stopping();
+        let metrics = self.ground.metrics.clone();
+        self.admin.tasks.spawn("admin", desk.serve(views, metrics, stopping.clone()));
+        if let Some(watchdog) = Watchdog::asked_for(&self.picture) {
+            self.admin.tasks.spawn("watchdog", watchdog.run(stopping));
+        }
+    }
+
+    /// Starts the workers of a destination.
+    pub(super) fn feed(&mut self, destination: &str, fed: Fed) {
+        let group = self.feeding.group(destination);
+        let stopping = group.stopping();
+        for feeder in fed.workers {
+            feeder(&mut group.tasks, stopping.clone());
+        }
+    }
+
+    /// Starts following the files of a block.
+    pub(super) fn follow(&mut self, name: &str, tail: Tail) {
+        let name = format!("tail.{name}");
+        let group = match self.config.is_once {
+            true => &mut self.inputs,
+            false => self.sources.group(&name),
+        };
+        let stopping = group.stopping();
+        group.tasks.spawn(name, tail.run(stopping));
+    }
+
+    /// Starts serving at a listener.
+    pub(super) fn serve(&mut self, name: &str, bound: http::Bound) {
+        self.hatches.insert(name.to_owned(), bound.hatch());
+        let (door, metrics) = (self.admission.clone(), self.ground.metrics.clone());
+        let (addresses, picture) = (bound.addresses().join(" "), self.picture.clone());
+        let bound = bound.with_readiness(Arc::new(move || picture.unready()));
+        let group = self.sources.group(&format!("http.{name}"));
+        let stopping = group.stopping();
+        group.tasks.spawn(addresses, bound.serve(door, metrics, stopping));
+    }
+
+    /// Lives until there is a reason to stop; takes over other configurations meanwhile.
+    async fn live(
+        &mut self,
+        signals: &mut Signals,
+        watcher: &mut Watcher,
+        reread: Option<&Reread>,
+    ) -> End {
+        loop {
+            let why = tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Reload => "SIGHUP",
+                    Signal::Stop(signal) => return End::asked(signal),
+                },
+                () = watcher.changed() => "the file changed",
+                end = self.end() => return end,
+            };
+            let reloaded = tokio::select! {
+                reloaded = self.reload(reread, why) => reloaded,
+                signal = signals.stop() => return End::asked(signal),
+            };
+            if let Err(failed) = reloaded {
+                return End::failed(failed);
+            }
+        }
     }
 
     /// Returns when a task ends that should run for ever, or when all inputs came to their end.
@@ -178,11 +263,10 @@ impl Running {
                 Err(failed) => failed,
             },
             failed = self.sources.failure() => failed,
-            failed = self.delivery.failure() => failed,
+            failed = self.feeding.failure() => failed,
             failed = self.admin.failure() => failed,
         };
-        error!(task = failed.task, why = failed.why, "stopping, as a part of the agent failed");
-        End::Failed(failed)
+        End::failed(failed)
     }
 
     /// Unready; wind down, unless a second signal cuts that short; save; close the door.
@@ -192,12 +276,12 @@ impl Running {
 
         tokio::select! {
             () = self.wind_down(patience) => {}
-            signal = signals.next() => self.cut_off(signal),
+            signal = signals.stop() => self.cut_off(signal),
         }
         self.save().await;
         tokio::select! {
             () = self.admin.finish("admin", Instant::now() + REQUESTS_GRACE) => {}
-            signal = signals.next() => self.cut_off(signal),
+            signal = signals.stop() => self.cut_off(signal),
         }
 
         let (waiting, queues) = self.picture.waiting();
@@ -207,7 +291,7 @@ impl Running {
 
     /// Not cut short: it takes no longer than the disk, and saves duplicates.
     async fn save(&self) {
-        for (stream, queue) in &self.picture.queues {
+        for (stream, queue) in &self.picture.queues() {
             if let Err(why) = queue.close().await {
                 warn!(stream, why, "the queue was not closed cleanly; some records may go again");
             }
@@ -226,67 +310,23 @@ impl Running {
             Patience::WhileItMoves(_) => sources_end,
         };
         self.inputs.finish("inputs", sources_end).await;
-        self.sources.finish("sources", sources_end).await;
+        self.sources.finish(sources_end).await;
         tokio::select! {
             () = drained(&self.picture, patience) => {}
-            _ = self.delivery.failure() => {}
+            _ = self.feeding.failure() => {}
         }
-        self.delivery.finish("delivery", Instant::now() + REQUESTS_GRACE).await;
+        self.feeding.finish(Instant::now() + REQUESTS_GRACE).await;
     }
 
     /// Lets go of whatever is still under way: requests to upstreams, callers, the operator.
     fn cut_off(&mut self, signal: &str) {
         warn!(signal, "stopping at once; requests under way are cut off and may go again");
-        for group in [&mut self.inputs, &mut self.sources, &mut self.delivery, &mut self.admin] {
+        for group in [&mut self.inputs, &mut self.admin] {
             group.tasks = Tasks::new();
         }
+        self.sources.cut_off();
+        self.feeding.cut_off();
     }
-}
-
-impl Group {
-    fn new() -> (Self, shutdown::Stopping) {
-        let (stop, stopping) = shutdown::channel();
-        (Self { tasks: Tasks::new(), stop }, stopping)
-    }
-
-    /// An end of any of these tasks is a failure as long as nobody asked; none at all is not.
-    async fn failure(&mut self) -> Failed {
-        match self.tasks.next_end().await {
-            Some(Err(failed)) => failed,
-            Some(Ok(task)) => Failed { task, why: "it ended by itself".into() },
-            None => std::future::pending().await,
-        }
-    }
-
-    /// The end of all of them, or the first failure; never, if there are none.
-    async fn end(&mut self) -> Result<(), Failed> {
-        let first = self.tasks.next_end().await;
-        match first {
-            Some(first) => first?,
-            None => return std::future::pending().await,
-        };
-        self.tasks.finish().await
-    }
-
-    async fn finish(&mut self, what: &str, until: Instant) {
-        self.stop.ask();
-        match timeout_at(until, self.tasks.finish()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(failed)) => {
-                error!(task = failed.task, why = failed.why, "failed while stopping")
-            }
-            Err(_) => warn!(what, "did not stop in time and were cut off"),
-        }
-        self.tasks = Tasks::new();
-    }
-}
-
-fn start_delivery(workers: Vec<Feeder>) -> Group {
-    let (mut delivery, stopping) = Group::new();
-    for feeder in workers {
-        feeder(&mut delivery.tasks, stopping.clone());
-    }
-    delivery
 }
 
 /// Returns when nothing waits any more, or patience has ended.

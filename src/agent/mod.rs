@@ -5,11 +5,15 @@
 //! Never: parses or formats anything but its own status.
 
 mod assemble;
+mod changes;
 mod clocks;
+mod crew;
 mod feeders;
 mod letters;
 mod lifecycle;
 mod queue_keys;
+mod reload;
+mod reloads;
 mod replay;
 mod shards;
 mod sights;
@@ -26,6 +30,7 @@ use thiserror::Error;
 
 pub use lifecycle::{Ending, run};
 pub use queue_keys::known as known_keys;
+pub use reload::Reread;
 pub use state_dir::{Addresses, StateDir, StateDirError};
 pub use trial::{Incoming, Seen, try_out};
 

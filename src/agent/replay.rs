@@ -22,7 +22,7 @@ pub(super) async fn answer(
              `since_unix_ms`, `until_unix_ms`, `key` and `id`: {error}"
         )
     })?;
-    let done = replay(disk, &letters, &filter, &picture.queues).await?;
+    let done = replay(disk, &letters, &filter, &picture.queues()).await?;
     Ok(json!({
         "records": done.records,
         "files": done.files,

@@ -1,7 +1,7 @@
 //! The shards of the streams upstream, as callers of this agent see them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sink::ShardMap;
 use crate::source::http::{Shard, Shards, ShardsOf};
@@ -11,7 +11,7 @@ pub(super) type Ask = Arc<dyn Fn() -> Option<Arc<ShardMap>> + Send + Sync>;
 
 /// The destinations with shards, by stream.
 #[derive(Default)]
-pub(super) struct ShardSources(BTreeMap<String, Vec<Source>>);
+pub(super) struct ShardSources(Mutex<BTreeMap<String, BTreeMap<String, Source>>>);
 
 struct Source {
     ask: Ask,
@@ -20,19 +20,34 @@ struct Source {
 }
 
 impl ShardSources {
-    pub(super) fn add(&mut self, stream: &str, ask: Ask) {
+    /// Asks this destination from now on, instead of the one of that name before.
+    pub(super) fn add(&self, (stream, destination): (&str, &str), ask: Ask) {
         let source = Source { ask, seen: Mutex::default() };
-        self.0.entry(stream.to_owned()).or_default().push(source);
+        let mut all = self.all();
+        all.entry(stream.to_owned()).or_default().insert(destination.to_owned(), source);
+    }
+
+    /// Asks this destination no more.
+    pub(super) fn forget(&self, destination: &str) {
+        self.all().values_mut().for_each(|sources| drop(sources.remove(destination)));
     }
 
     /// The view of a listener.
-    pub(super) fn view(self) -> ShardsOf {
-        Arc::new(move |stream| match self.0.get(stream).map(Vec::as_slice) {
-            None | Some([]) => Shards::One,
-            Some([source]) => source.shards(),
-            // What is packed for a shard of one is not whole in a shard of the other.
-            Some(_) => Shards::Unknown,
+    pub(super) fn view(self: Arc<Self>) -> ShardsOf {
+        Arc::new(move |stream| {
+            let all = self.all();
+            let mut sources = all.get(stream).into_iter().flat_map(BTreeMap::values);
+            match (sources.next(), sources.next()) {
+                (None, _) => Shards::One,
+                (Some(source), None) => source.shards(),
+                // What is packed for a shard of one is not whole in a shard of the other.
+                (Some(_), Some(_)) => Shards::Unknown,
+            }
         })
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<String, Source>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

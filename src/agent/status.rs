@@ -1,11 +1,13 @@
 //! One picture of the whole agent as JSON: what `weir status` prints and `/status` answers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::{Value, json};
 
+use super::feeders::{Fed, Route};
+use super::reloads::Reloads;
 use super::sights::SightOf;
 use super::supervisor::Delays;
 use crate::admission::Admission;
@@ -22,26 +24,63 @@ pub(super) type TailWatch = Arc<dyn Fn() -> Vec<FileStatus> + Send + Sync>;
 pub(super) struct Picture {
     pub(super) clock: Clock,
     pub(super) started_unix_ms: u64,
-    pub(super) queues: BTreeMap<String, Writer>,
     pub(super) admission: Arc<Admission>,
-    /// By stream and destination.
-    pub(super) workers: BTreeMap<(String, String), Watch>,
-    /// The same, of those that have an upstream in the cloud.
-    pub(super) sights: BTreeMap<(String, String), SightOf>,
-    /// By block; each with its stream.
-    pub(super) tails: BTreeMap<String, (String, TailWatch)>,
     pub(super) state: State,
     pub(super) stopping: AtomicBool,
+    /// What a reload exchanges.
+    pub(super) present: RwLock<Present>,
+}
+
+/// The parts of the agent that there are now.
+#[derive(Clone, Default)]
+pub(super) struct Present {
+    pub(super) queues: BTreeMap<String, Writer>,
+    /// By stream and destination.
+    pub(super) workers: BTreeMap<Route, Watch>,
+    /// The same, of those that have an upstream in the cloud.
+    pub(super) sights: BTreeMap<Route, SightOf>,
+    /// By block; each with its stream.
+    pub(super) tails: BTreeMap<String, (String, TailWatch)>,
+    pub(super) reloads: Reloads,
+}
+
+impl Present {
+    /// Shows the workers of a destination.
+    pub(super) fn see(&mut self, fed: &Fed) {
+        self.workers.extend(fed.watches.clone());
+        self.sights.extend(fed.sights.clone());
+    }
+
+    /// Shows them no more.
+    pub(super) fn forget(&mut self, destination: &str) {
+        self.workers.retain(|(_, to), _| to != destination);
+        self.sights.retain(|(_, to), _| to != destination);
+    }
 }
 
 impl Picture {
+    /// What is there now; not to be held for long.
+    pub(super) fn present(&self) -> RwLockReadGuard<'_, Present> {
+        self.present.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets what is there be exchanged.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Present)) {
+        change(&mut self.present.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// All queues by their streams.
+    pub(super) fn queues(&self) -> BTreeMap<String, Writer> {
+        self.present().queues.clone()
+    }
+
     /// Why no records should be sent here now; empty when they should.
     pub(super) fn unready(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.stopping.load(Ordering::Relaxed) {
             reasons.push("stopping".to_owned());
         }
-        for (stream, queue) in &self.queues {
+        for (stream, queue) in &self.present().queues {
             if let Err(error) = queue.health() {
                 reasons.push(format!("stream {stream}: {error}"));
             }
@@ -56,20 +95,25 @@ impl Picture {
             let route = format!("{stream} to {destination}");
             Some(format!("{route} ({class}): {destination} {meaning}; it says: {code}: {message}"))
         };
-        self.workers.iter().filter_map(held).collect()
+        self.present().workers.iter().filter_map(held).collect()
     }
 
     /// Everything.
     pub(super) fn draw(&self) -> Value {
         let now = self.clock.unix_ms();
         let unready = self.unready();
-        let streams: BTreeMap<_, _> =
-            self.queues.iter().map(|(name, queue)| (name, self.stream(name, queue))).collect();
-        let tails: BTreeMap<_, Value> = self
+        let present = self.present().clone();
+        let streams: BTreeMap<_, _> = present
+            .queues
+            .iter()
+            .map(|(name, queue)| (name, self.stream(&present, name, queue)))
+            .collect();
+        let tails: BTreeMap<_, Value> = present
             .tails
             .iter()
             .map(|(name, (stream, files))| {
-                let settled = self.queues.get(stream).map_or(0, |queue| queue.overview().settled);
+                let settled =
+                    present.queues.get(stream).map_or(0, |queue| queue.overview().settled);
                 (name, draw_files(&files(), settled))
             })
             .collect();
@@ -80,6 +124,7 @@ impl Picture {
             "ready": unready.is_empty(),
             "unready": unready,
             "uptime_s": now.saturating_sub(self.started_unix_ms) / 1000,
+            "config": present.reloads.draw(),
             "streams": streams,
             "tails": tails,
             "tail_streams": fed,
@@ -94,7 +139,7 @@ impl Picture {
             queue.overview().ledgers.iter().map(|(_, ledger)| ledger.waiting).max().unwrap_or(0)
         };
         let rows: Vec<u64> =
-            self.queues.values().map(furthest).filter(|waiting| *waiting > 0).collect();
+            self.present().queues.values().map(furthest).filter(|waiting| *waiting > 0).collect();
         (rows.iter().sum(), rows.len())
     }
 
@@ -118,21 +163,23 @@ impl Picture {
         let commit =
             |(name, queue): (&String, &Writer)| Some((name.clone(), queue.at_one_step_for()?));
         let turn = |(route, watch): (&(String, String), &Watch)| (route.clone(), watch.overdue());
+        let present = self.present();
         Delays {
-            commits: self.queues.iter().filter_map(commit).collect(),
-            deliveries: self.workers.iter().map(turn).collect(),
+            commits: present.queues.iter().filter_map(commit).collect(),
+            deliveries: present.workers.iter().map(turn).collect(),
         }
     }
 
-    fn stream(&self, name: &str, queue: &Writer) -> Value {
+    fn stream(&self, present: &Present, name: &str, queue: &Writer) -> Value {
         let overview = queue.overview();
         let destinations: BTreeMap<_, _> = overview
             .ledgers
             .iter()
             .map(|(destination, ledger)| {
                 let key = (name.to_owned(), destination.clone());
-                let mut rows = draw_ledger(ledger, self.workers.get(&key));
-                if let (Some(rows), Some(sight)) = (rows.as_object_mut(), self.sights.get(&key)) {
+                let mut rows = draw_ledger(ledger, present.workers.get(&key));
+                if let (Some(rows), Some(sight)) = (rows.as_object_mut(), present.sights.get(&key))
+                {
                     rows.append(&mut sight().draw());
                 }
                 (destination, rows)

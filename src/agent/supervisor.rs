@@ -18,6 +18,15 @@ pub(super) fn ready() {
     tell(&[NotifyState::Ready, NotifyState::Status("ready")]);
 }
 
+/// The configuration is read again; [`ready`] ends it.
+pub(super) fn reloading() {
+    let reloading = [NotifyState::Reloading, NotifyState::Status("reloading")];
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[&reloading[..], &[now]].concat()),
+        Err(error) => debug!(%error, "systemd could not be told"),
+    }
+}
+
 /// No more records are taken.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);

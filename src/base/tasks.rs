@@ -1,6 +1,8 @@
 //! Named tasks: the first failure is reported to the owner, and a panic is a failure.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 
 use tokio::task::JoinSet;
 
@@ -47,12 +49,20 @@ impl Tasks {
     /// # Errors
     /// The failure of the task that ended.
     pub async fn next_end(&mut self) -> Option<Result<String, Failed>> {
-        let ended = self.0.join_next().await?;
-        Some(match ended {
+        poll_fn(|context| self.poll_next_end(context)).await
+    }
+
+    /// The same, for who waits for several of these at once.
+    pub fn poll_next_end(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<String, Failed>>> {
+        let ended = ready!(self.0.poll_join_next(context));
+        Poll::Ready(ended.map(|ended| match ended {
             Ok((task, Ok(()))) => Ok(task),
             Ok((task, Err(why))) => Err(Failed { task, why }),
             Err(error) => Err(Failed { task: "unnamed".into(), why: error.to_string() }),
-        })
+        }))
     }
 
     /// Waits for all of them.

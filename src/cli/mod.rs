@@ -11,6 +11,7 @@ mod envelope;
 mod keys;
 mod queue;
 mod reach;
+mod reload;
 mod report;
 mod run;
 mod send;
@@ -50,6 +51,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Try cases against the configuration: what comes in, what becomes of it
     Test(test::Test),
+    /// Have the running agent read its configuration again; say what changed, or why not
+    Reload(reload::Reload),
     /// Show the ledger and the health of the running agent
     Status(status::Show),
     /// Send records to an agent: each line of standard input or of files is one
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check::check(&check),
         Command::Doctor(doctor) => doctor::doctor(&doctor),
         Command::Test(test) => test::test(&test),
+        Command::Reload(reload) => reload::reload(&reload),
         Command::Status(show) => status::status(&show),
         Command::Send(send) => send::send(&send),
         Command::Dead(dead) => dead::dead(&dead),

@@ -66,6 +66,14 @@ impl Reach {
         }
     }
 
+    /// The configuration that is meant, if the agent is not told otherwise.
+    pub(super) fn read(&self) -> Result<Option<Loaded>, Findings> {
+        if self.state_dir.is_some() || self.admin.is_some() {
+            return Ok(None);
+        }
+        read(&self.config).map(Some)
+    }
+
     /// The address of the operator's door.
     fn admin(&self) -> Result<String, Report> {
         match &self.admin {
@@ -85,7 +93,7 @@ impl Reach {
     }
 
     /// Where the running agent listens; `None` if nothing says which agent is meant.
-    fn addresses(&self) -> Result<Option<Addresses>, Report> {
+    pub(super) fn addresses(&self) -> Result<Option<Addresses>, Report> {
         if self.state_dir.is_none() && !self.config.exists() {
             return Ok(None);
         }

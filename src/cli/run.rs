@@ -9,11 +9,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::ConfigFile;
-use super::reach::load;
+use super::reach::{load, read};
 use super::report::{Answer, Exit, Report, say};
-use crate::agent::{self, Addresses, Ending};
+use crate::agent::{self, Addresses, Ending, Reread};
 use crate::base::disk::RealDisk;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Loaded};
 use crate::source::http::Listen;
 use crate::source::stdin;
 use crate::telemetry;
@@ -51,12 +51,23 @@ const BLOCKING_THREADS_MAX: usize = 64;
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(run: &Run) -> Answer {
-    let mut config = load(&run.file.config)?;
+    let config = as_told(run, load(&run.file.config)?)?;
+    let (file, told) = (run.file.config.clone(), run.clone());
+    let load = move || {
+        let loaded = read(&told.file.config).map_err(|findings| findings.to_string())?;
+        let config = as_told(&told, loaded.config).map_err(Report::words)?;
+        Ok(Loaded { config, ..loaded })
+    };
+    live(config, Some(Reread { file, load: Arc::new(load) }), |_| ())
+}
+
+/// What the command line adds to the file.
+fn as_told(run: &Run, mut config: Config) -> Result<Config, Report> {
     config.is_once = run.once;
     if let Some(stream) = &run.stdin {
         config.stdin = Some(stdin(&config, stream)?);
     }
-    live(config, |_| ())
+    Ok(config)
 }
 
 /// Standard input as a source of this stream.
@@ -81,16 +92,16 @@ pub(super) fn demo(demo: &Demo) -> Answer {
     }
     config.admin.listen = demo.admin;
     let shown = demo.dir.clone();
-    live(config, move |addresses| say(welcome(addresses, &shown)))
+    live(config, None, move |addresses| say(welcome(addresses, &shown)))
 }
 
-fn live(config: Config, announce: impl FnOnce(&Addresses)) -> Answer {
+fn live(config: Config, reread: Option<Reread>, announce: impl FnOnce(&Addresses)) -> Answer {
     telemetry::start(config.log_format, config.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()?;
-    let ending = runtime.block_on(agent::run(config, Arc::new(RealDisk), announce));
+    let ending = runtime.block_on(agent::run(config, Arc::new(RealDisk), reread, announce));
     runtime.shutdown_timeout(RUNTIME_GRACE);
     match ending? {
         Ending::Asked { .. } | Ending::Read { waiting: 0 } => Ok(ExitCode::SUCCESS),

@@ -51,6 +51,7 @@ pub(super) fn assemble(sections: Sections) -> Config {
         grace: process.grace,
         log_format: process.log_format,
         log_level: process.log_level,
+        reload_on_change: process.reload_on_change,
         admission,
         streams,
         destinations: sections

@@ -48,7 +48,7 @@ pub(super) struct Section<'d> {
 }
 
 /// Longest list of allowed keys that is printed.
-const LIST_MAX: usize = 16;
+const LIST_MAX: usize = 20;
 /// Longest name: it becomes the name of a folder, of metric labels and of log fields.
 const NAME_CHARS_MAX: usize = 64;
 

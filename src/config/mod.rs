@@ -32,7 +32,7 @@ pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct Config {
     pub log_format: Format,
     /// Least severe level that is written.
     pub log_level: Level,
+    /// Whether a changed file is taken over by itself.
+    pub reload_on_change: bool,
     /// Callers, plans, and what streams take.
     pub admission: admission::Settings,
     /// By stream name.
@@ -75,6 +77,23 @@ pub struct Config {
     pub dead_letters: dead_letter::Settings,
     /// The operator's door.
     pub admin: admin::Settings,
+}
+
+impl Config {
+    /// How each stream is delivered that leads to this destination, in the order of their names.
+    pub fn deliveries_to<'a>(
+        &'a self,
+        destination: &'a str,
+    ) -> impl Iterator<Item = &'a delivery::Settings> {
+        let all = self.streams.values().flat_map(|stream| &stream.delivery);
+        all.filter(move |delivery| delivery.destination == destination)
+    }
+
+    /// The destinations that some stream leads to.
+    pub fn used_destinations(&self) -> BTreeSet<&str> {
+        let all = self.streams.values().flat_map(|stream| &stream.delivery);
+        all.map(|delivery| delivery.destination.as_str()).collect()
+    }
 }
 
 /// One `[stream.NAME]`.

@@ -88,7 +88,10 @@ impl Shelf {
     pub fn counted_in(mut self, metrics: &Metrics) -> Self {
         let all = metrics.shared(ShelfMetrics::register);
         self.metrics = all.of(&self.stream, &self.destination);
-        self.metrics.aged_out.inc_by(self.aged_out.shown().letters());
+        // A shelf that was open before is counted already.
+        let counted = self.metrics.aged_out.get();
+        let letters = self.aged_out.shown().letters();
+        self.metrics.aged_out.inc_by(letters.saturating_sub(counted));
         self
     }
 

@@ -228,6 +228,14 @@ impl WorkerMetrics {
         set(&self.owed_bytes, owed_bytes);
     }
 
+    /// The worker is gone: it has nothing under way and waits for nothing.
+    pub(super) fn rest(&self) {
+        self.work(0, 0, 0);
+        self.shards(0, 0);
+        self.holding(None);
+        self.paced(None);
+    }
+
     /// So many shards are slowed, and so many records parked.
     pub(super) fn shards(&self, slowed: usize, parked: usize) {
         set(&self.slowed_shards, slowed);

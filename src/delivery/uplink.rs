@@ -80,6 +80,11 @@ impl Uplink {
         Self(Arc::new(Links { rate, agent: Link::new(agent), destinations }))
     }
 
+    /// Begins anew with a destination, all of whose workers are gone: its next one brings other limits.
+    pub fn forget(&self, destination: &str) {
+        locked(&self.0.destinations).remove(destination);
+    }
+
     /// The agent's budget.
     pub(super) fn rate(&self) -> Option<ByteRate> {
         self.0.rate

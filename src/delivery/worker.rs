@@ -67,8 +67,11 @@ impl<S: Sink> Worker<S> {
     /// In words, when a request panicked.
     pub async fn run(self, stopping: Stopping) -> Result<(), String> {
         let Self { settings, clock, reader, shelf, sink, uplink, watch, metrics } = self;
+        let resting = metrics.clone();
         let parts = Parts { settings, clock, sink, feed: reader, shelf, uplink, watch, metrics };
-        Runner::new(parts).run(stopping).await
+        let ended = Box::pin(Runner::new(parts).run(stopping)).await;
+        resting.rest();
+        ended
     }
 }
 

@@ -79,6 +79,13 @@ impl Books {
         self.given.store(upto, Ordering::Release);
     }
 
+    /// What was given and is not settled is given once more.
+    pub(super) fn begin_again(&self) {
+        let mut open = self.open();
+        open.trail = Trail::default();
+        self.give(open.cursor.watermark());
+    }
+
     pub(super) fn saved(&self) -> u64 {
         self.saved.load(Ordering::Acquire)
     }
@@ -130,7 +137,7 @@ impl Books {
             let saved = file.save(disk, &draft);
             let unsaved = match &saved {
                 Ok(unsaved) => {
-                    self.saved.store(draft.watermark, Ordering::Release);
+                    self.saved.store(draft.saved_upto(unsaved), Ordering::Release);
                     unsaved.as_slice()
                 }
                 Err(_) => &[],

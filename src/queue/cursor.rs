@@ -39,6 +39,14 @@ pub(super) struct Draft {
     pub(super) watermark: u64,
 }
 
+impl Draft {
+    /// How far a cursor is done that was saved without these pages.
+    pub(super) fn saved_upto(&self, unsaved: &[u64]) -> u64 {
+        let before_pages = (self.base * PAGE_POSITIONS).saturating_sub(1).max(self.birth);
+        if unsaved.contains(&self.base) { before_pages } else { self.watermark }
+    }
+}
+
 impl Cursor {
     /// A cursor that owes everything behind `birth`.
     pub(super) fn new(birth: u64) -> Self {

@@ -336,12 +336,35 @@ mod tests {
         let unsaved = file.save(&disk, &cursor.draft(false)).unwrap();
 
         assert_eq!(unsaved, [4, 5, 6]);
+        assert_eq!(cursor.whole().saved_upto(&unsaved), 2);
         assert_eq!(found(&disk, &path).0.counts().dropped, 5);
         assert_eq!(watermark(&disk, &path), 2);
         disk.set_capacity(None);
         cursor.draft_again(unsaved.into_iter());
         assert_eq!(file.save(&disk, &cursor.draft(false)).unwrap(), [0; 0]);
         assert_eq!(found(&disk, &path).0, cursor);
+    }
+
+    #[test]
+    fn a_watermark_in_a_page_that_a_full_disk_left_out_is_not_taken_for_saved() {
+        let (disk, path) = rig();
+        let mut cursor = Cursor::new(0);
+        let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+        // All the places that a new file has room for are taken by what is further on.
+        for page in 5..9 {
+            cursor.settle(page * PAGE_POSITIONS, How::Dropped);
+        }
+        assert_eq!(file.save(&disk, &cursor.draft(false)).unwrap(), [0; 0]);
+        cursor.settle_range(1, PAGE_POSITIONS + 3, How::Dropped);
+        disk.set_capacity(Some(0));
+
+        let draft = cursor.draft(false);
+        let unsaved = file.save(&disk, &draft).unwrap();
+
+        assert_eq!(unsaved, [1]);
+        assert_eq!(draft.saved_upto(&unsaved), PAGE_POSITIONS - 1);
+        assert_eq!(watermark(&disk, &path), PAGE_POSITIONS - 1);
+        assert_eq!(draft.saved_upto(&[]), PAGE_POSITIONS + 2);
     }
 
     #[test]

@@ -210,7 +210,9 @@ impl Collector for Standing {
         let shown: Vec<_> = queues.iter().map(|one| (one.stream(), one.overview())).collect();
         let bytes = Some(&Unit::Bytes);
         let of_queue: [(&str, &str, Option<&Unit>, PickOfQueue); 3] = [
-            ("queue_used", "Bytes on disk of segments and spare ones", bytes, |queue| queue.used_bytes),
+            ("queue_used", "Bytes on disk of segments and spare ones", bytes, |queue| {
+                queue.used_bytes
+            }),
             ("queue_max", "The bound on the bytes of segments", bytes, |queue| queue.max_bytes),
             ("queue_unsynced_records", "Payloads answered, not synced", None, |queue| {
                 queue.unsynced

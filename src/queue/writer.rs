@@ -14,6 +14,7 @@ use super::ledger::Overview;
 use super::marks::{NAME_BYTES_MAX, VALUE_BYTES_MAX};
 use super::metrics::Shown as _;
 use super::once::{self, NOTE_BYTES_MAX};
+use super::reader::Reader;
 use crate::base::tasks;
 
 /// Puts groups into the queue; cheap to clone.
@@ -27,7 +28,8 @@ impl Writer {
         Self { inflow }
     }
 
-    /// Returns once the group is stored as the `sync` of its stream asks. Dropping the future does not undo the append.
+    /// Returns once the group is stored as the `sync` of its stream asks. Dropping the future does
+    /// not undo the append.
     /// A group of nothing is stored at once.
     ///
     /// # Errors
@@ -38,6 +40,15 @@ impl Writer {
         }
         let bytes = self.size(&group)?;
         self.inflow.hand_in(group, bytes).await
+    }
+
+    /// A new way out for a destination: it gives everything that is not settled. The reader before it
+    /// must be gone, or both give the same. `None` if the queue was opened without this destination.
+    pub fn reader(&self, destination: &str) -> Option<Reader> {
+        let store = &self.inflow.store;
+        let at = store.books.iter().position(|books| books.destination == destination)?;
+        store.books.get(at)?.begin_again();
+        Some(Reader::new(Arc::clone(store), at, destination))
     }
 
     /// The marks whose names begin with `prefix`, as of the last commit.

@@ -9,5 +9,5 @@ mod log;
 mod metrics;
 mod repeats;
 
-pub use log::{Format, Level, start};
+pub use log::{Format, Level, set_level, start};
 pub use metrics::{Metrics, OPENMETRICS_TYPE};

@@ -60,6 +60,8 @@ mod queue_tools;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod reloaded;
+#[cfg(test)]
 mod remembered;
 #[cfg(test)]
 mod roles;

@@ -55,6 +55,10 @@ fn readiness_life_and_the_stop_are_told_in_this_order() {
     let alive = supervisor.hears_of("WATCHDOG=1");
     assert!(alive.contains("to be delivered"), "{alive}");
     supervisor.hears_of("WATCHDOG=1");
+    agent.hang_up();
+    let reloading = supervisor.hears_of("RELOADING=1");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    supervisor.hears_of("READY=1");
     assert_eq!(probe(&scratch, "--ready").code, Some(0));
     assert_eq!(probe(&scratch, "--live").succeeded(), "");
     assert_eq!(agent.terminate().code(), Some(0));

@@ -68,7 +68,7 @@ fn ask(show: &Show, answers: &SyncSender<Event>) {
         std::thread::sleep(show.every.0);
         let event = match show.reach.ask(Method::GET, "/status", None) {
             Ok(status) => Event::Answered(status),
-            Err(report) => Event::Silent(report.words()),
+            Err(report) => Event::Silent(report.first_line()),
         };
         if answers.send(event).is_err() {
             return;

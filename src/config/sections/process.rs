@@ -20,7 +20,7 @@ pub(in crate::config) const TOP: Table = Table {
     what: "the process",
     variant: None,
     effect: "The process as a whole. These lines stand at the top of the file, before the first table.",
-    groups: &[&[STATE_DIR, GRACE, LOG]],
+    groups: &[&[STATE_DIR, GRACE, LOG, RELOAD]],
 };
 
 pub(in crate::config) const DEAD_LETTERS: Table = Table {
@@ -65,6 +65,10 @@ const LOG_LEVEL: Key = Key::new(
     Default::Text("info"),
 )
 .says("The least severe lines that are written; the environment variable `WEIR_LOG` wins over it.");
+const RELOAD: Key = Key::new("reload_on_change", Kind::Flag, Default::Flag(false)).says(
+    "Whether a changed file is taken over by itself, within seconds, as after SIGHUP and \
+     `weir reload`. One that is at fault changes nothing.",
+);
 const LETTER_BYTES: Key = Key::size("max_bytes", GIB).within(MIB, 16 * TIB).says(
     "Most bytes of dead letters of one stream and destination; beyond it the oldest file goes, \
      and is counted.",
@@ -97,6 +101,7 @@ pub(in crate::config) struct Process {
     pub(in crate::config) grace: Duration,
     pub(in crate::config) log_format: Format,
     pub(in crate::config) log_level: Level,
+    pub(in crate::config) reload_on_change: bool,
     pub(in crate::config) dead_letters: dead_letter::Settings,
     pub(in crate::config) admin: admin::Settings,
 }
@@ -105,6 +110,7 @@ pub(super) fn read(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Process
     let state_dir = root.path(reading, &STATE_DIR);
     let grace = root.time(reading, &GRACE);
     let (log_format, log_level) = read_log(root, reading);
+    let reload_on_change = root.flag(reading, &RELOAD);
     let dead_letters = read_dead_letters(root, reading, &state_dir.value);
     let admin = read_admin(root, reading);
     Process {
@@ -113,6 +119,7 @@ pub(super) fn read(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Process
         grace,
         log_format,
         log_level,
+        reload_on_change,
         dead_letters,
         admin,
     }

@@ -17,7 +17,7 @@ use crate::base::units::ByteRate;
 /// The memory of all bodies of one listener, so that many large ones at once are told to come
 /// back instead of taking what the host does not have. Each byte is held about twice (as it came
 /// or was unpacked, and encoded for the queue).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Budget {
     pieces: Arc<Semaphore>,
     bytes: u64,

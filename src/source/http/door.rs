@@ -1,6 +1,6 @@
 //! One listener block at work: every request gets an id, an answer, a number and a log line.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,6 +50,38 @@ pub(super) struct Door {
     pub(super) since_unix_ms: u64,
 }
 
+/// A door that can be exchanged for another one while it serves: every request goes by the one that
+/// was there when it came.
+#[derive(Clone, Default)]
+pub struct Hatch(Arc<RwLock<Option<Arc<Door>>>>);
+
+impl Hatch {
+    /// Serves by other settings from now on: who may come in, what is served, how large it may be.
+    /// Sockets, TLS and the bounds on connections stay as they are. Nothing happens before the block
+    /// serves.
+    pub fn exchange(&self, settings: Settings) {
+        let mut door = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*door {
+            *door = Some(Arc::new(known.with_settings(settings)));
+        }
+    }
+
+    pub(super) fn open(&self, door: Door) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(door));
+    }
+
+    fn door(&self) -> Arc<Door> {
+        let door = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        door.clone().expect("a hatch is opened before it serves")
+    }
+}
+
+impl std::fmt::Debug for Hatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hatch").finish_non_exhaustive()
+    }
+}
+
 impl Door {
     pub(super) fn new(
         settings: Settings,
@@ -71,6 +103,27 @@ impl Door {
             shards: None,
             lent: LentPapers::default(),
             since_unix_ms: Clock::real().unix_ms(),
+        }
+    }
+
+    /// The same place with other settings.
+    fn with_settings(&self, settings: Settings) -> Self {
+        let bodies = |settings: &Settings| (settings.max_body_bytes, settings.max_unpacked_bytes);
+        let is_as_large = bodies(&self.settings) == bodies(&settings);
+        Self {
+            source: self.source.clone(),
+            admission: self.admission.clone(),
+            budget: if is_as_large { self.budget.clone() } else { Budget::new(&settings) },
+            readiness: self.readiness.clone(),
+            routes: Routes::new(&settings),
+            rules: Rules::new(&settings.rules),
+            numbers: self.numbers.clone(),
+            turned_away: Seldom::new(SAY_EVERY),
+            tls: self.tls.clone(),
+            shards: self.shards.clone(),
+            lent: self.lent.clone(),
+            since_unix_ms: self.since_unix_ms,
+            settings,
         }
     }
 
@@ -198,7 +251,7 @@ impl Door {
     }
 }
 
-impl Answers for Door {
+impl Door {
     async fn answer(self: Arc<Self>, request: Request<Arriving>, peer: Peer) -> Answer {
         let began = Instant::now();
         let id = RecordId::new(Clock::real().unix_ms()).to_string();
@@ -216,15 +269,22 @@ impl Answers for Door {
         tracing::debug!(listener, remote, request = id, %method, path, status, ?took, "answered");
         answer
     }
+}
+
+impl Answers for Hatch {
+    async fn answer(self: Arc<Self>, request: Request<Arriving>, peer: Peer) -> Answer {
+        self.door().answer(request, peer).await
+    }
 
     fn count_connection(&self, change: i64) {
-        self.numbers.connection(change);
+        let door = self.door();
+        door.numbers.connection(change);
         // Connections are what makes TLS look for a new certificate.
-        self.show_certificate();
+        door.show_certificate();
     }
 
     fn count_turned_away(&self, why: TurnedAway) {
-        self.numbers.turned_away(why);
+        self.door().numbers.turned_away(why);
     }
 }
 

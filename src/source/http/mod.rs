@@ -47,6 +47,7 @@ use crate::telemetry::Metrics;
 
 pub use crate::base::serve::Address as Listen;
 pub use aws::{Shard, Shards, ShardsOf};
+pub use door::Hatch;
 pub use routes::{ANY, BadRoute, RouteSettings, Thanks, check_routes, is_hidden};
 pub use rules::{HeaderRule, Mode, RuleSettings};
 pub use visitor::{Forwarded, Proxies};
@@ -142,6 +143,7 @@ pub struct Bound {
     readiness: Option<Readiness>,
     shards: Option<ShardsOf>,
     lent: LentPapers,
+    hatch: Hatch,
 }
 
 impl std::fmt::Debug for Bound {
@@ -169,8 +171,8 @@ pub async fn bind(disk: SharedDisk, settings: Settings) -> io::Result<Bound> {
             listeners.push(listener.with_tls(tls.clone()));
         }
     }
-    let lent = LentPapers::default();
-    Ok(Bound { settings, listeners, tls, readiness: None, shards: None, lent })
+    let (lent, hatch) = (LentPapers::default(), Hatch::default());
+    Ok(Bound { settings, listeners, tls, readiness: None, shards: None, lent, hatch })
 }
 
 /// What is written in the configuration was checked there; a socket that was handed over shows its
@@ -212,6 +214,11 @@ impl Bound {
         self
     }
 
+    /// Where what this block does can be exchanged while it serves.
+    pub fn hatch(&self) -> Hatch {
+        self.hatch.clone()
+    }
+
     /// Serves until asked to stop, then finishes the requests under way.
     ///
     /// # Errors
@@ -222,7 +229,7 @@ impl Bound {
         metrics: Metrics,
         stopping: Stopping,
     ) -> Result<(), String> {
-        let Self { settings, listeners, tls, readiness, shards, lent } = self;
+        let Self { settings, listeners, tls, readiness, shards, lent, hatch } = self;
         let limits = Limits {
             max_connections: settings.max_connections,
             max_per_sender: settings.max_per_sender,
@@ -238,6 +245,7 @@ impl Bound {
         let door =
             Door::new(settings, admission, readiness, &metrics).with_tls(tls).with_lent(lent);
         let door = shards.into_iter().fold(door, Door::with_shards);
-        serve::serve(listeners, limits, Arc::new(door), stopping).await
+        hatch.open(door);
+        serve::serve(listeners, limits, Arc::new(hatch), stopping).await
     }
 }

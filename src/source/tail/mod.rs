@@ -212,7 +212,7 @@ impl Tail {
     /// In words, when it cannot go on: a glob that is none, a stream that does not take its lines.
     pub async fn run(self, stopping: Stopping) -> Result<(), String> {
         let (name, rescan_every) = (self.settings.name.clone(), self.settings.rescan_every);
-        let board = self.board.clone();
+        let (board, numbers) = (self.board.clone(), self.numbers.clone());
         let follower =
             Follower::new(self.settings, self.door, self.clock, self.board, self.numbers)?;
         let globs = follower.globs();
@@ -222,6 +222,9 @@ impl Tail {
             () = board.keep() => Ok(()),
         };
         board.save();
+        // It follows nothing any more; the counts of what it read stay.
+        numbers.files.set(0);
+        numbers.lag_bytes.set(0);
         ended
     }
 }

@@ -186,7 +186,7 @@ impl Door {
             Operation::ListShards => self.list_shards(caller, guest, &ask).map(Next::Answer),
             Operation::ListStreams => self.list_streams(caller, &guest, &ask).map(Next::Answer),
             Operation::DescribeLimits => {
-                let count = self.admission.streams_of(&self.knock(caller, ""), &guest)?.count();
+                let count = self.admission.streams_of(&self.knock(caller, ""), &guest)?.len();
                 Ok(Next::Answer(limits(call, count)))
             }
         }
@@ -252,8 +252,8 @@ impl Door {
         let after = ask.start_after.as_deref().or(ask.next_token.as_deref()).unwrap_or_default();
         let limit = usize::try_from(ask.limit.unwrap_or(STREAMS_LISTED)).unwrap_or(1).max(1);
         let names = self.admission.streams_of(&self.knock(caller, ""), guest)?;
-        let names = names.filter(|name| *name > after);
-        let mut names: Vec<String> = names.take(limit + 1).map(str::to_owned).collect();
+        let names = names.into_iter().filter(|name| name.as_str() > after);
+        let mut names: Vec<String> = names.take(limit + 1).collect();
         let has_more = names.len() > limit;
         names.truncate(limit);
         let (region, since_unix_ms) = (region(&caller.head), self.since_unix_ms);
