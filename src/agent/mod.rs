@@ -22,6 +22,7 @@ mod state_dir;
 mod status;
 mod stream_facts;
 mod supervisor;
+mod suspicions;
 mod trial;
 
 use std::io;

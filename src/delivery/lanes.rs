@@ -22,6 +22,8 @@ const AMPLE_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Lanes {
     limits: Limits,
+    /// Most bytes of one request on the link as it is now.
+    ration: usize,
     linger: Duration,
     shard_share: usize,
     shards: Option<Arc<ShardMap>>,
@@ -56,12 +58,13 @@ struct Ready {
 impl Lanes {
     pub(super) fn new(limits: Limits, linger: Duration, shard_share: usize) -> Self {
         let lanes = vec![Lane::new(None, Pace::free(Instant::now()))];
-        Self { limits, linger, shard_share, shards: None, form: None, lanes, turn: 0 }
+        let ration = limits.request_bytes;
+        Self { limits, ration, linger, shard_share, shards: None, form: None, lanes, turn: 0 }
     }
 
-    /// No request has more bytes than this, if its records allow it.
+    /// From now on no request has more bytes than this, if its records allow it.
     pub(super) fn within(&mut self, request_bytes: usize) {
-        self.limits.request_bytes = self.limits.request_bytes.min(request_bytes);
+        self.ration = self.limits.request_bytes.min(request_bytes);
     }
 
     /// Whether more than so many bytes are owed to the shard of this hash, while another one that
@@ -249,7 +252,7 @@ impl Lanes {
     }
 
     fn request_bytes(&self) -> usize {
-        self.limits.request_bytes
+        self.ration
     }
 
     fn form_of(&self, parcel: &Parcel) -> Option<Form> {

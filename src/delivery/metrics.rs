@@ -63,6 +63,8 @@ struct DeliveryMetrics {
     owed_bytes: Family<Route, Gauge>,
     in_flight_max: Family<Route, Gauge>,
     wire_bytes: Family<Route, Counter>,
+    cut_off_bytes: Family<Route, Counter>,
+    ration: Family<Route, Gauge>,
     paced: Family<RouteAndReason, Gauge>,
     holding: Family<RouteAndClass, Gauge>,
     held: Family<RouteAndClass, Counter<f64, AtomicU64>>,
@@ -86,6 +88,8 @@ impl DeliveryMetrics {
             owed_bytes: Family::default(),
             in_flight_max: Family::default(),
             wire_bytes: Family::default(),
+            cut_off_bytes: Family::default(),
+            ration: Family::default(),
             paced: Family::default(),
             holding: Family::default(),
             held: Family::default(),
@@ -153,6 +157,18 @@ impl DeliveryMetrics {
             Unit::Bytes,
             self.wire_bytes.clone(),
         );
+        registry.register_with_unit(
+            "cut_off",
+            "What went over the link of requests that broke off while they were sent; it goes again",
+            Unit::Bytes,
+            self.cut_off_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "request_max",
+            "Most that one request carries, as the link bears it now",
+            Unit::Bytes,
+            self.ration.clone(),
+        );
         registry.register(
             "paced",
             "1 while records wait for a window, a budget, others or a slow way to catch up, else 0",
@@ -186,6 +202,8 @@ pub(super) struct WorkerMetrics {
     in_flight: Gauge,
     in_flight_max: Gauge,
     pub(super) wire_bytes: Counter,
+    pub(super) cut_off_bytes: Counter,
+    ration: Gauge,
     owed_bytes: Gauge,
     durations: Histogram,
     by_class: DeliveryMetrics,
@@ -212,6 +230,8 @@ impl WorkerMetrics {
             in_flight: all.in_flight.get_or_create_owned(&route),
             in_flight_max: all.in_flight_max.get_or_create_owned(&route),
             wire_bytes: all.wire_bytes.get_or_create_owned(&route),
+            cut_off_bytes: all.cut_off_bytes.get_or_create_owned(&route),
+            ration: all.ration.get_or_create_owned(&route),
             owed_bytes: all.owed_bytes.get_or_create_owned(&route),
             durations: all.durations.get_or_create_owned(&route),
             by_class: all,
@@ -226,6 +246,11 @@ impl WorkerMetrics {
         set(&self.in_flight, in_flight);
         set(&self.in_flight_max, in_flight_max);
         set(&self.owed_bytes, owed_bytes);
+    }
+
+    /// One request carries so many bytes at most.
+    pub(super) fn ration(&self, bytes: usize) {
+        set(&self.ration, bytes);
     }
 
     /// The worker is gone: it has nothing under way and waits for nothing.

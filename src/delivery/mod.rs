@@ -21,6 +21,7 @@ mod pace;
 mod parking;
 mod parts;
 mod places;
+mod ration;
 mod retry;
 mod settle;
 mod shelving;
@@ -36,12 +37,14 @@ mod metrics;
 mod parcel;
 mod progress;
 mod watch;
+mod ways;
 mod window;
 
 use std::time::Duration;
 
 pub use order::Ordering;
 pub use replay::{Replayed, replay};
+pub use suspicion::Suspected;
 pub use tempo::PaceSettings;
 pub use uplink::{LinkSettings, Rank, Uplink};
 pub use watch::{Hold, Paced, Watch};

@@ -33,6 +33,8 @@ pub(super) struct Outbox {
     parking: Parking,
     /// All the memory there is.
     bytes_max: usize,
+    /// A record that is larger travels in a request of its own: nobody knows whether it is taken.
+    sure_bytes: usize,
     /// Kept only where records must not overtake each other.
     order: Option<Order>,
 }
@@ -45,14 +47,14 @@ impl Outbox {
             waiting: Waiting::default(),
             parking: Parking::default(),
             bytes_max: settings.in_flight_bytes,
+            sure_bytes: sink.sure_bytes(),
             order: (settings.ordering == Ordering::Key).then(Order::default),
         }
     }
 
-    /// The same with smaller requests, for a link that would take too long with large ones.
-    pub(super) fn within(mut self, request_bytes: usize) -> Self {
+    /// Cuts smaller requests from now on, for a link that takes too long with large ones.
+    pub(super) fn within(&mut self, request_bytes: usize) {
         self.lanes.within(request_bytes);
-        self
     }
 
     /// Takes a parcel; gives back what it let go of for now, to be read again. Without `owed` it is
@@ -183,6 +185,7 @@ impl Outbox {
 
     /// Takes up what the sink learned, and parcels whose wait is over.
     pub(super) fn turn<S: Sink>(&mut self, sink: &S, now: Instant) {
+        self.sure_bytes = sink.sure_bytes();
         self.lanes.follow(sink.shards(), sink.form(), now);
         let due = self.waiting.take_due(now);
         self.lanes.push_due(due, now);
@@ -196,12 +199,25 @@ impl Outbox {
             } else {
                 self.alone.pop_front().or_else(|| self.lanes.cut(now, hurry))
             }?;
-            let Some(order) = &mut self.order else { return Some(request) };
-            let request = order.sift(request);
+            let request = self.part_with_unsure(request);
+            let request = match &mut self.order {
+                Some(order) => order.sift(request),
+                None => request,
+            };
             if !request.is_empty() {
                 return Some(request);
             }
         }
+    }
+
+    /// Takes out of a request what may have all of it refused; it goes behind it, each alone.
+    fn part_with_unsure(&mut self, mut request: Vec<Bundle>) -> Vec<Bundle> {
+        let sure = self.sure_bytes;
+        if request.len() > 1 {
+            let unsure = request.extract_if(.., |bundle| bundle.is_lone() && bundle.bytes() > sure);
+            self.alone.extend(unsure.map(|bundle| vec![bundle]));
+        }
+        request
     }
 
     /// Whether there is a request that may go now, as far as its shards and its age are asked.

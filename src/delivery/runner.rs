@@ -1,11 +1,13 @@
 //! The loop: next, wrap, cut, put, settle, shelve, acknowledge.
 
+mod intake;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::bulletin::{Bulletin, HOLD_TOLD_EVERY};
 use super::bundle::{ANY_LOAD, Bundle};
@@ -16,8 +18,9 @@ use super::lapsing::{self, Lapsing};
 use super::metrics::WorkerMetrics;
 use super::outbox::Outbox;
 use super::owed::{NOTHING, Owed, Reading};
-use super::parcel::{Parcel, UNDECODABLE, Wrapped, wrap};
+use super::parcel::Parcel;
 use super::parts::Parts;
+use super::ration::Ration;
 use super::retry::{Gate, Pause};
 use super::settle::settle;
 use super::shelving::Shelving;
@@ -29,8 +32,8 @@ use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Jobs, blocking};
-use crate::queue::{Again, AppendError, Budget, Lapsed, Position, Settled, Stored};
-use crate::sink::Sink;
+use crate::queue::{Lapsed, Position, Settled};
+use crate::sink::{At, Outcome, Sink};
 
 /// A worker at work.
 pub(super) struct Runner<S, F> {
@@ -39,6 +42,7 @@ pub(super) struct Runner<S, F> {
     sink: Arc<S>,
     feed: F,
     outbox: Outbox,
+    ration: Ration,
     pause: Pause,
     tempo: Tempo,
     suspicion: Suspicion,
@@ -58,11 +62,18 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let Parts { settings, clock, sink, feed, shelf, uplink, watch, metrics } = parts;
         let backoff = Backoff::new(settings.retry_first, settings.retry_max);
         let request_bytes = request_bytes_max(&settings.pace, uplink.rate());
+        let suspected = watch.suspicions().borrow().clone();
+        let is_near = sink.wire_bytes(ANY_LOAD) == 0;
+        let ration = Ration::new(request_bytes.min(sink.limits().request_bytes)).exempt(is_near);
+        let mut outbox = Outbox::new(&*sink, &settings);
+        outbox.within(ration.bytes());
+        metrics.ration(ration.bytes());
         Self {
-            outbox: Outbox::new(&*sink, &settings).within(request_bytes),
-            tempo: Tempo::new(&settings, &uplink).exempt(sink.wire_bytes(ANY_LOAD) == 0),
+            outbox,
+            ration,
+            tempo: Tempo::new(&settings, &uplink).exempt(is_near),
             pause: Pause::new(settings.retry_first, settings.retry_max),
-            suspicion: Suspicion::default(),
+            suspicion: suspected.map(Suspicion::recalled).unwrap_or_default(),
             shelving: Shelving::new(shelf, backoff, Instant::now()),
             jobs: Jobs::default(),
             requests: 0,
@@ -114,7 +125,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     /// Ends what is under way; what waits stays in the queue, unsettled.
     async fn finish(mut self) -> Result<(), String> {
         loop {
-            if let Some(work) = self.shelving.work(Instant::now(), self.clock.unix_ms()) {
+            if let Some(work) = self.shelving.work(Instant::now(), self.times()) {
                 self.jobs.spawn(async { Ended::Shelved(blocking(work).await) });
             }
             if self.jobs.is_empty() {
@@ -138,7 +149,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.reading.turn(now);
         self.part_with_lapsed(now);
         self.outbox.turn(&*self.sink, now);
-        if let Some(work) = self.shelving.work(now, self.clock.unix_ms()) {
+        if let Some(work) = self.shelving.work(now, self.times()) {
             self.jobs.spawn(async { Ended::Shelved(blocking(work).await) });
         }
         while let Some((batch, is_probe)) = self.next_to_send(now) {
@@ -163,6 +174,11 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let all = [gate, self.reading.due(), self.outbox.waits_until(), self.shelving.due()];
         // Where nothing is due the loop turns all the same: that is how it is known to be alive.
         all.into_iter().flatten().fold(now + IDLE_TURN, Instant::min)
+    }
+
+    /// What the host's clock says, and what the service said that it is.
+    fn times(&self) -> (u64, Option<u64>) {
+        (self.clock.unix_ms(), self.sink.told_unix_ms())
     }
 
     /// Lets go what the queue has let go, whatever holds the destination up.
@@ -270,8 +286,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         if let Ok(fates) = &outcome {
             self.outbox.heard(&bundles, fates, now);
         }
+        self.learn_of_link(&bundles, &outcome);
         let mut settlement = settle(bundles, outcome);
         let is_cleared = self.suspicion.weigh(&mut settlement);
+        self.watch.set_suspected(self.suspicion.suspected());
         self.tempo.answered((sent, &settlement), took, now);
         for (class, entries) in &settlement.faults {
             debug!(class = class.as_str(), failed = entries, of = sent, "entries met a fault");
@@ -310,6 +328,24 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.acknowledge(&positions, Settled::Delivered);
     }
 
+    /// What a request came to says how large the next ones may be.
+    fn learn_of_link(&mut self, bundles: &[Bundle], outcome: &Outcome) {
+        let weight = Bundle::load(bundles).weight;
+        let rate = self.sink.upload_rate();
+        match outcome.as_ref().map_err(|fault| fault.at) {
+            Ok(_) | Err(At::Answer(_)) => self.ration.passed(weight, rate),
+            Err(At::Upload(sent)) => {
+                self.metrics.cut_off_bytes.inc_by(sent);
+                self.ration.cut_off(weight, rate);
+            }
+            Err(At::Timeout) => self.ration.unanswered(weight),
+            // The service was not reached, or nobody asked.
+            Err(_) => return,
+        }
+        self.outbox.within(self.ration.bytes());
+        self.metrics.ration(self.ration.bytes());
+    }
+
     /// Shows the present trouble, if any, to everybody who looks.
     fn show_trouble(&mut self, now: Instant) {
         let trouble = self.pause.trouble();
@@ -324,66 +360,6 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         if !positions.is_empty() {
             self.feed.settle(positions, how);
         }
-    }
-
-    /// How much may be read now; `None` when nothing.
-    fn budget(&self) -> Option<Budget> {
-        let may_read = matches!(self.reading, Reading::On);
-        self.owed.budget(self.settings.in_flight_bytes).filter(|_| may_read)
-    }
-
-    fn on_given(&mut self, given: Result<Vec<Stored>, AppendError>) {
-        let now = Instant::now();
-        match given {
-            Ok(given) => {
-                self.reading = Reading::On;
-                let take = |stored| self.take_in(stored, true, now);
-                let elsewhere: Vec<_> = given.into_iter().filter_map(take).collect();
-                self.acknowledge(&elsewhere, Settled::Elsewhere);
-            }
-            Err(AppendError::Closed) => self.reading = Reading::Ended,
-            Err(error) => self.on_unreadable(&error, now),
-        }
-    }
-
-    /// What was let go comes back; where the disk cannot be read now, it stays where it is.
-    fn on_read_again(&mut self, again: Result<Again, AppendError>) {
-        let now = Instant::now();
-        let again = again.unwrap_or_else(|error| self.on_unreadable(&error, now));
-        let found = again.found.iter().map(|stored| stored.position);
-        self.outbox.came(found.chain(again.lost.iter().copied()));
-        for stored in again.found {
-            self.take_in(stored, false, now);
-        }
-    }
-
-    fn on_unreadable<T: Default>(&mut self, error: &AppendError, now: Instant) -> T {
-        let (stream, destination) = (&self.settings.stream, &self.settings.destination);
-        warn!(stream, destination, %error, "the queue cannot be read now; trying again");
-        self.reading = Reading::After(now + self.settings.retry_max);
-        T::default()
-    }
-
-    /// Takes a payload on; gives it back if it is none of this destination's business.
-    fn take_in(&mut self, stored: Stored, is_fresh: bool, now: Instant) -> Option<Position> {
-        match wrap(&*self.sink, &self.settings.destination, stored) {
-            Wrapped::Elsewhere(position) => return Some(position),
-            Wrapped::Parcel(parcel) => {
-                self.owed.more(parcel.debt());
-                if parcel.position < self.feed.lapsed_below() {
-                    self.let_go(parcel, now);
-                } else {
-                    let parked = self.outbox.push(parcel, is_fresh.then_some(&self.owed), now);
-                    self.owed.less(parked.iter().map(Parcel::debt));
-                }
-            }
-            Wrapped::Dead(parcel, fault) => {
-                self.owed.more(parcel.debt());
-                let class = if fault.code == UNDECODABLE { "undecodable" } else { POISON };
-                self.shelving.push(parcel, self.settings.route(&self.clock), class, fault);
-            }
-        }
-        None
     }
 
     fn tell_counts(&mut self) {

@@ -5,14 +5,16 @@ use std::time::Duration;
 use super::bundle::Bundle;
 use super::class::{Class, classify};
 use super::parcel::Parcel;
-use crate::sink::{Fate, Fault, Outcome};
+use super::ration::UNANSWERED_LEAST;
+use crate::sink::{At, Fate, Fault, Outcome};
 
 /// What is to be done after a request.
 #[derive(Debug, Default)]
 pub(super) struct Settlement {
     /// The upstream has these.
     pub(super) done: Vec<Parcel>,
-    /// These failed while others passed; they wait, and go again with whatever is due then.
+    /// These failed while others passed, or were too much at once; they wait, and go again with
+    /// whatever is due then.
     pub(super) again: Vec<Parcel>,
     /// How long the upstream asked these to wait.
     pub(super) again_after: Option<Duration>,
@@ -94,13 +96,26 @@ fn is_one_shard(bundles: &[Bundle]) -> bool {
     shards.next().flatten().is_some_and(|first| shards.all(|shard| shard == Some(first)))
 }
 
+/// Whether a request as large as this one would come to no other end.
+fn is_too_much(sent: &[Bundle], at: At) -> bool {
+    match at {
+        At::Upload(_) => true,
+        At::Timeout => Bundle::load(sent).weight > UNANSWERED_LEAST,
+        _ => false,
+    }
+}
+
 /// The request was refused as a whole, or nobody knows.
 fn settle_whole(mut sent: Vec<Bundle>, fault: Fault) -> Settlement {
     let mut settlement = Settlement::default();
     let class = classify(&fault);
     settlement.count(class, sent.len() as u64);
     if class != Class::Poison {
-        settlement.alone.push(sent);
+        match is_too_much(&sent, fault.at) {
+            // So the link bears less; that is cut of it.
+            true => settlement.again.extend(sent.into_iter().flat_map(|bundle| bundle.parcels)),
+            false => settlement.alone.push(sent),
+        }
         settlement.trouble = Some((class, fault));
         return settlement;
     }

@@ -114,6 +114,9 @@ pub enum At {
     Transport,
     /// There was no answer in time; the request may have been executed.
     Timeout,
+    /// It broke off, or took too long, while the request was being sent, after so many bytes of it;
+    /// the request was not executed.
+    Upload(u64),
     /// No credentials could be had; nothing was sent.
     Credentials,
     /// The settings do not make a request; nothing was sent.
@@ -132,6 +135,12 @@ pub trait Sink: Send + Sync + 'static {
 
     /// What one request may carry.
     fn limits(&self) -> Limits;
+
+    /// The largest entry that the upstream certainly takes. One that is larger, up to
+    /// [`Limits::entry_bytes`], travels in a request of its own, and the upstream decides.
+    fn sure_bytes(&self) -> usize {
+        self.limits().entry_bytes
+    }
 
     /// How many bytes an entry counts against the limits; more than [`Limits::entry_bytes`] if and
     /// only if the upstream cannot take it.
@@ -170,6 +179,17 @@ pub trait Sink: Send + Sync + 'static {
         std::future::ready(())
     }
 
+    /// What time it is by the service's own word since the start, in milliseconds since 1970.
+    fn told_unix_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many bytes a second a large request was sent with, alone or beside others; each measure is
+    /// told once.
+    fn upload_rate(&self) -> Option<u64> {
+        None
+    }
+
     /// Sends one request, once.
     fn put(&self, entries: Vec<Entry>) -> impl Future<Output = Outcome> + Send;
 
@@ -204,7 +224,7 @@ pub struct AwsSettings {
     pub instance_credentials: InstanceCredentials,
     /// Longest time for TCP, proxy and TLS.
     pub connect_timeout: Duration,
-    /// Longest time for one request.
+    /// Longest time for one request without a byte there or back.
     pub request_timeout: Duration,
 }
 
@@ -362,6 +382,10 @@ pub enum Compression {
 #[cfg(test)]
 #[path = "../../tests/support/fake_upstream.rs"]
 pub(crate) mod fake_upstream;
+/// The slow link of the tests from outside.
+#[cfg(test)]
+#[path = "../../tests/support/slow_link.rs"]
+pub(crate) mod slow_link;
 #[cfg(test)]
 mod tests;
 /// The peers behind TLS of the tests from outside.

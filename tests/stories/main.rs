@@ -58,6 +58,8 @@ mod queue_at_start;
 #[cfg(test)]
 mod queue_tools;
 #[cfg(test)]
+mod quiet_log;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod reloaded;
@@ -74,17 +76,23 @@ mod sealed;
 #[cfg(test)]
 mod sealed_faults;
 #[cfg(test)]
+mod slow_uplink;
+#[cfg(test)]
 mod state_store;
 #[cfg(test)]
 mod stop;
 #[cfg(test)]
 mod supervised;
 #[cfg(test)]
+mod suspected;
+#[cfg(test)]
 mod sync_levels;
 #[cfg(test)]
 mod tailed;
 #[cfg(test)]
 mod transforms;
+#[cfg(test)]
+mod unsure_size;
 #[cfg(test)]
 mod uplink;
 #[cfg(test)]

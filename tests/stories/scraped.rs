@@ -13,11 +13,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::support::PATIENCE;
 use crate::support::agent::{Agent, configure, orders_to_kinesis, weir};
 use crate::support::books::Books;
 use crate::support::fake_upstream::FakeUpstream;
 use crate::support::scratch::Scratch;
-use crate::support::PATIENCE;
 
 const CONFIG: &str = r#"
     [http.local]

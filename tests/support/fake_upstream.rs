@@ -306,6 +306,11 @@ impl FakeUpstream {
         self.locked().keeps_to_itself = true;
     }
 
+    /// And from now on it does.
+    pub(crate) fn tell(&self) {
+        self.locked().keeps_to_itself = false;
+    }
+
     /// How often it was asked what it is.
     pub(crate) fn looks(&self) -> usize {
         self.locked().looks

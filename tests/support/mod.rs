@@ -13,6 +13,7 @@ pub mod log_file;
 pub mod numbered;
 pub mod peers;
 pub mod scratch;
+pub mod slow_link;
 pub mod tls_peer;
 
 use std::time::Duration;

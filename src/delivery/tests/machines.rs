@@ -342,6 +342,39 @@ fn a_request_that_met_a_fault_of_the_destination_goes_again_as_it_stands() {
 }
 
 #[test]
+fn a_request_that_was_too_much_for_the_link_is_cut_anew() {
+    let large = || vec![Bundle::lone(parcel(0, 9_000)), Bundle::lone(parcel(1, 9_000))];
+    for (sent, at) in [(parcels(2), At::Upload(1)), (large(), At::Timeout)] {
+        let settlement = settle(sent, Err(fault(at, "late")));
+        assert_eq!(settlement.trouble.map(|(class, _)| class), Some(Class::Transient));
+        assert_eq!(numbers(&settlement.again), [0, 1]);
+        assert!(settlement.alone.is_empty() && settlement.dead.is_empty());
+    }
+}
+
+#[test]
+fn no_two_agents_look_at_a_held_destination_or_try_an_entry_again_together() {
+    let (first, most) = (Duration::from_millis(100), Duration::from_secs(30));
+    let now = Instant::now();
+    let look = |_| {
+        let mut pause = Pause::new(first, most);
+        pause.met(now, Class::Auth, fault(At::Answer(403), "AccessDeniedException"), false);
+        match pause.gate(now) {
+            Gate::Closed(until) => until - now,
+            gate => panic!("{gate:?}"),
+        }
+    };
+    let entry = |_| Pause::new(first, most).wait_of_entry(3, None);
+    for (waits, whole) in
+        [((0..200).map(look).collect::<Vec<_>>(), most), ((0..200).map(entry).collect(), first * 4)]
+    {
+        assert!(waits.iter().all(|wait| (whole / 2..=whole).contains(wait)), "{waits:?}");
+        let early = waits.iter().filter(|wait| **wait < whole * 3 / 4).count();
+        assert!((40..160).contains(&early), "{early} of 200 in the first half");
+    }
+}
+
+#[test]
 fn a_sink_that_miscounts_its_fates_settles_nothing() {
     let settlement = settle(parcels(2), Ok(vec![Fate::Taken]));
     assert_eq!(numbers(&settlement.alone[0]), [0, 1]);

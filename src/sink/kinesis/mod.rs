@@ -7,6 +7,7 @@ mod scout;
 mod shards;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -15,7 +16,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use bytes::Bytes;
 
-use super::aws::Keeper;
+use super::aws::{Keeper, Meter};
 use super::{
     AwsSettings, Entry, Fate, Form, KinesisSettings, Limits, Load, Outcome, ServiceClock, Sink, aws,
 };
@@ -37,9 +38,12 @@ const REQUEST_BYTES_MAX: usize = 10 << 20;
 pub struct Kinesis {
     client: Client,
     keeper: Keeper,
+    meter: Meter,
     settings: AwsSettings,
     stream: StreamName,
     record_bytes_max: usize,
+    /// The largest record that the stream took.
+    taken_bytes: AtomicUsize,
     aggregate_bytes: Option<usize>,
     scout: Scout,
 }
@@ -66,7 +70,7 @@ impl Kinesis {
         clock: &ServiceClock,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {
-        let (config, keeper) = aws::config(&settings.aws, clock, credentials).await?;
+        let (config, keeper, meter) = aws::config(&settings.aws, clock, credentials).await?;
         let client = Client::new(&config);
         let stream = settings.stream_name.clone();
         let is_arn = stream.starts_with("arn:");
@@ -77,9 +81,11 @@ impl Kinesis {
             scout: Scout::new(client.clone(), stream.clone()),
             client,
             keeper,
+            meter,
             settings: settings.aws.clone(),
             stream,
             record_bytes_max: size(settings.max_record_bytes),
+            taken_bytes: AtomicUsize::new(0),
             aggregate_bytes: settings.aggregate_bytes.map(size),
         })
     }
@@ -131,12 +137,16 @@ impl Sink for Kinesis {
     }
 
     fn limits(&self) -> Limits {
+        // No record is given up for what is only assumed, or was heard long ago.
+        let is_told = self.scout.known().is_record_bytes_max_told();
+        let entry_bytes = if is_told { self.sure_bytes() } else { REQUEST_BYTES_MAX };
+        Limits { entries: ENTRIES_MAX, request_bytes: REQUEST_BYTES_MAX, entry_bytes }
+    }
+
+    fn sure_bytes(&self) -> usize {
         let learned = self.scout.known().facts.record_bytes_max.unwrap_or_default();
-        Limits {
-            entries: ENTRIES_MAX,
-            request_bytes: REQUEST_BYTES_MAX,
-            entry_bytes: self.record_bytes_max.max(learned).min(REQUEST_BYTES_MAX),
-        }
+        let taken = self.taken_bytes.load(Ordering::Relaxed);
+        self.record_bytes_max.max(learned).max(taken).min(REQUEST_BYTES_MAX)
     }
 
     fn weigh(&self, entry: &Entry) -> usize {
@@ -165,7 +175,7 @@ impl Sink for Kinesis {
         let facts = self.scout.known().facts.clone();
         // Its readers drop what an aggregate carries of other shards than the one it ended up in.
         (facts.keys_choose && facts.shards.is_some())
-            .then(|| Form::Aggregate { weight_max: wanted.min(self.limits().entry_bytes) })
+            .then(|| Form::Aggregate { weight_max: wanted.min(self.sure_bytes()) })
     }
 
     fn shards(&self) -> Option<Arc<ShardMap>> {
@@ -180,8 +190,17 @@ impl Sink for Kinesis {
         self.scout.has_looked().await;
     }
 
+    fn told_unix_ms(&self) -> Option<u64> {
+        self.keeper.told_unix_ms()
+    }
+
+    fn upload_rate(&self) -> Option<u64> {
+        self.meter.take()
+    }
+
     async fn put(&self, entries: Vec<Entry>) -> Outcome {
         let sent = entries.len();
+        let heaviest = entries.iter().map(|entry| self.weigh(entry)).max().unwrap_or_default();
         let meant = entries.iter().map(|entry| entry.shard.clone()).collect();
         let records = entries
             .into_iter()
@@ -207,7 +226,11 @@ impl Sink for Kinesis {
         if answer.records.len() != sent {
             return Err(aws::miscounted(sent, answer.records.len()));
         }
-        Ok(self.fates(meant, answer.records).await)
+        let fates = self.fates(meant, answer.records).await;
+        if !fates.iter().any(|fate| matches!(fate, Fate::Failed(_))) {
+            self.taken_bytes.fetch_max(heaviest, Ordering::Relaxed);
+        }
+        Ok(fates)
     }
 
     async fn close(&self) {}

@@ -41,6 +41,17 @@ pub(super) struct Known {
     pub(super) good_looks: u64,
     /// Whether it was asked for, now or by an earlier run.
     was_asked: bool,
+    /// When the stream said last how large a record may be.
+    size_told: Option<Instant>,
+}
+
+impl Known {
+    /// Whether the stream itself said of late how large a record may be: its owner may have raised
+    /// that since it was told, and an earlier run may be long ago.
+    pub(super) fn is_record_bytes_max_told(&self) -> bool {
+        let is_fresh = |told: Instant| told.elapsed() < LOOK_AGAIN_AFTER * 2;
+        self.facts.record_bytes_max.is_some() && self.size_told.is_some_and(is_fresh)
+    }
 }
 
 /// Asks, and keeps what it heard.
@@ -87,7 +98,7 @@ impl Scout {
             let wait = calm.checked_sub(age).unwrap_or(soon);
             *self.first_look_in.lock().unwrap_or_else(PoisonError::into_inner) = wait;
         }
-        let known = Known { facts, good_looks: 0, was_asked: is_all };
+        let known = Known { facts, was_asked: is_all, ..Known::default() };
         self.known.send_replace(known);
     }
 
@@ -179,6 +190,7 @@ impl Scout {
             let facts = &mut known.facts;
             let is_news = (facts.record_bytes_max, facts.keys_choose) != (bytes, keys_choose);
             (facts.record_bytes_max, facts.keys_choose) = (bytes, keys_choose);
+            known.size_told = Some(Instant::now());
             is_news
         });
         self.permitted("kinesis:DescribeStreamSummary");
@@ -271,12 +283,12 @@ impl Scout {
             warn!(
                 stream,
                 permission,
-                message,
+                says = message,
                 "the policy lacks a permission; delivery works without it, but records are not \
                  aggregated"
             );
         } else {
-            debug!(stream, permission, code, message, "the stream cannot be looked at");
+            debug!(stream, permission, code, says = message, "the stream cannot be looked at");
         }
     }
 
