@@ -118,7 +118,7 @@ impl Picture {
             })
             .collect();
         let fed: BTreeMap<_, _> =
-            self.tails.iter().map(|(name, (stream, _))| (name, stream)).collect();
+            present.tails.iter().map(|(name, (stream, _))| (name, stream)).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "ready": unready.is_empty(),
