@@ -9,6 +9,7 @@ mod changes;
 mod clocks;
 mod crew;
 mod feeders;
+mod letters;
 mod lifecycle;
 mod queue_keys;
 mod reload;

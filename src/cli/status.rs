@@ -1,5 +1,9 @@
 //! `weir status`: the ledger of the running agent.
 
+mod moving;
+mod screen;
+mod watch;
+
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,7 +14,7 @@ use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say};
 use super::table::{age, count, counted, lay_out};
 use crate::base::clock::Clock;
-use crate::base::units::ByteSize;
+use crate::base::units::{ByteSize, Span};
 
 /// What `weir status` can be told.
 #[derive(Clone, Debug, Args)]
@@ -26,9 +30,18 @@ pub(super) struct Show {
     /// Print nothing if the agent answers; otherwise exit with 69
     #[arg(long, conflicts_with_all = ["json", "ready"])]
     live: bool,
+    /// Go on showing it: drawn on a terminal until `q`, a line for each look elsewhere
+    #[arg(long, conflicts_with_all = ["live", "ready"])]
+    watch: bool,
+    /// How often to look with `--watch`
+    #[arg(long, value_name = "TIME", default_value = "1 s", requires = "watch")]
+    every: Span,
 }
 
 pub(super) fn status(show: &Show) -> Answer {
+    if show.watch {
+        return watch::watch(show);
+    }
     let answer = show.reach.ask(Method::GET, "/status", None)?;
     if show.live || show.ready && unready(&answer).is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -42,7 +55,13 @@ pub(super) fn status(show: &Show) -> Answer {
 }
 
 fn draw(status: &Value, now_unix_ms: u64) -> String {
+    picture(status, now_unix_ms, None).join("\n\n")
+}
+
+/// The parts of it, from top to bottom; `moving` stands behind the headline.
+fn picture(status: &Value, now_unix_ms: u64, moving: Option<String>) -> Vec<String> {
     let mut parts = vec![headline(status)];
+    parts.extend(moving);
     let mut holds = Vec::new();
     let mut rows = Vec::new();
     for (stream, queue) in table(status, "streams") {
@@ -71,7 +90,7 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
     let files = tails(status, now_unix_ms);
     const FILES: [&str; 7] = ["TAIL", "FILE", "SIZE", "READ", "QUEUED", "DELIVERED", "STATE"];
     parts.extend((!files.is_empty()).then(|| lay_out(&FILES, &files)));
-    parts.join("\n\n")
+    parts
 }
 
 /// Why no records should be sent there now; empty when they should.
@@ -121,7 +140,8 @@ fn row(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Vec
 
 fn held(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Option<String> {
     let hold = ledger.get("hold").filter(|hold| !hold.is_null())?;
-    let word = |key| hold.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
+    let word =
+        |key| hold.get(key).and_then(Value::as_str).unwrap_or("?").replace(char::is_control, " ");
     let since = age(now_unix_ms.saturating_sub(number(hold, "since_unix_ms")) / 1000);
     let next = hold.get("next_try_unix_ms").and_then(Value::as_u64);
     let next = next.map_or_else(

@@ -22,6 +22,8 @@ mod containers;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
 mod demo;
@@ -35,6 +37,8 @@ mod doctor;
 mod faults;
 #[cfg(test)]
 mod fuzzed;
+#[cfg(test)]
+mod hushed;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
@@ -70,6 +74,8 @@ mod roles;
 #[cfg(test)]
 mod rotated;
 #[cfg(test)]
+mod scraped;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod sealed_faults;
@@ -93,5 +99,7 @@ mod transforms;
 mod unsure_size;
 #[cfg(test)]
 mod uplink;
+#[cfg(test)]
+mod watched;
 #[cfg(test)]
 mod whole_path;

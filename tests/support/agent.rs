@@ -58,6 +58,15 @@ impl Agent {
         Self::run(scratch, config, command(scratch))
     }
 
+    /// The same with this in `[admin]`.
+    #[track_caller]
+    pub fn start_with_admin(scratch: &Scratch, config: &str, admin: &str) -> Self {
+        let file = configure_with_admin(scratch, config, admin);
+        let mut command = command(scratch);
+        command.args(["run", "--config"]).arg(file);
+        Self::launch(scratch, scratch.join("state"), command)
+    }
+
     /// The same with nothing in its environment that credentials could come from.
     #[track_caller]
     pub fn start_without_credentials(scratch: &Scratch, config: &str) -> Self {
@@ -228,12 +237,17 @@ impl Agent {
         Client::new(&self.http(name))
     }
 
+    /// `127.0.0.1:PORT` of the admin listener.
+    #[track_caller]
+    pub fn admin_address(&self) -> &str {
+        let address = self.addresses["admin"].as_str();
+        address.unwrap_or_else(|| panic!("no admin address: {}", self.addresses))
+    }
+
     /// What `GET path` of the admin listener says.
     #[track_caller]
     pub fn admin(&self, path: &str) -> Answer {
-        let address = self.addresses["admin"].as_str();
-        let address = address.unwrap_or_else(|| panic!("no admin address: {}", self.addresses));
-        Client::new(address).get(path).unwrap()
+        Client::new(self.admin_address()).get(path).unwrap()
     }
 
     #[track_caller]
@@ -312,9 +326,13 @@ impl Drop for Agent {
 
 /// Writes the configuration and gives its path.
 pub fn configure(scratch: &Scratch, config: &str) -> PathBuf {
+    configure_with_admin(scratch, config, "")
+}
+
+fn configure_with_admin(scratch: &Scratch, config: &str, admin: &str) -> PathBuf {
     let state_dir = scratch.join("state");
     let text = format!(
-        "state_dir = {state_dir:?}\n{config}\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+        "state_dir = {state_dir:?}\n{config}\n[admin]\nlisten = \"127.0.0.1:0\"\n{admin}\n",
         state_dir = state_dir.display().to_string()
     );
     scratch.write("weir.toml", &text)
