@@ -159,8 +159,7 @@ fn write(
             bytes.resize(slots::PLACE_BYTES, 0);
         }
         match file.write_all_at(&bytes, slots::page_at(place, half)) {
-            // What was valid is valid still.
-            Err(error) if is_full(&error) => unsaved.push(*number),
+            Err(error) if is_full(&error) && known.is_none() => unsaved.push(*number),
             written => {
                 written?;
                 length = length.max(end);
