@@ -9,6 +9,7 @@ mod dead;
 mod doctor;
 mod envelope;
 mod keys;
+mod manual;
 mod queue;
 mod reach;
 mod reload;
@@ -22,7 +23,7 @@ mod test;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use report::Report;
 
@@ -66,6 +67,10 @@ enum Command {
     /// Add, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Print what makes a shell complete commands and flags
+    Completions(manual::Completions),
+    /// Write the manual pages into a folder: a page for each command, and weir.toml(5)
+    Man(manual::Man),
 }
 
 /// Where the configuration is.
@@ -96,6 +101,8 @@ pub fn main() -> ExitCode {
         Command::Dead(dead) => dead::dead(&dead),
         Command::Queue(queue) => queue::queue(&queue),
         Command::Keys(keys) => keys::keys(&keys),
+        Command::Completions(shell) => manual::completions(&shell, Line::command()),
+        Command::Man(man) => manual::man(&man, Line::command()),
     };
     answer.unwrap_or_else(Report::print)
 }

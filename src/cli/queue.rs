@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::DEFAULT_CONFIG;
-use super::reach::load;
+use super::reach::state_dir_of;
 use super::report::{Answer, Exit, Report, say, tell};
 use super::table::{count, lay_out};
 use crate::agent::Addresses;
@@ -145,7 +145,7 @@ impl Home {
     fn state_dir(&self) -> Result<PathBuf, Report> {
         match &self.state_dir {
             Some(dir) => Ok(dir.clone()),
-            None => Ok(load(&self.config)?.state_dir),
+            None => state_dir_of(&self.config),
         }
     }
 

@@ -51,7 +51,17 @@ pub(super) fn load(path: &Path) -> Result<Config, Report> {
 
 /// Reads a configuration, with what is wrong or doubtful about it.
 pub(super) fn read(path: &Path) -> Result<Loaded, Findings> {
-    config::load(&RealDisk, &|name: &str| std::env::var(name).ok(), path)
+    config::load(&RealDisk, &environment, path)
+}
+
+/// The state directory that a configuration names. What else is wrong with it is told by those who
+/// run or check it; and its secrets may be there for the agent alone.
+pub(super) fn state_dir_of(path: &Path) -> Result<PathBuf, Report> {
+    config::state_dir(&RealDisk, &environment, path).map_err(|findings| Report::findings(&findings))
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 impl Reach {
@@ -59,10 +69,7 @@ impl Reach {
     pub(super) fn state_dir(&self) -> Result<PathBuf, Report> {
         match &self.state_dir {
             Some(dir) => Ok(dir.clone()),
-            // What is doubtful about it is told by those who run or check it.
-            None => read(&self.config)
-                .map(|loaded| loaded.config.state_dir)
-                .map_err(|findings| Report::findings(&findings)),
+            None => state_dir_of(&self.config),
         }
     }
 

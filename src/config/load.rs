@@ -1,7 +1,7 @@
 //! From bytes to a configuration: read, parse, check, assemble.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -57,13 +57,47 @@ fn load_for(
     environment: Environment<'_>,
     path: &Path,
 ) -> Result<Loaded, Findings> {
+    parse_for(purpose, &text_of(disk, path)?, path, environment, disk)
+}
+
+fn text_of(disk: &dyn Disk, path: &Path) -> Result<String, Findings> {
     let name = path.display().to_string();
     let bytes = read_named_file(disk, path, FILE_BYTES_MAX)
         .map_err(|error| Findings::about(&name, unreadable(&error)))?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => parse_for(purpose, text, path, environment, disk),
-        Err(error) => Err(not_text(&bytes, error.valid_up_to(), &name)),
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        not_text(error.as_bytes(), valid, &name)
+    })
+}
+
+/// The folder of the state that a file names, whatever else is wrong with it: who asks a running
+/// agent need not be able to read the secrets that it reads.
+///
+/// # Errors
+/// What is wrong with the file as a whole, or with this setting.
+pub fn state_dir(
+    disk: &dyn Disk,
+    environment: Environment<'_>,
+    path: &Path,
+) -> Result<PathBuf, Findings> {
+    let (name, text) = (path.display().to_string(), text_of(disk, path)?);
+    let (document, errors) = DeTable::parse_recoverable(&text);
+    if !errors.is_empty() {
+        return Err(broken(&text, &errors, &name));
     }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let (faults, hidden) = (Faults::default(), masks::of_document(document.get_ref(), &text));
+    let (purpose, references, text) = (Purpose::Run, Vec::new(), text.as_str());
+    let mut reading =
+        Reading { purpose, text, environment, disk, folder, faults, hidden, references };
+    let state_dir = sections::state_dir(document.get_ref(), &mut reading);
+
+    let Reading { mut faults, hidden, references, .. } = reading;
+    if !faults.has_errors() {
+        return Ok(state_dir);
+    }
+    faults.conceal(&references);
+    Err(faults.into_findings(&name, Some(&Written::new(text, hidden))))
 }
 
 /// Checks the text of a file that is, or could be, at `path`.

@@ -40,7 +40,7 @@ use crate::telemetry::{Format, Level};
 use crate::{admin, admission, dead_letter, delivery, queue, sink, source};
 
 pub use finding::{Finding, Findings, Severity};
-pub use load::{Loaded, demo, load, load_for_trial, parse};
+pub use load::{Loaded, demo, load, load_for_trial, parse, state_dir};
 
 /// The whole configuration, ready for use.
 #[derive(Clone, Debug, PartialEq, Eq)]

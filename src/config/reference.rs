@@ -1,5 +1,9 @@
-//! The reference in two forms, made from the rows that the parser reads: `config/weir.toml` with
-//! every setting commented out at its default, and `docs/CONFIG.md`.
+//! The reference in three forms, made from the rows that the parser reads: `config/weir.toml` with
+//! every setting commented out at its default, `docs/CONFIG.md`, and the page weir.toml(5).
+
+mod manual;
+
+pub use manual::manual;
 
 use super::key::{Default, Key, Kind, Table};
 use super::sections::TABLES;
@@ -42,20 +46,29 @@ pub fn page() -> String {
         page.push_str(&format!("\n## {}\n\n{}\n\n", heading(table), table.effect));
         page.push_str("| setting | value | default | what it does |\n|---|---|---|---|\n");
         for (name, key) in rows(table) {
-            let value = match key.range() {
-                range if range.is_empty() => kind(key.kind).to_owned(),
-                range if matches!(key.kind, Kind::Choice(_)) => range,
-                range => format!("{}, {range}", kind(key.kind)),
-            };
-            let default = match key.default {
-                Default::Required(example) => format!("**required**; e.g. `{example}`"),
-                Default::Otherwise { example, then } => format!("{then}; e.g. `{example}`"),
-                _ => format!("`{}`", key.default_toml().unwrap_or_default()),
-            };
+            let (value, default) = (value(key), default(key));
             page.push_str(&format!("| `{name}` | {value} | {default} | {} |\n", key.effect));
         }
     }
     page
+}
+
+/// What may be written, in Markdown.
+fn value(key: &Key) -> String {
+    match key.range() {
+        range if range.is_empty() => kind(key.kind).to_owned(),
+        range if matches!(key.kind, Kind::Choice(_)) => range,
+        range => format!("{}, {range}", kind(key.kind)),
+    }
+}
+
+/// What holds when nothing is written, in Markdown.
+fn default(key: &Key) -> String {
+    match key.default {
+        Default::Required(example) => format!("**required**; e.g. `{example}`"),
+        Default::Otherwise { example, then } => format!("{then}; e.g. `{example}`"),
+        _ => format!("`{}`", key.default_toml().unwrap_or_default()),
+    }
 }
 
 /// The settings of a table under their full names; those below one name follow one by one.

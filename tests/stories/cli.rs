@@ -26,7 +26,19 @@ fn help_names_every_command() {
 
     let help = weir(&scratch, &["--help"]).succeeded();
 
-    for command in ["run", "demo", "check", "test", "status", "dead", "queue", "keys", "send"] {
+    for command in [
+        "run",
+        "demo",
+        "check",
+        "test",
+        "status",
+        "dead",
+        "queue",
+        "keys",
+        "send",
+        "completions",
+        "man",
+    ] {
         let stands = |line: &str| line.trim_start().starts_with(command);
         assert!(help.lines().any(stands), "`{command}` is missing in\n{help}");
     }
@@ -114,6 +126,27 @@ fn check_tells_what_would_run_and_starts_nothing() {
     let odd = weir(&scratch, &["check", "--json", "--config", "odd.toml"]);
     let found = odd.stdout.parse::<Value>().unwrap()["errors"].take();
     assert_eq!((odd.code, &found[0]["line"]), (Some(78), &json!(1)), "{found}");
+}
+
+#[test]
+fn the_agent_is_found_whatever_else_is_wrong_with_the_file() {
+    let scratch = Scratch::new("cli-found");
+    let agent = Agent::start(&scratch, CONFIG);
+    let state_dir = format!("state_dir = {:?}\n", scratch.join("state").display().to_string());
+    let keyless = "[stream.x]\ndestinations = [\"gone\"]\n[destination.y]\ntype = \"kinesis\"\n\
+                   secret_access_key = \"credential:for-the-agent-alone\"\n";
+    let file = scratch.write("weir.toml", &format!("{state_dir}{keyless}")).display().to_string();
+
+    for asked in [&["status"][..], &["status", "--live"], &["dead", "ls"], &["queue", "ls"]] {
+        weir(&scratch, &[asked, &["--config", &file]].concat()).succeeded();
+    }
+
+    assert_eq!(weir(&scratch, &["check", "--config", &file]).code, Some(78));
+    scratch.write("weir.toml", &format!("state_dir = 7\n{keyless}"));
+    let lost = weir(&scratch, &["status", "--config", &file]);
+    assert_eq!(lost.code, Some(78));
+    assert!(lost.stderr.contains("`state_dir`") && !lost.stderr.contains("gone"), "{lost:?}");
+    drop(agent);
 }
 
 #[test]

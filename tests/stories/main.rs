@@ -12,6 +12,8 @@ mod bad_input;
 #[cfg(test)]
 mod batch;
 #[cfg(test)]
+mod booted;
+#[cfg(test)]
 mod callers;
 #[cfg(test)]
 mod cli;
@@ -44,13 +46,19 @@ mod idempotency;
 #[cfg(test)]
 mod idle;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod listeners;
 #[cfg(test)]
+mod manual;
+#[cfg(test)]
 mod many_streams;
 #[cfg(test)]
 mod ordered;
+#[cfg(test)]
+mod packaged;
 #[cfg(test)]
 mod peers_answer;
 #[cfg(test)]

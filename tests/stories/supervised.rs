@@ -1,11 +1,13 @@
 //! What systemd is told by a unit of `Type=notify` with `WatchdogSec=`.
 
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::support::PATIENCE;
 use crate::support::agent::{Agent, Ended, weir};
+use crate::support::peers::venv_program;
 use crate::support::scratch::Scratch;
+use crate::support::{PATIENCE, run};
 
 const CONFIG: &str = r#"
     [http.local]
@@ -83,7 +85,8 @@ fn the_configurations_in_the_manifests_are_sound() {
     let scratch = Scratch::new("manifests");
     let sidecar = include_str!("../../packaging/kubernetes/sidecar.yaml");
     let daemon_set = include_str!("../../packaging/kubernetes/daemonset.yaml");
-    for (name, manifest) in [("sidecar", sidecar), ("daemon set", daemon_set)] {
+    let pod = include_str!("../../packaging/container/pod.yaml");
+    for (name, manifest) in [("sidecar", sidecar), ("daemon set", daemon_set), ("pod", pod)] {
         let text = configuration_in(manifest).replace("${NODE}", "node-1");
         assert!(text.contains("state_dir"), "{name}: {text}");
         let file = scratch.join("of-a-manifest.toml");
@@ -91,6 +94,19 @@ fn the_configurations_in_the_manifests_are_sound() {
         let checked = weir(&scratch, &["check", "--config", file.to_str().unwrap()]);
         assert_eq!(checked.code, Some(0), "{name}: {checked:?}");
     }
+}
+
+#[test]
+fn the_manifests_are_what_kubernetes_takes() {
+    let validate = venv_program("kubernetes-validate");
+    for manifest in ["kubernetes/sidecar.yaml", "kubernetes/daemonset.yaml", "container/pod.yaml"] {
+        // Strictly: a key that nobody knows is a fault.
+        run(Command::new(&validate).arg("--strict").arg(format!("packaging/{manifest}")));
+    }
+    let scratch = Scratch::new("odd-manifest");
+    let sidecar = include_str!("../../packaging/kubernetes/sidecar.yaml");
+    let odd = scratch.write("odd.yaml", &sidecar.replace("replicas:", "replica:"));
+    assert!(!Command::new(&validate).arg("--strict").arg(odd).status().unwrap().success());
 }
 
 #[test]

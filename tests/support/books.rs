@@ -29,7 +29,13 @@ impl Books {
     /// Reads the books and checks that each row balances.
     #[track_caller]
     pub fn check(agent: &Agent) -> Self {
-        let books = Self::read(&agent.status());
+        Self::of(&agent.status())
+    }
+
+    /// The same from what `/status` or `weir status --json` said.
+    #[track_caller]
+    pub fn of(status: &Value) -> Self {
+        let books = Self::read(status);
         for ((stream, destination), row) in &books.rows {
             assert!(row.balances(), "{stream} for {destination} does not balance:\n{books}");
         }

@@ -10,13 +10,18 @@ pub mod client;
 pub mod fake_upstream;
 pub mod gate;
 pub mod log_file;
+pub mod machine;
 pub mod numbered;
 pub mod out_folder;
+pub mod packages;
 pub mod peers;
 pub mod scratch;
 pub mod slow_link;
 pub mod tls_peer;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -42,6 +47,37 @@ pub fn wait_at_most<T>(longest: Duration, mut ask: impl FnMut() -> Option<T>) ->
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether this process may do what only root may; says what is left out otherwise.
+pub fn is_root(what: &str) -> bool {
+    let is_root = rustix::process::getuid().is_root();
+    if !is_root {
+        eprintln!("skipped, as it needs root: {what}");
+    }
+    is_root
+}
+
+/// What `./tests/run` installs: a folder named by this variable, or that one below `target`.
+#[track_caller]
+pub fn installed(variable: &str, name: &str) -> PathBuf {
+    let folder =
+        std::env::var_os(variable).map_or_else(|| Path::new("target").join(name), PathBuf::from);
+    assert!(folder.exists(), "{} is missing; ./tests/run installs it", folder.display());
+    fs::canonicalize(folder).unwrap()
+}
+
+/// Runs a program to its end; panics with all it said unless it went well.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| {
+        panic!("{command:?}: {error}; ./tests/run installs what is needed")
+    });
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{said}\n{complained}", output.status);
+    said
 }
 
 /// The seed of this run: `SEED=` from the environment, or one that is printed.

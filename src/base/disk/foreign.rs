@@ -1,5 +1,6 @@
 //! Files of other programs: links are followed, identity is told. Nothing is changed but names, and
-//! those only where the operator wants files to go once they are delivered.
+//! those only where the operator wants files to go once they are delivered; and nothing is written
+//! but papers that the operator asked for.
 //!
 //! They are not weir's own, so they do not go through [`super::Disk`]: what matters about them is
 //! device, inode and what stands at a path right now.
@@ -140,6 +141,14 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
         }
         done => Ok(done?),
     }
+}
+
+/// Writes a paper that everybody may read (as far as the umask allows), over what stood there.
+///
+/// # Errors
+/// What the system says.
+pub fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    std::fs::write(path, bytes)
 }
 
 /// Takes a name away.

@@ -18,6 +18,8 @@ pub(super) mod tail;
 pub(super) mod treatment;
 pub(super) mod uplink;
 
+use std::path::PathBuf;
+
 use toml::de::DeTable;
 
 use crate::source;
@@ -102,6 +104,11 @@ pub(super) struct Sections {
     pub(super) sealings: Vec<Sealing>,
     /// Names of encryptions, also of those that are at fault.
     pub(super) encryptions: Vec<At<String>>,
+}
+
+/// Reads no more than where the state lies.
+pub(super) fn state_dir(document: &DeTable<'_>, reading: &mut Reading<'_>) -> PathBuf {
+    process::state_dir(&mut Section::root(&process::TOP, NAMES, document), reading)
 }
 
 /// Reads every table of the file.

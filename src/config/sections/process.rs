@@ -125,6 +125,11 @@ pub(super) fn read(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Process
     }
 }
 
+/// No more than where the state lies.
+pub(super) fn state_dir(root: &mut Section<'_>, reading: &mut Reading<'_>) -> PathBuf {
+    root.path(reading, &STATE_DIR).value
+}
+
 fn read_log(root: &mut Section<'_>, reading: &mut Reading<'_>) -> (Format, Level) {
     let mut log = root.nested(reading, &LOG);
     let format = match log.choice(reading, &LOG_FORMAT).value.as_str() {

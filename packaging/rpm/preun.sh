@@ -1,0 +1,5 @@
+# $1 is how many versions will be left: 0 is a removal, 1 an upgrade.
+if [ "$1" -eq 0 ] && [ -d /run/systemd/system ]; then
+    systemctl --no-reload disable --now weir.socket weir.service || :
+    systemctl stop 'weir@*.service' || :
+fi
