@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
-use super::Views;
-use super::local::{is_deliberate, is_local};
+use super::access::{Access, Visitor};
 use super::problem::Fault;
+use super::{Views, page, query};
 use crate::base::clock::Clock;
 use crate::base::random;
 use crate::base::serve::{Answer, Answers, Arriving, LeftUnread, Peer, REQUEST_ID};
@@ -23,52 +24,102 @@ const ORDER_BYTES_MAX: usize = 64 << 10;
 /// Longest time for an order to arrive.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Tells the dashboard whether to offer orders.
+const ACCESS: HeaderName = HeaderName::from_static("weir-access");
 const JSON_TYPE: &str = "application/json";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
 pub(super) struct Desk {
-    pub(super) views: Views,
-    pub(super) metrics: Metrics,
+    views: Views,
+    metrics: Metrics,
+    access: Access,
+    /// Letters are looked for by one request at a time: each may read tens of MiB.
+    reading: Semaphore,
+    /// Numbers are written down by one at a time, however many collectors ask.
+    counting: Semaphore,
 }
 
 impl Desk {
+    pub(super) fn new(views: Views, metrics: Metrics, access: Access) -> Self {
+        Self { views, metrics, access, reading: Semaphore::new(1), counting: Semaphore::new(1) }
+    }
+
     async fn respond(&self, request: Request<Arriving>) -> Result<Answer, Fault> {
         let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let visitor = || self.access.visitor(&request);
         let get = || if is_get { Ok(()) } else { Err(Fault::WrongMethod { allow: "GET, HEAD" }) };
         match request.uri().path() {
-            "/livez" => get().map(|()| page(StatusCode::OK, TEXT_TYPE, "live\n".into())),
-            "/readyz" => get().map(|()| self.ready()),
+            "/livez" => get().map(|()| said(StatusCode::OK, TEXT_TYPE, "live\n".into())),
+            "/readyz" => {
+                get()?;
+                let is_known = matches!(visitor(), Ok(Visitor::Operator(_)));
+                Ok(self.ready(is_known || self.access.is_loopback))
+            }
             "/metrics" => {
-                get().map(|()| page(StatusCode::OK, OPENMETRICS_TYPE, self.metrics.encode()))
+                get()?;
+                let visitor = visitor()?;
+                // A collector asks by any name; what it gets is nothing that a page could read.
+                if visitor == Visitor::Stranger {
+                    return Err(Fault::KeyNeeded);
+                }
+                let _turn = self.counting.acquire().await;
+                Ok(said(StatusCode::OK, OPENMETRICS_TYPE, self.metrics.encode()))
             }
             "/status" => {
                 get()?;
-                is_local(&request)?;
-                Ok(page(StatusCode::OK, JSON_TYPE, (self.views.status)().to_string()))
+                let visitor = visitor()?;
+                visitor.may_look(&request)?;
+                let mut answer = said(StatusCode::OK, JSON_TYPE, (self.views.status)().to_string());
+                answer.headers_mut().insert(ACCESS, HeaderValue::from_static(visitor.as_str()));
+                Ok(answer)
             }
-            "/dead/replay" if request.method() == Method::POST => self.replay(request).await,
-            "/dead/replay" => Err(Fault::WrongMethod { allow: "POST" }),
-            _ => Err(Fault::UnknownPath),
+            "/dead" => {
+                get()?;
+                let visitor = visitor()?;
+                visitor.may_look(&request)?;
+                self.letters(&visitor, request.uri().query().unwrap_or_default()).await
+            }
+            "/dead/replay" | "/dead/purge" if request.method() == Method::POST => {
+                let visitor = visitor()?;
+                self.order(&visitor, request).await
+            }
+            "/dead/replay" | "/dead/purge" => Err(Fault::WrongMethod { allow: "POST" }),
+            path => {
+                let file = page::find(path).ok_or(Fault::UnknownPath)?;
+                get().map(|()| file)
+            }
         }
     }
 
-    fn ready(&self) -> Answer {
+    /// What is held stands in the upstream's own words, which are nobody's business but the operator's.
+    fn ready(&self, tells_held: bool) -> Answer {
         let reasons = (self.views.unready)();
         if reasons.is_empty() {
-            let held = (self.views.held)();
+            let held = if tells_held { (self.views.held)() } else { Vec::new() };
             let held: String = held.iter().map(|words| format!("held: {words}\n")).collect();
-            return page(StatusCode::OK, TEXT_TYPE, format!("ready\n{held}"));
+            return said(StatusCode::OK, TEXT_TYPE, format!("ready\n{held}"));
         }
         let words = json!({ "ready": false, "reasons": reasons });
-        page(StatusCode::SERVICE_UNAVAILABLE, JSON_TYPE, words.to_string())
+        said(StatusCode::SERVICE_UNAVAILABLE, JSON_TYPE, words.to_string())
     }
 
-    async fn replay(&self, request: Request<Arriving>) -> Result<Answer, Fault> {
-        is_local(&request)?;
-        is_deliberate(&request)?;
+    async fn letters(&self, visitor: &Visitor, asked: &str) -> Result<Answer, Fault> {
+        let asked = query::order(asked)?;
+        let _turn = self.reading.acquire().await;
+        let letters = (self.views.letters)(asked, visitor.content()).await;
+        let letters = letters.map_err(Fault::Unreadable)?;
+        Ok(said(StatusCode::OK, JSON_TYPE, letters.to_string()))
+    }
+
+    async fn order(&self, visitor: &Visitor, request: Request<Arriving>) -> Result<Answer, Fault> {
+        visitor.may_order(&request)?;
+        let path = request.uri().path().to_owned();
+        let carry_out = if path == "/dead/purge" { &self.views.purge } else { &self.views.replay };
         let order = read_order(request.into_body()).await?;
-        let done = (self.views.replay)(order).await.map_err(Fault::ReplayRefused)?;
-        Ok(page(StatusCode::OK, JSON_TYPE, done.to_string()))
+        let words = order.to_string();
+        let done = carry_out(order).await.map_err(Fault::ReplayRefused)?;
+        tracing::info!(operator = visitor.name(), path, order = words, %done, "carried out an order");
+        Ok(said(StatusCode::OK, JSON_TYPE, done.to_string()))
     }
 }
 
@@ -86,7 +137,7 @@ async fn read_order(body: Arriving) -> Result<Value, Fault> {
     serde_json::from_slice(&body.to_bytes()).map_err(|error| Fault::NotJson(error.to_string()))
 }
 
-fn page(status: StatusCode, content_type: &'static str, text: String) -> Answer {
+fn said(status: StatusCode, content_type: &'static str, text: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -109,6 +160,7 @@ impl Answers for Desk {
         if has_body && !(is_read && method == Method::POST) {
             answer.extensions_mut().insert(LeftUnread);
         }
+        page::keep_apart(&mut answer);
         if let Ok(id) = HeaderValue::from_str(&id) {
             answer.headers_mut().insert(REQUEST_ID, id);
         }

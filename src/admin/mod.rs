@@ -1,23 +1,33 @@
-//! The operator's door: `/livez`, `/readyz`, `/metrics`, `/status`; loopback by default.
+//! The operator's door: the dashboard, `/livez`, `/readyz`, `/metrics`, `/status`, `/dead`; loopback by
+//! default.
 //!
-//! Uses: base, telemetry.
-//! Always: answers from what it is handed; every answer is a snapshot.
-//! Never: changes anything but through the actions it is handed; obeys a page in a browser.
+//! Uses: base, admission, telemetry.
+//! Always: answers from what it is handed; every answer is a snapshot; off loopback nobody sees more
+//! than health without a key.
+//! Never: changes anything but through the actions it is handed; obeys somebody else's page.
 
 mod desk;
 
+mod access;
 mod local;
+mod page;
 mod problem;
+mod query;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::access::Access;
 use self::desk::Desk;
+use crate::admission::Operators;
+use crate::base::clock::Clock;
+use crate::base::disk::SharedDisk;
 use crate::base::nets::Nets;
 use crate::base::serve::{self, Address, Limits, Listener};
 use crate::base::shutdown::Stopping;
@@ -26,8 +36,10 @@ use crate::telemetry::Metrics;
 /// The `[admin]` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where to listen; loopback only, as there is no authentication yet.
+    /// Where to listen; off loopback only with keys.
     pub listen: SocketAddr,
+    /// The operators' keys; without, everybody who reaches the listener may order.
+    pub key_file: Option<PathBuf>,
 }
 
 /// The answer of an action: JSON, or a refusal in words.
@@ -42,8 +54,21 @@ pub struct Views {
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// What is held upstream, in words; the agent is ready all the same, as records wait on disk.
     pub held: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// `GET /dead`: the newest dead letters that are meant; their payloads only if so told.
+    pub letters: Arc<dyn Fn(serde_json::Value, Content) -> Answer + Send + Sync>,
     /// `POST /dead/replay`: puts dead letters back.
     pub replay: Arc<dyn Fn(serde_json::Value) -> Answer + Send + Sync>,
+    /// `POST /dead/purge`: removes dead letters.
+    pub purge: Arc<dyn Fn(serde_json::Value) -> Answer + Send + Sync>,
+}
+
+/// How much of a dead letter is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Its story, with payload and partition key.
+    Shown,
+    /// Its story alone.
+    Withheld,
 }
 
 /// A bound listener that is not yet serving.
@@ -51,26 +76,44 @@ pub struct Views {
 pub struct Bound {
     listeners: Vec<Listener>,
     address: SocketAddr,
+    access: Access,
 }
 
-/// One operator, a few probes and a collector of metrics need no more.
-const LIMITS: Limits = Limits {
-    max_connections: 64,
-    max_per_sender: 64,
-    many: Nets(Vec::new()),
-    head_timeout: Duration::from_secs(10),
-    idle_timeout: Duration::from_secs(60),
-    close_within: Duration::from_secs(5),
-};
+/// Why the listener was not opened.
+#[derive(Debug)]
+pub enum Unopened {
+    /// What the system says, in words: which address and why.
+    Listen(io::Error),
+    /// What is wrong with the keys, in words.
+    Keys(String),
+}
 
-/// Binds the address.
+/// One operator, a few probes and a collector of metrics need no more. Whoever else comes from this
+/// host waits for a place; of another host only so many come in, so that it takes not all of them.
+fn limits() -> Limits {
+    let own = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("it is a network"));
+    Limits {
+        max_connections: 64,
+        max_per_sender: 32,
+        many: Nets(own.to_vec()),
+        head_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(60),
+        close_within: Duration::from_secs(5),
+    }
+}
+
+/// Reads the keys and binds the address.
 ///
 /// # Errors
-/// What the system says, in words: which address and why.
-pub async fn bind(settings: Settings) -> io::Result<Bound> {
-    let listeners = serve::bind(&Address::Tcp(settings.listen)).await?;
+/// [`Unopened`].
+pub async fn bind(settings: Settings, disk: SharedDisk, clock: Clock) -> Result<Bound, Unopened> {
+    let open = |file| Operators::open(disk, clock, file);
+    let operators = settings.key_file.map(open).transpose().map_err(Unopened::Keys)?;
+    let listeners = serve::bind(&Address::Tcp(settings.listen)).await.map_err(Unopened::Listen)?;
     let bound = listeners.first().and_then(Listener::tcp_address);
-    Ok(Bound { listeners, address: bound.unwrap_or(settings.listen) })
+    let address = bound.unwrap_or(settings.listen);
+    let access = Access { operators, is_loopback: address.ip().is_loopback() };
+    Ok(Bound { listeners, address, access })
 }
 
 impl Bound {
@@ -89,7 +132,7 @@ impl Bound {
         metrics: Metrics,
         stopping: Stopping,
     ) -> Result<(), String> {
-        let desk = Arc::new(Desk { views, metrics });
-        serve::serve(self.listeners, LIMITS, desk, stopping).await
+        let desk = Arc::new(Desk::new(views, metrics, self.access));
+        serve::serve(self.listeners, limits(), desk, stopping).await
     }
 }

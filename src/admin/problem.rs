@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
 
 use crate::base::serve::Problem;
 use crate::base::units::{ByteSize, Span};
@@ -14,11 +14,14 @@ pub(super) enum Fault {
     UnknownPath,
     WrongMethod { allow: &'static str },
     NotFromHere,
+    KeyNeeded,
     NotJson(String),
+    BadQuery(String),
     BodyTooLarge { limit: usize },
     BodyTooSlow { limit: Duration },
     BodyCutShort,
     ReplayRefused(String),
+    Unreadable(String),
 }
 
 impl Fault {
@@ -29,7 +32,7 @@ impl Fault {
                 StatusCode::NOT_FOUND,
                 "unknown-path",
                 "There is nothing here",
-                "This door has /livez, /readyz, /metrics, /status and /dead/replay. Nothing was changed."
+                "This door has /, /livez, /readyz, /metrics, /status, /dead, /dead/replay and /dead/purge. Nothing was changed."
                     .into(),
             ),
             Self::WrongMethod { allow } => new(
@@ -46,12 +49,46 @@ impl Fault {
                 "Ask by address or as `localhost`, without a foreign `Origin`; an order needs `Weir-Admin: 1` or the type `application/json`. Nothing was changed."
                     .into(),
             ),
+            Self::KeyNeeded => new(
+                StatusCode::UNAUTHORIZED,
+                "admin-key-needed",
+                "An operator's key is needed",
+                "Show a key of `[admin] key_file` in `x-api-key` or as `Authorization: Bearer`; the one that was shown, if any, opens nothing. Nothing was changed."
+                    .into(),
+            )
+            .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir admin\"")),
+            Self::BadQuery(why) => new(
+                StatusCode::BAD_REQUEST,
+                "bad-query",
+                "The question cannot be read",
+                format!("Of what stands behind the `?`: {why}. Nothing was changed."),
+            ),
             Self::NotJson(why) => new(
                 StatusCode::BAD_REQUEST,
                 "not-json",
                 "The order is not JSON",
                 format!("The body cannot be read as JSON: {why}. Nothing was changed."),
             ),
+            Self::ReplayRefused(why) => new(
+                StatusCode::CONFLICT,
+                "replay-refused",
+                "The order cannot be carried out",
+                why,
+            ),
+            Self::Unreadable(why) => new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "letters-unreadable",
+                "The dead letters cannot be read",
+                why,
+            ),
+            body => body.of_body(),
+        }
+    }
+
+    /// What is wrong with how an order came.
+    fn of_body(self) -> Problem {
+        let new = |status, slug, title, detail: String| Problem::new(status, slug, title, detail);
+        match self {
             Self::BodyTooLarge { limit } => new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
@@ -67,18 +104,12 @@ impl Fault {
                 "The body came too slowly",
                 format!("An order has {} to arrive. Nothing was changed.", Span(limit)),
             ),
-            Self::BodyCutShort => new(
+            _ => new(
                 StatusCode::BAD_REQUEST,
                 "body-cut-short",
                 "The body did not arrive whole",
                 "The body ended early or is not well formed. Nothing was changed; send it again."
                     .into(),
-            ),
-            Self::ReplayRefused(why) => new(
-                StatusCode::CONFLICT,
-                "replay-refused",
-                "The dead letters cannot be replayed so",
-                why,
             ),
         }
     }
@@ -96,11 +127,14 @@ mod tests {
             Fault::UnknownPath,
             Fault::WrongMethod { allow: "GET" },
             Fault::NotFromHere,
+            Fault::KeyNeeded,
             Fault::NotJson("it ends early".into()),
+            Fault::BadQuery("it is too long".into()),
             Fault::BodyTooLarge { limit: 1 },
             Fault::BodyTooSlow { limit: time },
             Fault::BodyCutShort,
             Fault::ReplayRefused("no such letter".into()),
+            Fault::Unreadable("the disk failed".into()),
         ] {
             let heading = format!("## {}", fault.problem().slug);
             assert!(page.lines().any(|line| line == heading), "{heading}");

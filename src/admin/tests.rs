@@ -6,7 +6,10 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::admission::keys;
+use crate::base::disk::RealDisk;
 use crate::base::http_call::{Call, Reply, call};
+use crate::base::scratch::Scratch;
 use crate::base::shutdown::{self, Stop};
 
 struct Open {
@@ -18,15 +21,27 @@ struct Open {
 }
 
 async fn open() -> Open {
-    let bound = bind(Settings { listen: "127.0.0.1:0".parse().unwrap() }).await.unwrap();
-    let target = format!("http://{}", bound.address());
+    open_at("127.0.0.1:0", None).await
+}
+
+async fn open_at(listen: &str, key_file: Option<PathBuf>) -> Open {
+    let settings = Settings { listen: listen.parse().unwrap(), key_file };
+    let bound = bind(settings, Arc::new(RealDisk), Clock::real()).await.unwrap();
+    let target = format!("http://127.0.0.1:{}", bound.address().port());
     let unready: Arc<Mutex<Vec<String>>> = Arc::default();
     let orders: Arc<Mutex<Vec<Value>>> = Arc::default();
-    let (reasons, seen) = (unready.clone(), orders.clone());
+    let (reasons, seen, purged) = (unready.clone(), orders.clone(), orders.clone());
     let views = Views {
         status: Arc::new(|| json!({ "streams": [] })),
         unready: Arc::new(move || reasons.lock().unwrap().clone()),
         held: Arc::new(|| vec!["access to cloud (auth): mend it".into()]),
+        letters: Arc::new(|asked, content| {
+            Box::pin(async move { Ok(json!([asked, content == Content::Shown])) })
+        }),
+        purge: Arc::new(move |order| {
+            purged.lock().unwrap().push(order);
+            Box::pin(async { Ok(json!({ "letters": 1 })) })
+        }),
         replay: Arc::new(move |order| {
             seen.lock().unwrap().push(order.clone());
             Box::pin(async move {
@@ -92,8 +107,12 @@ async fn the_pages_answer_what_they_are_handed_until_it_stops() {
 async fn other_paths_and_methods_are_refused() {
     let open = open().await;
 
-    let reply = open.ask(Method::GET, "/", &[], "").await;
+    let reply = open.ask(Method::GET, "/ui/other.js", &[], "").await;
     assert_eq!((reply.status, slug(&reply)), (404, "unknown-path".into()));
+    let reply = open.ask(Method::POST, "/", &[JSON], "{}").await;
+    assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD")));
+    let reply = open.ask(Method::GET, "/dead?limit=many", &[], "").await;
+    assert_eq!((reply.status, slug(&reply)), (400, "bad-query".into()));
     let reply = open.ask(Method::POST, "/status", &[], "x").await;
     assert_eq!((reply.status, reply.header("allow")), (405, Some("GET, HEAD")));
     let reply = open.ask(Method::GET, "/dead/replay", &[], "").await;
@@ -165,4 +184,98 @@ async fn a_page_in_a_browser_can_neither_order_nor_look() {
     assert_eq!(raw(&open, "POST /dead/replay", &none).await, 403);
     assert_eq!(raw(&open, "GET /metrics", "host: collector.example\r\n").await, 200);
     assert!(open.orders.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_dashboard_may_load_nothing_from_elsewhere_and_be_framed_by_nobody() {
+    let open = open().await;
+
+    let page = open.ask(Method::GET, "/", &[], "").await;
+
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let policy = page.header("content-security-policy").unwrap();
+    for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let status = open.ask(Method::GET, "/status", &[], "").await;
+    assert_eq!(status.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(status.header("cross-origin-resource-policy"), Some("same-origin"));
+    assert_eq!(status.header("weir-access"), Some("orders"));
+}
+
+#[tokio::test]
+async fn dead_letters_are_asked_for_and_purged() {
+    let open = open().await;
+
+    open.check(Method::GET, "/dead?stream=a&limit=5", 200, r#"[{"limit":5,"stream":"a"},true]"#)
+        .await;
+    let order = json!({ "id": "x" }).to_string();
+    let reply = open.ask(Method::POST, "/dead/purge", &[JSON], &order).await;
+    assert_eq!((reply.status, reply.body.as_ref()), (200, b"{\"letters\":1}".as_ref()));
+    assert_eq!(*open.orders.lock().unwrap(), [json!({ "id": "x" })]);
+    let foreign = ("origin", "http://evil.example");
+    let reply = open.ask(Method::POST, "/dead/purge", &[JSON, foreign], &order).await;
+    assert_eq!((reply.status, slug(&reply)), (403, "not-from-here".into()));
+}
+
+/// A file with a key in it, and the key.
+fn key_file(scratch: &Scratch) -> (PathBuf, String) {
+    let file = scratch.join("admin-keys.toml");
+    let new = keys::NewKey { name: "ada".into(), plan: None, streams: None, expires: None };
+    let secret = keys::add(&RealDisk, &Clock::real(), &file, &new).unwrap();
+    (file, secret.reveal().to_owned())
+}
+
+#[tokio::test]
+async fn with_keys_everybody_on_this_host_may_look_and_operators_may_order() {
+    let scratch = Scratch::new();
+    let (file, secret) = key_file(&scratch);
+    let open = open_at("127.0.0.1:0", Some(file)).await;
+    let (right, wrong) = (format!("Bearer {secret}"), format!("Bearer {secret}x"));
+    let (right, wrong) = (("authorization", right.as_str()), ("authorization", wrong.as_str()));
+    let order = json!({ "stream": "access" }).to_string();
+
+    let status = open.ask(Method::GET, "/status", &[], "").await;
+    assert_eq!((status.status, status.header("weir-access")), (200, Some("looks")));
+    open.check(Method::GET, "/dead", 200, "[{},false]").await;
+    for path in ["/dead/replay", "/dead/purge"] {
+        for headers in [&[JSON][..], &[JSON, wrong], &[JSON, ("x-api-key", "")]] {
+            let reply = open.ask(Method::POST, path, headers, &order).await;
+            assert_eq!((reply.status, slug(&reply)), (401, "admin-key-needed".into()));
+        }
+    }
+    assert!(open.orders.lock().unwrap().is_empty());
+    let status = open.ask(Method::GET, "/status", &[wrong], "").await;
+    assert_eq!(status.status, 401, "who shows a key means to use it");
+
+    let status = open.ask(Method::GET, "/status", &[right], "").await;
+    assert_eq!((status.status, status.header("weir-access")), (200, Some("orders")));
+    let letters = open.ask(Method::GET, "/dead", &[("x-api-key", &secret)], "").await;
+    assert_eq!(letters.body.as_ref(), b"[{},true]");
+    let reply = open.ask(Method::POST, "/dead/replay", &[JSON, right], &order).await;
+    assert_eq!(reply.status, 200);
+    let plain = ("content-type", "text/plain");
+    let reply = open.ask(Method::POST, "/dead/replay", &[plain, right], &order).await;
+    assert_eq!((reply.status, slug(&reply)), (403, "not-from-here".into()));
+}
+
+#[tokio::test]
+async fn off_loopback_nobody_sees_more_than_health_without_a_key() {
+    let scratch = Scratch::new();
+    let (file, secret) = key_file(&scratch);
+    let open = open_at("0.0.0.0:0", Some(file)).await;
+    let key = ("x-api-key", secret.as_str());
+
+    open.check(Method::GET, "/livez", 200, "live\n").await;
+    open.check(Method::GET, "/readyz", 200, "ready\n").await;
+    for path in ["/status", "/metrics", "/dead"] {
+        let reply = open.ask(Method::GET, path, &[], "").await;
+        assert_eq!((reply.status, slug(&reply)), (401, "admin-key-needed".into()), "{path}");
+        assert!(reply.header("www-authenticate").unwrap().starts_with("Bearer"));
+        assert_eq!(open.ask(Method::GET, path, &[key], "").await.status, 200, "{path}");
+    }
+    let port = open.target.rsplit(':').next().unwrap();
+    let named = format!("host: gateway.example:{port}\r\nx-api-key: {secret}\r\n");
+    assert_eq!(raw(&open, "GET /status", &named).await, 200);
 }

@@ -53,7 +53,7 @@ use crate::sink::Lambda;
 use crate::state::Area;
 use crate::telemetry::Metrics;
 
-pub use callers::{Algorithm, Pattern, PeerRule, SubjectField, SubjectRule};
+pub use callers::{Algorithm, Operators, Pattern, PeerRule, SubjectField, SubjectRule};
 pub use guest::Guest;
 pub use house::Renewal;
 pub use knock::{Bounds, Knock, Shown};

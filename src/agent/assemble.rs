@@ -91,7 +91,11 @@ pub(super) async fn assemble(config: &Config, ground: &Ground) -> Result<Parts, 
         addresses.http.insert(settings.name.clone(), bound.addresses());
         listeners.push((settings.name.clone(), bound));
     }
-    let admin = admin::bind(config.admin.clone()).await.map_err(StartError::Listen)?;
+    let (disk, clock) = (ground.disk.clone(), ground.clock.clone());
+    let admin = admin::bind(config.admin.clone(), disk, clock).await.map_err(|why| match why {
+        admin::Unopened::Listen(error) => StartError::Listen(error),
+        admin::Unopened::Keys(words) => StartError::Setting(words),
+    })?;
     addresses.admin = admin.address().to_string();
 
     present.reloads = Reloads::new(&ground.clock, &ground.metrics);

@@ -222,7 +222,7 @@ mod tests {
         check("path = \"x\"", "path = \"z\"", &["destination.x"], &[]);
         let weight = "weight = 7\n[stream.two]";
         check("[stream.two]", weight, &["stream.one", "destination.x"], &[]);
-        let uplink = "[uplink]\nrate = \"1 MiB/s\"\n[stream.two]";
+        let uplink = "[uplink]\nbytes = \"1 MiB/s\"\n[stream.two]";
         check("[stream.two]", uplink, &["destination.x", "destination.y", "uplink"], &[]);
     }
 

@@ -10,6 +10,7 @@ use super::clocks::Clocks;
 use super::shards::ShardSources;
 use super::sights::{Sight, SightOf};
 use super::stream_facts::StreamMemory;
+use super::suspicions::Suspicions;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Tasks, blocking};
 use crate::config::{Config, Destination};
@@ -31,6 +32,7 @@ pub(super) struct Deliveries {
     ground: Ground,
     clocks: Arc<Clocks>,
     streams: Arc<StreamMemory>,
+    suspicions: Arc<Suspicions>,
     shards: Arc<ShardSources>,
 }
 
@@ -77,6 +79,7 @@ impl Deliveries {
             ground: ground.clone(),
             clocks: Clocks::new(state.cloud(), ground),
             streams: StreamMemory::new(state.cloud(), ground.clock.clone()),
+            suspicions: Suspicions::new(state.cloud(), ground.clock.clone()),
             shards: Arc::default(),
         }
     }
@@ -104,13 +107,13 @@ impl Deliveries {
                 Destination::Firehose(firehose) => {
                     let clock = self.clocks.of(destination);
                     let sink = Firehose::connect(firehose, &clock).await;
-                    Way::Firehose(Arc::new(sink.map_err(StartError::Setting)?))
+                    Way::Firehose(Arc::new(sink.map_err(|why| wrong(destination, &why))?))
                 }
                 Destination::Directory(directory) => {
                     let (disk, clock) = (self.ground.disk.clone(), self.ground.clock.clone());
                     let directory = directory.clone();
                     let opened = blocking(move || Directory::open(disk, clock, &directory)).await;
-                    Way::Directory(Arc::new(opened.map_err(StartError::Disk)?))
+                    Way::Directory(Arc::new(opened.map_err(|error| failed(destination, &error))?))
                 }
             };
             ways.push((delivery.clone(), way));
@@ -125,7 +128,8 @@ impl Deliveries {
         kinesis: &KinesisSettings,
     ) -> Result<Way, StartError> {
         let clock = self.clocks.of(destination);
-        let sink = Kinesis::connect(kinesis, &clock).await.map_err(StartError::Setting)?;
+        let sink = Kinesis::connect(kinesis, &clock).await;
+        let sink = sink.map_err(|why| wrong(destination, &why))?;
         if let Some((facts, age)) = self.streams.of(destination, kinesis) {
             sink.recall(facts, age);
         }
@@ -200,7 +204,14 @@ impl Deliveries {
         let Bench { settings, reader, shelf, uplink } = bench;
         let (clock, metrics) = (self.ground.clock.clone(), &self.ground.metrics);
         let worker = Worker::new(settings, clock, reader, shelf, sink, metrics).over(uplink);
-        fed.watches.insert(route, worker.watch());
+        let (watch, suspicions) = (worker.watch(), self.suspicions.clone());
+        watch.recall(suspicions.of(&route.0, &route.1));
+        let news = watch.suspicions();
+        fed.watches.insert(route.clone(), watch);
+        fed.workers.push(Box::new(move |tasks, stopping| {
+            let name = format!("suspicion of {} to {}", route.0, route.1);
+            tasks.spawn(name, suspicions.follow(route, news, stopping));
+        }));
         let start = |tasks: &mut Tasks, stopping| tasks.spawn(task, worker.run(stopping));
         fed.workers.push(Box::new(start));
     }
@@ -210,6 +221,14 @@ impl Bench<'_> {
     fn route(&self) -> Route {
         (self.settings.stream.clone(), self.settings.destination.clone())
     }
+}
+
+fn wrong(destination: &str, why: &str) -> StartError {
+    StartError::Setting(format!("destination `{destination}`: {why}"))
+}
+
+fn failed(destination: &str, error: &io::Error) -> StartError {
+    StartError::Disk(io::Error::new(error.kind(), format!("destination `{destination}`: {error}")))
 }
 
 async fn open_shelf(

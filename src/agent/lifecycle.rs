@@ -17,7 +17,7 @@ use super::signals::{Signal, Signals};
 use super::state_dir::Addresses;
 use super::status::Picture;
 use super::supervisor::{self, Watchdog};
-use super::{StartError, replay};
+use super::{StartError, letters, replay};
 use crate::admin::{self, Views};
 use crate::admission::Admission;
 use crate::base::clock::Clock;
@@ -352,13 +352,16 @@ async fn drained(picture: &Picture, patience: Patience) {
 fn views(picture: &Arc<Picture>, config: &Config, ground: &Ground) -> Views {
     let (drawn, judged, queues) = (picture.clone(), picture.clone(), picture.clone());
     let watched = picture.clone();
-    let (disk, letters) = (ground.disk.clone(), config.dead_letters.clone());
+    let (disk, shelves) = (ground.disk.clone(), config.dead_letters.clone());
+    let (shown, removed) = (letters::Room::new(ground, config), letters::Room::new(ground, config));
     Views {
         status: Arc::new(move || drawn.draw()),
         unready: Arc::new(move || judged.unready()),
         held: Arc::new(move || watched.held()),
+        letters: Arc::new(move |asked, content| Box::pin(shown.clone().list(asked, content))),
         replay: Arc::new(move |filter| {
-            Box::pin(replay::answer(queues.clone(), disk.clone(), letters.clone(), filter))
+            Box::pin(replay::answer(queues.clone(), disk.clone(), shelves.clone(), filter))
         }),
+        purge: Arc::new(move |filter| Box::pin(removed.clone().purge(filter))),
     }
 }

@@ -9,6 +9,7 @@ mod changes;
 mod clocks;
 mod crew;
 mod feeders;
+mod letters;
 mod lifecycle;
 mod queue_keys;
 mod reload;
@@ -21,6 +22,7 @@ mod state_dir;
 mod status;
 mod stream_facts;
 mod supervisor;
+mod suspicions;
 mod trial;
 
 use std::io;

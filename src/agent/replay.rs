@@ -1,4 +1,4 @@
-//! `POST /dead/replay` of the operator's door: which letters, and what came of it.
+//! `POST /dead/replay` of the operator's door: which letters, for whom, and what came of it.
 
 use std::sync::Arc;
 
@@ -14,15 +14,18 @@ pub(super) async fn answer(
     picture: Arc<Picture>,
     disk: SharedDisk,
     letters: dead_letter::Settings,
-    asked: Value,
+    mut asked: Value,
 ) -> Result<Value, String> {
-    let filter: Filter = serde_json::from_value(asked).map_err(|error| {
+    let to = asked.as_object_mut().and_then(|asked| asked.remove("to")).unwrap_or_default();
+    let wrong = |error: serde_json::Error| {
         format!(
             "expected an object with any of `stream`, `destination`, `class`, `code`, \
-             `since_unix_ms`, `until_unix_ms`, `key` and `id`: {error}"
+             `since_unix_ms`, `until_unix_ms`, `key`, `id` and `to`: {error}"
         )
-    })?;
-    let done = replay(disk, &letters, &filter, &picture.queues()).await?;
+    };
+    let to: Option<String> = serde_json::from_value(to).map_err(wrong)?;
+    let filter: Filter = serde_json::from_value(asked).map_err(wrong)?;
+    let done = replay(disk, &letters, (&filter, to.as_deref()), &picture.queues()).await?;
     Ok(json!({
         "records": done.records,
         "files": done.files,

@@ -18,6 +18,8 @@ pub(super) struct Sight {
     credentials: Option<(u64, bool)>,
     /// Permissions that would save something, and are refused.
     missing: Vec<&'static str>,
+    /// Whether answers contradict what the stream says of its shards.
+    is_in_doubt: bool,
 }
 
 /// An offset below is nobody's business.
@@ -28,6 +30,7 @@ impl Sight {
         let (sink, clock) = (Arc::clone(sink), clock.clone());
         Arc::new(move || Self {
             missing: sink.missing_permissions(),
+            is_in_doubt: sink.is_in_doubt(),
             ..Self::of(&clock, sink.credentials_end_unix_ms())
         })
     }
@@ -43,6 +46,7 @@ impl Sight {
             offset_ms: clock.memory().offset_ms,
             credentials: end.map(|end| (end, end <= now)),
             missing: Vec::new(),
+            is_in_doubt: false,
         }
     }
 
@@ -54,6 +58,7 @@ impl Sight {
             ("credentials_end_unix_ms", self.credentials.map(|(end, _)| end).into()),
             ("credentials_expired", self.credentials.is_some_and(|(_, is_over)| is_over).into()),
             ("missing_permissions", json!(self.missing)),
+            ("shards_in_doubt", self.is_in_doubt.into()),
         ];
         rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }

@@ -117,6 +117,8 @@ impl Picture {
                 (name, draw_files(&files(), settled))
             })
             .collect();
+        let fed: BTreeMap<_, _> =
+            present.tails.iter().map(|(name, (stream, _))| (name, stream)).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "ready": unready.is_empty(),
@@ -125,6 +127,7 @@ impl Picture {
             "config": present.reloads.draw(),
             "streams": streams,
             "tails": tails,
+            "tail_streams": fed,
             "state": draw_state(&self.state.overview()),
         })
     }
@@ -258,6 +261,7 @@ fn draw_files(files: &[FileStatus], settled: u64) -> Value {
                 "delivered": file.delivered(settled),
                 "is_delivered": file.is_delivered(settled),
                 "is_passed_over": file.is_passed_over,
+                "trouble": file.trouble,
                 "gone_unix_ms": file.gone_unix_ms,
             })
         })

@@ -35,12 +35,18 @@ struct Head {
     of: String,
     record_bytes_max: Option<usize>,
     keys_choose: bool,
+    /// Whether answers contradicted the shards.
+    #[serde(default)]
+    is_refuted: bool,
+    #[serde(default)]
+    created_unix_ms: Option<i64>,
     /// How many shards there are, and the checksum of them all; none are known without.
     shards: Option<(usize, u32)>,
 }
 
-/// A shard: its name, and the first of its hashes in hexadecimal. It ends where the next begins.
-type Row = (String, String);
+/// A shard: its name, the first of its hashes and what tells it from others of its name, both in
+/// hexadecimal. It ends where the next begins.
+type Row = (String, String, String);
 
 impl StreamMemory {
     pub(super) fn new(area: Area, clock: Clock) -> Arc<Self> {
@@ -55,12 +61,16 @@ impl StreamMemory {
     ) -> Option<(StreamFacts, Duration)> {
         let head = self.area.known::<Head>(&key(destination))?;
         let age = Duration::from_millis(head.age_ms(self.clock.unix_ms()));
-        let Head { of, record_bytes_max, keys_choose, shards } = head.value;
+        let Head { of, record_bytes_max, keys_choose, is_refuted, created_unix_ms, shards } =
+            head.value;
         if of != name(settings) {
             return None;
         }
         let shards = shards.and_then(|(count, sum)| self.shards(destination, count, sum));
-        Some((StreamFacts { record_bytes_max, keys_choose, shards }, age))
+        let is_refuted = is_refuted && shards.is_some();
+        let facts =
+            StreamFacts { record_bytes_max, keys_choose, shards, is_refuted, created_unix_ms };
+        Some((facts, age))
     }
 
     fn shards(&self, destination: &str, count: usize, sum: u32) -> Option<Arc<ShardMap>> {
@@ -70,12 +80,15 @@ impl StreamMemory {
             rows.extend(serde_json::from_slice::<Vec<Row>>(&value).ok()?);
         }
         (rows.len() == count && sum_of(&rows) == sum).then_some(())?;
-        let firsts = rows.iter().map(|(_, first)| u128::from_str_radix(first, 16).ok());
+        let firsts = rows.iter().map(|(_, first, _)| u128::from_str_radix(first, 16).ok());
         let firsts: Vec<u128> = firsts.collect::<Option<_>>()?;
+        let since = rows.iter().map(|(.., since)| u32::from_str_radix(since, 16).ok());
+        let since: Vec<u32> = since.collect::<Option<_>>()?;
         let ends = firsts.iter().skip(1).map(|next| next.wrapping_sub(1)).chain([u128::MAX]);
         let ranges = firsts.iter().zip(ends).map(|(first, last)| HashRange { first: *first, last });
-        let shards = rows.iter().zip(ranges);
-        let shards = shards.map(|((id, _), range)| Shard { id: id.as_str().into(), range });
+        let shards = rows.iter().zip(ranges).zip(since);
+        let shards =
+            shards.map(|(((id, ..), range), since)| Shard { id: id.as_str().into(), range, since });
         ShardMap::new(shards.collect()).map(Arc::new)
     }
 
@@ -114,6 +127,8 @@ impl StreamMemory {
             of: name(settings),
             record_bytes_max: facts.record_bytes_max,
             keys_choose: facts.keys_choose,
+            is_refuted: facts.is_refuted,
+            created_unix_ms: facts.created_unix_ms,
             shards: is_kept.then(|| (rows.len(), sum_of(&rows))),
         };
         if let Err(why) = self.area.learn(&key(destination), &head, self.clock.unix_ms()) {
@@ -138,15 +153,15 @@ fn name(settings: &KinesisSettings) -> String {
 }
 
 fn rows(map: &ShardMap) -> Vec<Row> {
-    let row = |shard: &Shard| (shard.id.to_string(), format!("{:x}", shard.range.first));
+    let row = |shard: &Shard| {
+        (shard.id.to_string(), format!("{:x}", shard.range.first), format!("{:x}", shard.since))
+    };
     map.shards().iter().map(row).collect()
 }
 
 fn sum_of(rows: &[Row]) -> u32 {
-    rows.iter().fold(0, |sum, (id, first)| {
-        let sum = crc32c::crc32c_append(sum, id.as_bytes());
-        crc32c::crc32c_append(sum, first.as_bytes())
-    })
+    let parts = rows.iter().flat_map(|(id, first, since)| [id, first, since]);
+    parts.fold(0, |sum, part| crc32c::crc32c_append(sum, part.as_bytes()))
 }
 
 #[cfg(test)]
@@ -179,12 +194,15 @@ mod tests {
         let shard = |place: u128| {
             let last = if place + 1 == shards { u128::MAX } else { (place + 1) * size - 1 };
             let id = format!("shardId-{place:012}").into();
-            Shard { id, range: HashRange { first: place * size, last } }
+            let since = u32::MAX - u32::try_from(place).unwrap();
+            Shard { id, range: HashRange { first: place * size, last }, since }
         };
         StreamFacts {
             record_bytes_max: Some(5 << 20),
             keys_choose: true,
             shards: ShardMap::new((0..shards).map(shard).collect()).map(Arc::new),
+            is_refuted: true,
+            created_unix_ms: Some(1_795_327_519_000),
         }
     }
 
@@ -201,7 +219,7 @@ mod tests {
 
         memory.note("cloud", &stream("s"), &facts(961));
         let (known, _) = memory.of("cloud", &stream("s")).unwrap();
-        assert_eq!(known, StreamFacts { shards: None, ..facts(1) });
+        assert_eq!(known, StreamFacts { shards: None, is_refuted: false, ..facts(1) });
     }
 
     #[test]
@@ -213,6 +231,6 @@ mod tests {
         assert_eq!(memory.of("other", &stream("s")), None);
         memory.area.put("stream/cloud/1", "[]").unwrap();
         let (known, _) = memory.of("cloud", &stream("s")).unwrap();
-        assert_eq!(known, StreamFacts { shards: None, ..facts(1) });
+        assert_eq!(known, StreamFacts { shards: None, is_refuted: false, ..facts(1) });
     }
 }

@@ -62,4 +62,19 @@ mod tests {
         backoff.reset();
         assert!(backoff.next_wait() <= Duration::from_millis(100));
     }
+
+    #[test]
+    fn no_two_hosts_wait_alike() {
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        for (step, whole) in [(0, 1.0), (3, 8.0), (20, 60.0)] {
+            let parts: Vec<f64> =
+                (0..400).map(|_| backoff.wait_at(step).as_secs_f64() / whole).collect();
+            for eighth in 4..8 {
+                let from = f64::from(eighth) / 8.0;
+                let is_in = |part: &&f64| (from..from + 0.125).contains(*part);
+                let count = parts.iter().filter(is_in).count();
+                assert!(count > 40, "{count} of 400 waits are from {from} on, in step {step}");
+            }
+        }
+    }
 }

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, read_named_file};
 
-/// A secret text. `Debug` and `Display` show `[secret]`.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+/// A secret text. `Debug` and `Display` show `[secret]`; two are equal if their texts are.
+#[derive(Clone, Default)]
+pub struct Secret {
+    text: String,
+    /// The file it was read from.
+    file: Option<PathBuf>,
+}
 
 /// Longest secret read from a file, in bytes: certificates with their chain fit, mistakes don't.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
@@ -15,14 +19,36 @@ const SECRET_BYTES_MAX: u64 = 1 << 20;
 impl Secret {
     /// Wraps a value that is already in memory.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
+        Self { text: value.into(), file: None }
     }
 
     /// The value itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The same secret as it is now, for one that may have been exchanged since: read anew if it came
+    /// from a file. Blocks.
+    ///
+    /// # Errors
+    /// In words, why its file says nothing any more.
+    pub fn again(&self, disk: &dyn Disk) -> Result<Self, String> {
+        let Some(path) = &self.file else { return Ok(self.clone()) };
+        let secret = read(disk, path)?;
+        match secret.text.is_empty() {
+            true => Err(format!("`{}` is empty", path.display())),
+            false => Ok(secret),
+        }
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,7 +77,7 @@ pub fn resolve(
 ) -> Result<Secret, String> {
     if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
         return environment(name)
-            .map(Secret)
+            .map(Secret::new)
             .ok_or_else(|| format!("the environment has no variable `{name}`"));
     }
     if let Some(path) = text.strip_prefix("file:") {
@@ -62,7 +88,7 @@ pub fn resolve(
             .ok_or("no credentials were passed by systemd (CREDENTIALS_DIRECTORY is not set)")?;
         return read(disk, &PathBuf::from(folder).join(name));
     }
-    Ok(Secret(text.to_owned()))
+    Ok(Secret::new(text))
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, String> {
@@ -70,5 +96,6 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, String> {
         .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
     let text =
         String::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8 text", path.display()))?;
-    Ok(Secret(text.trim_end_matches(['\r', '\n']).to_owned()))
+    let text = text.trim_end_matches(['\r', '\n']).to_owned();
+    Ok(Secret { text, file: Some(path.to_path_buf()) })
 }

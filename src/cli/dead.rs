@@ -64,6 +64,9 @@ pub(super) struct Replay {
     reach: Reach,
     #[command(flatten)]
     which: Which,
+    /// For this destination of their stream, instead of the one that could not take them
+    #[arg(long, value_name = "DESTINATION")]
+    to: Option<String>,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -131,10 +134,11 @@ impl Tally {
     fn of(lying: &Lying, filter: &Filter) -> Result<Self, Report> {
         let mut tally = Self::default();
         for file in &lying.files {
-            let mut letters = dead_letter::letters(&RealDisk, &file.path)?;
+            let letters = dead_letter::letters(&RealDisk, &file.path);
+            let mut letters = which::of(&file.path, letters)?;
             loop {
                 let at = letters.offset();
-                match letters.next().transpose()? {
+                match which::of(&file.path, letters.next().transpose())? {
                     None => break,
                     Some(Ok(letter)) if filter.fits(&letter) => {
                         tally.letters += 1;
@@ -171,8 +175,11 @@ fn print(show: &Show) -> Answer {
 }
 
 fn put_back(replay: &Replay) -> Answer {
-    let filter = json!(replay.which.filter(Clock::real().unix_ms()));
-    let answer = replay.reach.ask(Method::POST, "/dead/replay", Some(&filter))?;
+    let mut order = json!(replay.which.filter(Clock::real().unix_ms()));
+    if let (Some(order), Some(to)) = (order.as_object_mut(), &replay.to) {
+        order.insert("to".into(), to.as_str().into());
+    }
+    let answer = replay.reach.ask(Method::POST, "/dead/replay", Some(&order))?;
     let number = |key| answer.get(key).and_then(Value::as_u64).unwrap_or(0);
     let left = number("left");
     let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten();

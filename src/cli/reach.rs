@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use hyper::Method;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::DEFAULT_CONFIG;
@@ -15,6 +15,7 @@ use super::send::call_blocking;
 use crate::agent::Addresses;
 use crate::base::disk::RealDisk;
 use crate::base::http_call::Call;
+use crate::base::secret::{self, Secret};
 use crate::config::{self, Config, Findings, Loaded};
 
 /// Which agent a command is about.
@@ -29,9 +30,13 @@ pub(super) struct Reach {
     /// The agent's state directory, instead of the one in the configuration
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// A file that holds an operator's key, where the agent asks for one; else it is taken from WEIR_ADMIN_KEY
+    #[arg(long, value_name = "FILE")]
+    admin_key: Option<PathBuf>,
 }
 
 /// Where an agent answers that was started without a configuration.
+const ADMIN_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const DEFAULT_ADMIN: &str = "127.0.0.1:9808";
 const DEFAULT_HTTP: &str = "http://127.0.0.1:8080";
 /// A replay of many letters takes its time.
@@ -103,6 +108,15 @@ impl Reach {
         }
     }
 
+    fn admin_key(&self) -> Result<Option<Secret>, Report> {
+        let Some(path) = &self.admin_key else {
+            return Ok(std::env::var("WEIR_ADMIN_KEY").ok().map(Secret::new));
+        };
+        secret::resolve(&RealDisk, &|_| None, &format!("file:{}", path.display()))
+            .map(Some)
+            .map_err(|why| Report::new(Exit::Usage, why))
+    }
+
     /// Asks the running agent; a refusal comes back in its own words.
     pub(super) fn ask(
         &self,
@@ -114,6 +128,13 @@ impl Reach {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut call = Call::new(method, path, body);
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(key) = self.admin_key()? {
+            let mut key = HeaderValue::from_str(key.reveal().trim()).map_err(|_| {
+                Report::new(Exit::Usage, "the operator's key is no text of one line")
+            })?;
+            key.set_sensitive(true);
+            call.headers.insert(ADMIN_KEY, key);
+        }
         call.timeout = ASK_TIMEOUT;
         let answer = call_blocking(&format!("http://{door}"), call)
             .map_err(|error| Report::new(Exit::Unavailable, error))?;

@@ -71,6 +71,12 @@ impl Report {
         self
     }
 
+    /// What went wrong, without a hint.
+    pub(super) fn first_line(&self) -> String {
+        let first = self.text.lines().next().unwrap_or_default();
+        first.trim_start_matches("error: ").to_owned()
+    }
+
     /// As the operator would read it.
     pub(super) fn words(self) -> String {
         self.text

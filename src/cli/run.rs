@@ -124,7 +124,7 @@ fn welcome(addresses: &Addresses, dir: &std::path::Path) -> String {
          curl -d 'hello weir' http://{door}/v1/streams/demo\n\n\
          The answer comes when the record is on disk. Within 5 s it arrives below {dir}/out:\n\n  \
          find {dir}/out -name '*.ndjson' | xargs cat\n\n\
-         The ledger: curl http://{admin}/status, or `weir status --admin {admin}`.\n\
+         Watch it: http://{admin}/ in a browser, or `weir status --watch --admin {admin}`.\n\
          Ctrl-C stops it; what was accepted stays in {dir} and is delivered after the next start."
     )
 }

@@ -1,5 +1,9 @@
 //! `weir status`: the ledger of the running agent.
 
+mod moving;
+mod screen;
+mod watch;
+
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,7 +14,7 @@ use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say};
 use super::table::{age, count, counted, lay_out};
 use crate::base::clock::Clock;
-use crate::base::units::ByteSize;
+use crate::base::units::{ByteSize, Span};
 
 /// What `weir status` can be told.
 #[derive(Clone, Debug, Args)]
@@ -26,9 +30,18 @@ pub(super) struct Show {
     /// Print nothing if the agent answers; otherwise exit with 69
     #[arg(long, conflicts_with_all = ["json", "ready"])]
     live: bool,
+    /// Go on showing it: drawn on a terminal until `q`, a line for each look elsewhere
+    #[arg(long, conflicts_with_all = ["live", "ready"])]
+    watch: bool,
+    /// How often to look with `--watch`
+    #[arg(long, value_name = "TIME", default_value = "1 s", requires = "watch")]
+    every: Span,
 }
 
 pub(super) fn status(show: &Show) -> Answer {
+    if show.watch {
+        return watch::watch(show);
+    }
     let answer = show.reach.ask(Method::GET, "/status", None)?;
     if show.live || show.ready && unready(&answer).is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -42,7 +55,13 @@ pub(super) fn status(show: &Show) -> Answer {
 }
 
 fn draw(status: &Value, now_unix_ms: u64) -> String {
+    picture(status, now_unix_ms, None).join("\n\n")
+}
+
+/// The parts of it, from top to bottom; `moving` stands behind the headline.
+fn picture(status: &Value, now_unix_ms: u64, moving: Option<String>) -> Vec<String> {
     let mut parts = vec![headline(status)];
+    parts.extend(moving);
     let mut holds = Vec::new();
     let mut rows = Vec::new();
     for (stream, queue) in table(status, "streams") {
@@ -71,7 +90,7 @@ fn draw(status: &Value, now_unix_ms: u64) -> String {
     let files = tails(status, now_unix_ms);
     const FILES: [&str; 7] = ["TAIL", "FILE", "SIZE", "READ", "QUEUED", "DELIVERED", "STATE"];
     parts.extend((!files.is_empty()).then(|| lay_out(&FILES, &files)));
-    parts.join("\n\n")
+    parts
 }
 
 /// Why no records should be sent there now; empty when they should.
@@ -121,7 +140,8 @@ fn row(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Vec
 
 fn held(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Option<String> {
     let hold = ledger.get("hold").filter(|hold| !hold.is_null())?;
-    let word = |key| hold.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
+    let word =
+        |key| hold.get(key).and_then(Value::as_str).unwrap_or("?").replace(char::is_control, " ");
     let since = age(now_unix_ms.saturating_sub(number(hold, "since_unix_ms")) / 1000);
     let next = hold.get("next_try_unix_ms").and_then(Value::as_u64);
     let next = next.map_or_else(
@@ -184,6 +204,11 @@ fn seen(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Ve
         let missing = missing.join(" and ");
         all.push(format!("the policy lacks {missing}, so records are not aggregated"));
     }
+    if ledger.get("shards_in_doubt").and_then(Value::as_bool) == Some(true) {
+        all.push(
+            "its answers name other shards than it lists, so records are not aggregated".into(),
+        );
+    }
     all.into_iter().map(|words| format!("{stream} to {destination}: {words}")).collect()
 }
 
@@ -213,9 +238,12 @@ fn tails(status: &Value, now_unix_ms: u64) -> Vec<Vec<String>> {
 }
 
 /// `to do`, or `done` once every destination is done with all of it and it may be deleted; `passed
-/// over` if weir began behind what stood in it.
+/// over` if weir began behind what stood in it; `unreadable` and why, if that is so.
 fn file_state(file: &Value, now_unix_ms: u64) -> String {
     let is = |key| file.get(key).and_then(Value::as_bool).unwrap_or(false);
+    if let Some(why) = file.get("trouble").and_then(Value::as_str) {
+        return format!("unreadable: {}", why.replace(char::is_control, "?"));
+    }
     let state = match (is("is_delivered"), is("is_passed_over")) {
         (true, _) => "done",
         (false, true) => "passed over in part",
@@ -289,7 +317,9 @@ mod tests {
                 {"path": "/var/log/nginx/access.log", "bytes": 2_000, "read": 1_700, "queued": 1_500,
                     "delivered": 900, "is_delivered": false, "gone_unix_ms": null},
                 {"path": "/var/log/nginx/\u{1b}[2J\n.log", "bytes": 7, "read": 7, "queued": 7,
-                    "delivered": 7, "is_delivered": true, "gone_unix_ms": 60_000}]},
+                    "delivered": 7, "is_delivered": true, "gone_unix_ms": 60_000},
+                {"path": "/var/log/secret", "bytes": 0, "read": 0, "queued": 0, "delivered": 0,
+                    "is_delivered": false, "gone_unix_ms": null, "trouble": "Permission denied"}]},
             "state": {"keys": 2, "bytes": 180, "disk_bytes": 0, "health": "in memory",
                 "why": "no space left on device", "since_unix_ms": 40_000},
         });
@@ -312,7 +342,8 @@ mod tests {
              \n\
              TAIL   FILE                        SIZE   READ  QUEUED  DELIVERED  STATE\n\
              nginx  /var/log/nginx/access.log  2 000  1 700   1 500        900  to do\n\
-             nginx  /var/log/nginx/?[2J?.log       7      7       7          7  done, gone 40 s"
+             nginx  /var/log/nginx/?[2J?.log       7      7       7          7  done, gone 40 s\n\
+             nginx  /var/log/secret                0      0       0          0  unreadable: Permission denied"
         );
     }
 }

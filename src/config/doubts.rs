@@ -109,7 +109,7 @@ fn check_records(sections: &Sections, faults: &mut Faults) {
                 MAX_RECORD.show(*record)
             );
             let fault =
-                Fault::warning(place.clone(), message).label("larger ones become dead letters");
+                Fault::warning(place.clone(), message).label("larger ones may become dead letters");
             faults.push(fault.hint(format!("set it to \"{most}\", so that senders are told")));
         }
     }

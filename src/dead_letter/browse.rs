@@ -52,7 +52,9 @@ pub fn shelves(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Lying>> {
                 begun_unix_ms: folder::unix_ms(&listed.name).unwrap_or_default(),
                 is_taken: listed.name.ends_with(folder::TAKEN),
             };
-            let files = folder::files(disk, &shelf)?.into_iter().map(file).collect();
+            let files = folder::files(disk, &shelf);
+            let files = files.map_err(|error| folder::named(&shelf, &error))?;
+            let files = files.into_iter().map(file).collect();
             found.push(Lying { stream: stream.clone(), destination, files });
         }
     }
@@ -67,7 +69,7 @@ fn folders(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<String>> {
             .map(|entry| entry.name)
             .collect()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
+        Err(error) => Err(folder::named(folder, &error)),
     }
 }
 

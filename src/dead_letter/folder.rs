@@ -7,6 +7,7 @@ use std::time::Duration;
 use time::PrimitiveDateTime;
 
 use super::Settings;
+use super::age::Ages;
 use crate::base::disk::{Disk, DiskFile, Kind, Listed, Open, read_full_at};
 
 /// Ending of a file of letters.
@@ -25,9 +26,6 @@ const FILE_BYTES_MAX: u64 = 8 << 20;
 /// Longest time letters go to the same file.
 const FILE_AGE_MAX: Duration = Duration::from_secs(86_400);
 
-/// A clock before 2020 was not set yet; such a file is bounded by size only.
-const CLOCK_IS_SET_MS: u64 = 1_577_836_800_000;
-
 /// Bytes read at once while counting or looking for the end of a line.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -44,6 +42,11 @@ pub(super) fn file_age_max(settings: &Settings) -> Duration {
 /// The folder of one stream and destination.
 pub(super) fn of_shelf(folder: &Path, stream: &str, destination: &str) -> PathBuf {
     folder.join(stream).join(destination)
+}
+
+/// The same error, saying where it was met.
+pub(super) fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// `2026-11-22T06-05-19.123Z.ndjson`.
@@ -104,14 +107,14 @@ pub(super) fn files(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Listed>> {
 
 /// How many files, from the oldest on, must go so that the rest is within the bounds. One that is
 /// being taken back counts, but stays; so does the newest, which is written to.
-pub(super) fn doomed(files: &[Listed], settings: &Settings, now_unix_ms: u64) -> Vec<String> {
+pub(super) fn doomed(files: &[Listed], settings: &Settings, ages: &Ages) -> Vec<String> {
     let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let mut doomed = Vec::new();
     for file in files.iter().take(files.len().saturating_sub(1)) {
         if file.name.ends_with(TAKEN) {
             continue;
         }
-        let is_old = is_too_old(&file.name, settings, now_unix_ms);
+        let is_old = is_too_old(&file.name, settings, ages);
         if !is_old && bytes <= settings.max_bytes {
             continue;
         }
@@ -120,18 +123,15 @@ pub(super) fn doomed(files: &[Listed], settings: &Settings, now_unix_ms: u64) ->
     }
     let last = files.last().filter(|file| !file.name.ends_with(TAKEN));
     doomed.extend(
-        last.filter(|file| is_too_old(&file.name, settings, now_unix_ms))
-            .map(|file| file.name.clone()),
+        last.filter(|file| is_too_old(&file.name, settings, ages)).map(|file| file.name.clone()),
     );
     doomed
 }
 
 /// Whether even the last letter of the file is older than the bound.
-fn is_too_old(name: &str, settings: &Settings, now_unix_ms: u64) -> bool {
-    let begun = unix_ms(name).unwrap_or(u64::MAX);
+fn is_too_old(name: &str, settings: &Settings, ages: &Ages) -> bool {
     let kept = settings.max_age.saturating_add(file_age_max(settings));
-    let kept_ms = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
-    begun >= CLOCK_IS_SET_MS && begun.saturating_add(kept_ms) < now_unix_ms
+    unix_ms(name).is_some_and(|begun| ages.least(begun, settings.max_age) > kept)
 }
 
 /// How many whole lines a file has.

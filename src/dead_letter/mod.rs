@@ -12,6 +12,7 @@ mod purge;
 mod shelf;
 mod take;
 
+mod age;
 mod aged;
 mod filter;
 mod folder;

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::browse::{Lying, shelves};
+use super::browse::{LetterFile, Lying, shelves};
+use super::folder::named;
 use super::take::hold;
 use super::{Filter, letters};
 use crate::base::disk::Disk;
@@ -42,21 +43,31 @@ fn purge_shelf(
     purged: &mut Purged,
 ) -> io::Result<()> {
     for file in &shelf.files {
-        if sort(disk, &file.path, filter)?.is_empty() {
-            continue;
-        }
-        // Some letters of a file that is taken may be in the queue already; only the replay knows.
-        let held = if file.is_taken { None } else { hold(disk, &file.path)? };
-        let Some(held) = held else {
-            purged.in_use.push(file.path.clone());
-            continue;
-        };
-        // Once more: something may have been written before it was held.
-        let sorted = sort(disk, &file.path, filter)?;
-        held.finish(disk, &sorted.stay)?;
-        purged.letters += sorted.letters;
-        purged.unreadable += sorted.unreadable;
+        purge_file(disk, file, filter, purged).map_err(|error| named(&file.path, &error))?;
     }
+    Ok(())
+}
+
+fn purge_file(
+    disk: &dyn Disk,
+    file: &LetterFile,
+    filter: &Filter,
+    purged: &mut Purged,
+) -> io::Result<()> {
+    if sort(disk, &file.path, filter)?.is_empty() {
+        return Ok(());
+    }
+    // Some letters of a file that is taken may be in the queue already; only the replay knows.
+    let held = if file.is_taken { None } else { hold(disk, &file.path)? };
+    let Some(held) = held else {
+        purged.in_use.push(file.path.clone());
+        return Ok(());
+    };
+    // Once more: something may have been written before it was held.
+    let sorted = sort(disk, &file.path, filter)?;
+    held.finish(disk, &sorted.stay)?;
+    purged.letters += sorted.letters;
+    purged.unreadable += sorted.unreadable;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use tracing::warn;
 
+use super::age::Ages;
 use super::aged::{AgedOut, Ledger};
 use super::letter::encode;
 use super::metrics::{OwnMetrics, ShelfMetrics};
@@ -28,6 +29,7 @@ pub struct Shelf {
     current: Option<Current>,
     /// No name may be older than this, even if the clock goes back.
     newest_ms: u64,
+    ages: Ages,
     aged_out: Ledger,
     metrics: OwnMetrics,
 }
@@ -79,6 +81,7 @@ impl Shelf {
             folder,
             current: None,
             newest_ms,
+            ages: Ages::new(),
             metrics: OwnMetrics::default(),
         })
     }
@@ -109,10 +112,10 @@ impl Shelf {
         let now_ms = last.died_unix_ms;
         if let Err(error) = self.write(letters, now_ms) {
             self.leave_current();
-            return Err(error);
+            return Err(folder::named(&self.folder, &error));
         }
         self.metrics.written.inc_by(letters.len() as u64);
-        if let Err(error) = self.tidy(now_ms) {
+        if let Err(error) = self.tidy(now_ms, None) {
             // The letters are safe; an error would have them written again, and again.
             let (stream, destination) = (&self.stream, &self.destination);
             warn!(stream, destination, %error, "no room can be made among the dead letters");
@@ -121,15 +124,20 @@ impl Shelf {
     }
 
     /// Removes what is beyond the bounds of size and age, oldest first; to be called now and then
-    /// even if nothing is put. Blocks.
+    /// even if nothing is put. The host's clock may be wrong; what a service told of the time counts
+    /// more. Blocks.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn tidy(&mut self, now_unix_ms: u64) -> io::Result<()> {
-        let files = folder::files(&*self.disk, &self.folder)?;
-        let doomed = folder::doomed(&files, &self.settings, now_unix_ms);
+    pub fn tidy(&mut self, host_unix_ms: u64, told_unix_ms: Option<u64>) -> io::Result<()> {
+        self.ages.look(host_unix_ms, told_unix_ms);
+        let files = folder::files(&*self.disk, &self.folder)
+            .map_err(|error| folder::named(&self.folder, &error))?;
+        let times: Vec<_> = files.iter().filter_map(|file| folder::unix_ms(&file.name)).collect();
+        self.ages.keep(|begun| times.contains(&begun));
+        let doomed = folder::doomed(&files, &self.settings, &self.ages);
         for name in &doomed {
-            self.age_out(name)?;
+            self.age_out(name).map_err(|error| folder::named(&self.folder.join(name), &error))?;
         }
         Ok(())
     }
@@ -196,9 +204,17 @@ impl Shelf {
     fn begin(&mut self, now_ms: u64) -> io::Result<Box<dyn DiskFile>> {
         let begun_ms = now_ms.max(self.newest_ms.saturating_add(1));
         let path = self.folder.join(folder::name(begun_ms));
-        let file = self.disk.open(&path, Open::CreateNew)?;
+        let file = match self.disk.open(&path, Open::CreateNew) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Somebody removed the folder while weir ran.
+                self.disk.create_folders(&self.folder)?;
+                self.disk.open(&path, Open::CreateNew)?
+            }
+            opened => opened?,
+        };
         file.try_lock()?;
         self.newest_ms = begun_ms;
+        self.ages.begin(begun_ms);
         self.current = Some(Current { path, begun_ms, bytes: 0 });
         Ok(file)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use tokio::time::advance;
 
 use super::{BadLine, Letter, Settings, Shelf, bare, folder, letter, letters, shelves, take};
 use crate::base::disk::{Call, FaultyDisk, RealDisk, SharedDisk};
@@ -191,15 +192,17 @@ fn the_oldest_files_go_when_the_shelf_is_full_and_are_counted() {
     scratch.remove();
 }
 
-#[test]
-fn letters_go_when_they_are_old_even_if_no_other_comes() {
+#[tokio::test(start_paused = true)]
+async fn letters_go_when_they_are_old_even_if_no_other_comes() {
     let scratch = Scratch::new();
     let mut shelf = scratch.shelf();
     shelf.put(&[a_letter("a", NOW)]).unwrap();
 
-    shelf.tidy(NOW + 30 * DAY).unwrap();
+    advance(Duration::from_millis(30 * DAY)).await;
+    shelf.tidy(NOW + 30 * DAY, None).unwrap();
     assert_eq!(scratch.codes(), ["a"]);
-    shelf.tidy(NOW + 31 * DAY + 1).unwrap();
+    advance(Duration::from_millis(DAY + 1)).await;
+    shelf.tidy(NOW + 31 * DAY + 1, None).unwrap();
     assert_eq!(scratch.codes(), Vec::<String>::new());
 
     shelf.put(&[a_letter("b", NOW + 32 * DAY)]).unwrap();
@@ -207,12 +210,36 @@ fn letters_go_when_they_are_old_even_if_no_other_comes() {
     scratch.remove();
 }
 
-#[test]
-fn letters_from_before_the_clock_was_set_do_not_go_when_it_is() {
+#[tokio::test(start_paused = true)]
+async fn a_jump_of_the_clock_removes_no_letter_and_time_that_passed_does() {
     let scratch = Scratch::new();
+    scratch.shelf().put(&[a_letter("of an earlier run", NOW)]).unwrap();
     let mut shelf = scratch.shelf();
-    shelf.put(&[a_letter("a", 5_000)]).unwrap();
-    shelf.tidy(NOW).unwrap();
+    let later = NOW + 10 * 365 * DAY;
+    shelf.put(&[a_letter("before the jump", NOW + 1)]).unwrap();
+
+    // The clock jumps by ten years, and is put right; the service knew better all the time.
+    shelf.put(&[a_letter("behind it", later)]).unwrap();
+    shelf.tidy(later, None).unwrap();
+    shelf.tidy(later, Some(NOW + 2)).unwrap();
+    advance(Duration::from_millis(DAY)).await;
+    shelf.tidy(NOW + DAY, None).unwrap();
+    assert_eq!(scratch.codes(), ["of an earlier run", "before the jump", "behind it"]);
+
+    advance(Duration::from_millis(33 * DAY)).await;
+    shelf.tidy(NOW, None).unwrap();
+    assert_eq!(scratch.codes(), Vec::<String>::new());
+    scratch.remove();
+}
+
+#[tokio::test(start_paused = true)]
+async fn letters_from_before_the_clock_was_set_do_not_go_when_it_is() {
+    let scratch = Scratch::new();
+    scratch.shelf().put(&[a_letter("a", 5_000)]).unwrap();
+    let mut shelf = scratch.shelf();
+    shelf.tidy(NOW, Some(NOW)).unwrap();
+    advance(Duration::from_secs(3_600)).await;
+    shelf.tidy(NOW, Some(NOW)).unwrap();
     assert_eq!(scratch.codes(), ["a"]);
     scratch.remove();
 }
@@ -224,12 +251,30 @@ fn after_a_failure_a_new_file_is_begun_and_no_empty_one_stays() {
     shelf.put(&[a_letter("a", NOW)]).unwrap();
     let aside = scratch.0.join("aside");
     std::fs::rename(scratch.folder(), &aside).unwrap();
+    std::fs::write(scratch.folder(), b"in the way").unwrap();
 
     assert!(shelf.put(&[a_letter("b", NOW)]).is_err());
 
+    std::fs::remove_file(scratch.folder()).unwrap();
     std::fs::rename(&aside, scratch.folder()).unwrap();
     shelf.put(&[a_letter("b", NOW)]).unwrap();
     assert_eq!(scratch.codes(), ["a", "b"]);
+    scratch.remove();
+}
+
+#[test]
+fn a_folder_that_is_removed_while_letters_come_is_made_again() {
+    let scratch = Scratch::new();
+    let mut shelf = scratch.shelf();
+    shelf.put(&[a_letter("a", NOW)]).unwrap();
+    for removed in [scratch.folder(), scratch.0.join("access"), scratch.0.clone()] {
+        std::fs::remove_dir_all(&removed).unwrap();
+
+        shelf.put(&[a_letter("b", NOW)]).unwrap();
+        shelf.tidy(NOW, None).unwrap();
+
+        assert_eq!(scratch.codes(), ["b"], "{}", removed.display());
+    }
     scratch.remove();
 }
 
@@ -277,7 +322,7 @@ fn letters_that_are_written_count_as_put_though_no_room_can_be_made_for_more() {
     assert_eq!(disk.files().len(), 2);
 
     disk.heal();
-    shelf.tidy(NOW + 2).unwrap();
+    shelf.tidy(NOW + 2, None).unwrap();
     assert_eq!(disk.files().len(), 2, "the new one, and how many went");
     assert_eq!(shelf.aged_out().letters(), 1);
 }

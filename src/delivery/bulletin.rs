@@ -47,7 +47,8 @@ impl Bulletin {
             destination = self.destination,
             class = trouble.class.as_str(),
             code = trouble.fault.code,
-            message = trouble.fault.message,
+            // Not `message`: the line itself is called so.
+            says = trouble.fault.message,
             waiting,
             "the destination takes nothing; its records wait, and it is tried now and then"
         );
@@ -95,5 +96,82 @@ impl Trouble {
             since_unix_ms: now_unix_ms.saturating_sub(ms(now.duration_since(self.since))),
             next_try_unix_ms: next_try.map(|wait| now_unix_ms.saturating_add(wait)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+    use crate::delivery::retry::Pause;
+    use crate::sink::{At, Fault};
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn lines(&self) -> Vec<String> {
+            let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_is_told_once_at_its_beginning_and_once_at_its_end_with_how_long_it_lasted() {
+        let log = Log::default();
+        let writer = log.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).without_time();
+        let lines = lines.with_target(false).with_writer(move || writer.clone()).finish();
+        let _kept = tracing::subscriber::set_default(lines);
+        let mut bulletin = Bulletin::new(&crate::delivery::tests::settings());
+        let mut pause = Pause::new(Duration::from_millis(100), Duration::from_secs(30));
+        let begun = Instant::now();
+        let fault = Fault {
+            at: At::Answer(400),
+            code: "AccessDeniedException".into(),
+            message: "not for you".into(),
+            retry_after: None,
+        };
+
+        for seconds in [0, 40, 90] {
+            let now = begun + Duration::from_secs(seconds);
+            pause.met(now, Class::Auth, fault.clone(), true);
+            bulletin.met(pause.trouble().unwrap(), 7);
+        }
+        let trouble = pause.answered(true).unwrap();
+        bulletin.ended(&trouble, begun + Duration::from_secs(95), 3);
+        bulletin.ended(&trouble, begun + Duration::from_secs(99), 3);
+
+        let lines = log.lines();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(
+            lines[0].trim_start(),
+            "WARN the destination takes nothing; its records wait, and it is tried now and then \
+             stream=\"access\" destination=\"archive\" class=\"auth\" \
+             code=\"AccessDeniedException\" says=\"not for you\" waiting=7"
+        );
+        let lasted = Span(Duration::from_secs(95));
+        assert_eq!(
+            lines[1].trim_start(),
+            format!(
+                "INFO the destination takes records again stream=\"access\" \
+                 destination=\"archive\" class=\"auth\" code=\"AccessDeniedException\" \
+                 lasted={lasted} waiting=3"
+            )
+        );
     }
 }

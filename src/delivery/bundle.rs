@@ -1,10 +1,10 @@
 //! Records that travel as one entry, and share its fate.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::parcel::Parcel;
-use crate::sink::{Entry, Form, HashRange, Load, Sink, Tally};
+use crate::queue::Position;
+use crate::sink::{Entry, Form, HashRange, Load, Shard, Sink, Tally};
 
 /// One record, to learn whether anything leaves the host.
 pub(super) const ANY_LOAD: Load = Load { entries: 1, weight: 1_000, hash_keys: 0 };
@@ -16,8 +16,8 @@ pub(super) struct Bundle {
     pub(super) parcels: Vec<Parcel>,
     /// How they become one.
     form: Form,
-    /// The shard they are for.
-    pub(super) shard: Option<Arc<str>>,
+    /// The shard they are for, or the part of all hashes, where that is all that is known.
+    pub(super) shard: Option<Shard>,
 }
 
 impl Bundle {
@@ -27,7 +27,7 @@ impl Bundle {
     }
 
     /// A record that travels alone.
-    pub(super) fn lone_for(shard: Option<Arc<str>>, parcel: Parcel) -> Self {
+    pub(super) fn lone_for(shard: Option<Shard>, parcel: Parcel) -> Self {
         // The form of one record is the record itself, whatever stands here.
         let form = Form::Aggregate { weight_max: 0 };
         Self { parcels: vec![parcel], form, shard }
@@ -38,6 +38,11 @@ impl Bundle {
         self.parcels.len() < 2
     }
 
+    /// The place of its oldest record in the queue.
+    pub(super) fn first(&self) -> Option<Position> {
+        self.parcels.first().map(|parcel| parcel.position)
+    }
+
     /// The number that chooses its shard.
     pub(super) fn hash(&self) -> u128 {
         self.parcels.first().map_or(0, Parcel::hash)
@@ -46,6 +51,16 @@ impl Bundle {
     /// Whether its entry has an explicit hash key.
     fn has_hash_key(&self) -> bool {
         !self.is_lone() || self.parcels.iter().any(|parcel| parcel.record.hash_key.is_some())
+    }
+
+    /// These are sent now; how many of their records were before.
+    pub(super) fn count_try(bundles: &mut [Self]) -> u64 {
+        let mut again = 0;
+        for parcel in bundles.iter_mut().flat_map(|bundle| &mut bundle.parcels) {
+            again += u64::from(parcel.tries > 0);
+            parcel.tries = parcel.tries.saturating_add(1);
+        }
+        again
     }
 
     /// What these are on the wire.
@@ -70,10 +85,10 @@ impl Bundle {
     /// Makes what the sink sends; anew for each try, so that nothing is held twice while it waits.
     pub(super) fn entry<S: Sink>(&self, sink: &S) -> Entry {
         let entry = match self.parcels.as_slice() {
-            [parcel] => parcel.entry(sink),
+            [parcel] => parcel.entry(sink, self.range()),
             parcels => pack(self.form, parcels),
         };
-        Entry { shard: self.shard.clone(), ..entry }
+        Entry { shard: self.shard.clone().filter(Shard::is_known), ..entry }
     }
 
     /// The two halves of one that was refused for something in it.
@@ -83,11 +98,34 @@ impl Bundle {
         [Self { parcels, form, shard: shard.clone() }, Self { parcels: second, form, shard }]
     }
 
+    /// The hashes of the shard it is for, where that is known.
+    fn range(&self) -> Option<HashRange> {
+        self.shard.as_ref().filter(|shard| shard.is_known()).map(|shard| shard.range)
+    }
+
+    /// It is where it was meant to be: what is done, and what is still to be sent.
+    pub(super) fn arrived(self) -> (Vec<Parcel>, Vec<Parcel>) {
+        if !self.is_lone() {
+            return (self.parcels, Vec::new());
+        }
+        let range = self.range();
+        self.lone_in(range)
+    }
+
+    fn lone_in(self, is_in: Option<HashRange>) -> (Vec<Parcel>, Vec<Parcel>) {
+        let (sent, mut done, mut left) = (self.range(), Vec::new(), Vec::new());
+        for mut parcel in self.parcels {
+            let is_done = parcel.arrived(sent, is_in);
+            if is_done { done.push(parcel) } else { left.push(parcel) }
+        }
+        (done, left)
+    }
+
     /// Those that their readers keep, and those they drop, when it ended up in a shard of these
     /// hashes.
     pub(super) fn split_by(self, range: Option<HashRange>) -> (Vec<Parcel>, Vec<Parcel>) {
         if self.is_lone() {
-            return (self.parcels, Vec::new());
+            return self.lone_in(range);
         }
         let is_kept = |parcel: &Parcel| range.is_some_and(|range| range.holds(parcel.hash()));
         self.parcels.into_iter().partition(is_kept)
@@ -110,7 +148,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Begins one with its first record.
-    pub(super) fn with(form: Form, shard: Option<Arc<str>>, parcel: Parcel) -> Self {
+    pub(super) fn with(form: Form, shard: Option<Shard>, parcel: Parcel) -> Self {
         let bundle = Bundle { parcels: Vec::new(), form, shard };
         let mut open = Self { bundle, tally: form.tally() };
         open.tally.take(&parcel.piece(&parcel.record.routing_key()));

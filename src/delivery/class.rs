@@ -132,7 +132,7 @@ const CLOCK_WORDS: [&str; 3] =
 /// What a fault means.
 pub(super) fn classify(fault: &Fault) -> Class {
     match fault.at {
-        At::Transport | At::Timeout | At::Disk => Transient,
+        At::Transport | At::Timeout | At::Upload(_) | At::Disk => Transient,
         At::Credentials => Auth,
         At::Settings => Config,
         // What an answered request says of one entry is never about the destination as a whole.
@@ -299,6 +299,7 @@ mod tests {
         for code in ["ValidationException", "timeout", "connection-refused"] {
             check(At::Transport, Transient, &[code]);
             check(At::Timeout, Transient, &[code]);
+            check(At::Upload(9), Transient, &[code]);
             check(At::Disk, Transient, &[code]);
             check(At::Credentials, Auth, &[code]);
             check(At::Settings, Config, &[code]);

@@ -1,67 +1,57 @@
 //! What is to be sent, in one lane for each shard; cuts requests by count, bytes, age and pace.
 //! Pure; the caller brings the time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::bundle::{Bundle, Open};
+use super::bundle::Bundle;
+use super::lane::Lane;
 use super::owed::Owed;
 use super::pace::Pace;
 use super::parcel::Parcel;
 use crate::queue::Position;
-use crate::sink::{Form, Limits, ShardMap};
+use crate::sink::{Form, Limits, Shard, ShardMap, Sink};
 
 /// Where records share entries, a request of so many bytes need not wait for more: a larger one
 /// saves nothing, and is dearer to repeat.
 const AMPLE_BYTES: usize = 1 << 20;
 
-/// The lanes of one destination: one for each shard while they are known, else one for all.
+/// Where the shards are not known, records go in lanes by so many equal parts of all hashes: a shard
+/// that throttles lies in some of them, and the others are not slowed.
+const PARTS: u8 = 64;
+
+/// The lanes of one destination: one for each shard while they are known, else one for each part of
+/// all hashes; one for all where there are no shards.
 #[derive(Debug)]
 pub(super) struct Lanes {
     limits: Limits,
+    /// Most bytes of one request on the link as it is now.
+    ration: usize,
     linger: Duration,
     shard_share: usize,
     shards: Option<Arc<ShardMap>>,
+    /// What stands for the shards while they are not known.
+    parts: Arc<ShardMap>,
     form: Option<Form>,
     lanes: Vec<Lane>,
     /// The lane that the next request begins with.
     turn: usize,
 }
 
-/// The records of one shard.
-#[derive(Debug)]
-struct Lane {
-    shard: Option<Arc<str>>,
-    ready: VecDeque<Ready>,
-    /// Bytes of what is ready.
-    ready_bytes: usize,
-    /// The bundle that may still take records, and when it goes as it stands.
-    open: Option<(Open, Instant)>,
-    pace: Pace,
-    /// Whether its entries may be in the request that is being cut.
-    is_going: bool,
-}
-
-/// An entry that takes no more records.
-#[derive(Debug)]
-struct Ready {
-    bundle: Bundle,
-    weight: usize,
-    due: Instant,
-}
-
 impl Lanes {
     pub(super) fn new(limits: Limits, linger: Duration, shard_share: usize) -> Self {
         let lanes = vec![Lane::new(None, Pace::free(Instant::now()))];
-        Self { limits, linger, shard_share, shards: None, form: None, lanes, turn: 0 }
+        let (ration, parts) = (limits.request_bytes, Arc::new(ShardMap::of_parts(PARTS)));
+        let (shards, form) = (None, None);
+        Self { limits, ration, linger, shard_share, shards, parts, form, lanes, turn: 0 }
     }
 
-    /// No request has more bytes than this, if its records allow it.
+    /// From now on no request has more bytes than this, if its records allow it.
     pub(super) fn within(&mut self, request_bytes: usize) {
-        self.limits.request_bytes = self.limits.request_bytes.min(request_bytes);
+        self.ration = self.limits.request_bytes.min(request_bytes);
     }
 
     /// Whether more than so many bytes are owed to the shard of this hash, while another one that
@@ -78,6 +68,26 @@ impl Lanes {
         bytes > bytes_max && others.any(|(_, lane)| lane.is_idle(now))
     }
 
+    /// Whether the pace of this hash is known, be it that of its shard or what was too fast for it.
+    pub(super) fn is_paced(&self, hash: u128) -> bool {
+        self.lanes.get(self.place_of(hash)).is_some_and(|lane| lane.pace.is_limited())
+    }
+
+    /// Whether a bundle of several records was put together for a shard that there is.
+    pub(super) fn fits(&self, bundle: &Bundle) -> bool {
+        self.form.is_some() && self.shard_of(bundle.hash()) == bundle.shard
+    }
+
+    /// Whether several entries wait for one shard.
+    pub(super) fn has_many(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.readiness().0 > 1)
+    }
+
+    /// How records share an entry.
+    pub(super) fn form(&self) -> Option<Form> {
+        self.form
+    }
+
     /// How many bytes are owed to the shard of this hash; 0 while it is not known.
     pub(super) fn owed_to(&self, hash: u128, owed: &Owed) -> usize {
         let shards = self.shards.as_ref().map(|map| map.shards());
@@ -85,43 +95,53 @@ impl Lanes {
         shard.map_or(0, |shard| owed.of(shard.range))
     }
 
-    /// From now on these are the shards, and this is how records share an entry. What waits is
-    /// sorted anew.
-    pub(super) fn follow(
+    /// Takes up which shards there are, and how records share an entry. What waits is sorted anew
+    /// where that has changed; whether it has.
+    pub(super) fn follow<S: Sink>(&mut self, sink: &S, now: Instant) -> bool {
+        let parts = || sink.has_shards().then(|| Arc::clone(&self.parts));
+        let (shards, form) = (sink.shards().or_else(parts), sink.form());
+        if (&shards, form) == (&self.shards, self.form) {
+            return false;
+        }
+        self.change(shards, form, now);
+        true
+    }
+
+    pub(super) fn change(
         &mut self,
         shards: Option<Arc<ShardMap>>,
         form: Option<Form>,
         now: Instant,
     ) {
-        if (&shards, form) == (&self.shards, self.form) {
-            return;
-        }
-        let mut paces: BTreeMap<Option<Arc<str>>, Pace> = BTreeMap::new();
+        let place = |shard: &Shard| (shard.id.clone(), shard.range.first);
+        let mut paces = BTreeMap::new();
         let mut parcels = Vec::new();
         for mut lane in std::mem::take(&mut self.lanes) {
             parcels.extend(lane.empty());
-            paces.insert(lane.shard, lane.pace);
+            paces.insert(lane.shard.as_ref().map(place), lane.pace);
         }
         parcels.sort_by_key(|parcel| parcel.position);
         (self.shards, self.form, self.turn) = (shards, form, 0);
         let share = self.shard_share;
-        let mut lane_of = |shard: Option<Arc<str>>| {
-            let known = paces.remove(&shard);
-            let fresh = || match shard {
-                Some(_) => Pace::of_shard(share, now),
-                None => Pace::free(now),
+        let mut lane_of = |shard: Option<Shard>| {
+            let known = paces.remove(&shard.as_ref().map(place));
+            let fresh = || match &shard {
+                Some(shard) if shard.is_known() => Pace::of_shard(share, now),
+                _ => Pace::free(now),
             };
-            Lane::new(shard.clone(), known.unwrap_or_else(fresh))
+            let pace = known.unwrap_or_else(fresh);
+            Lane::new(shard, pace)
         };
         self.lanes = match &self.shards {
-            Some(map) => map.shards().iter().map(|shard| lane_of(Some(shard.id.clone()))).collect(),
+            Some(map) => map.shards().iter().map(|shard| lane_of(Some(shard.clone()))).collect(),
             None => vec![lane_of(None)],
         };
         self.push_due(parcels, now);
     }
 
     /// Adds a fresh parcel; it may wait for others.
-    pub(super) fn push(&mut self, parcel: Parcel, now: Instant) {
+    pub(super) fn push(&mut self, mut parcel: Parcel, now: Instant) {
+        self.fit(&mut parcel);
         let (form, due) = (self.form_of(&parcel), now + self.linger);
         if let Some(lane) = self.lane_of(parcel.hash()) {
             lane.push(parcel, form, due);
@@ -132,7 +152,8 @@ impl Lanes {
     pub(super) fn push_due(&mut self, parcels: Vec<Parcel>, now: Instant) {
         // Bundled in lanes of their own, which then go before what is there.
         let mut ahead: BTreeMap<usize, Lane> = BTreeMap::new();
-        for parcel in parcels {
+        for mut parcel in parcels {
+            self.fit(&mut parcel);
             let (form, place) = (self.form_of(&parcel), self.place_of(parcel.hash()));
             let Some(lane) = self.lanes.get(place) else { continue };
             let lane = ahead
@@ -140,13 +161,9 @@ impl Lanes {
                 .or_insert_with(|| Lane::new(lane.shard.clone(), lane.pace.clone()));
             lane.push(parcel, form, now);
         }
-        for (place, mut first) in ahead {
-            first.close();
+        for (place, first) in ahead {
             if let Some(lane) = self.lanes.get_mut(place) {
-                lane.ready_bytes += first.ready_bytes;
-                while let Some(ready) = first.ready.pop_back() {
-                    lane.ready.push_front(ready);
-                }
+                lane.go_after(first);
             }
         }
     }
@@ -194,6 +211,8 @@ impl Lanes {
             }
             self.turn = (place + 1) % self.lanes.len();
         }
+        // As near to the order of the queue as the shards let it be.
+        batch.sort_by_key(Bundle::first);
         (!batch.is_empty()).then_some(batch)
     }
 
@@ -222,6 +241,13 @@ impl Lanes {
         }
     }
 
+    /// Entries of the shard that this hash leads to did not go after all, and so many bytes.
+    pub(super) fn unspent(&mut self, hash: u128, (entries, bytes): (usize, usize)) {
+        if let Some(lane) = self.lane_of(hash) {
+            lane.pace.unspend(entries, bytes);
+        }
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.lanes.len()
@@ -233,10 +259,10 @@ impl Lanes {
     }
 
     fn is_full(&mut self, now: Instant) -> bool {
-        let open = self.lanes.iter_mut().filter(|lane| !lane.ready.is_empty());
+        let open = self.lanes.iter_mut().filter(|lane| lane.readiness().0 > 0);
         let open = open.filter_map(|lane| {
             let is_open = lane.pace.opens_at(now).is_none();
-            is_open.then_some((lane.ready.len(), lane.ready_bytes))
+            is_open.then(|| lane.readiness())
         });
         let (entries, bytes) =
             open.fold((0, 0), |(entries, bytes), (count, more)| (entries + count, bytes + more));
@@ -249,97 +275,32 @@ impl Lanes {
     }
 
     fn request_bytes(&self) -> usize {
-        self.limits.request_bytes
+        self.ration
     }
 
     fn form_of(&self, parcel: &Parcel) -> Option<Form> {
         self.form.filter(|_| !parcel.is_sealed)
     }
 
-    fn place_of(&self, hash: u128) -> usize {
+    /// What others have put together goes apart where it belongs to several shards.
+    pub(super) fn fit(&self, parcel: &mut Parcel) {
+        if let Some(shard) = self.shard_of(parcel.hash()).filter(Shard::is_known) {
+            parcel.fit_into(shard.range);
+        }
+    }
+
+    /// The lane that a hash leads to.
+    pub(super) fn place_of(&self, hash: u128) -> usize {
         self.shards.as_ref().map_or(0, |map| map.place_of(hash))
+    }
+
+    /// The shard that a hash leads to.
+    pub(super) fn shard_of(&self, hash: u128) -> Option<Shard> {
+        self.lanes.get(self.place_of(hash)).and_then(|lane| lane.shard.clone())
     }
 
     fn lane_of(&mut self, hash: u128) -> Option<&mut Lane> {
         let place = self.place_of(hash);
         self.lanes.get_mut(place)
-    }
-}
-
-impl Lane {
-    fn new(shard: Option<Arc<str>>, pace: Pace) -> Self {
-        Self { shard, ready: VecDeque::new(), ready_bytes: 0, open: None, pace, is_going: false }
-    }
-
-    fn push(&mut self, parcel: Parcel, form: Option<Form>, due: Instant) {
-        let Some(form) = form else {
-            let weight = parcel.weight;
-            let bundle = Bundle::lone_for(self.shard.clone(), parcel);
-            self.ready_bytes += weight;
-            self.ready.push_back(Ready { bundle, weight, due });
-            return;
-        };
-        let parcel = match &mut self.open {
-            Some((open, _)) => open.take(parcel),
-            None => Some(parcel),
-        };
-        if let Some(parcel) = parcel {
-            self.close();
-            self.open = Some((Open::with(form, self.shard.clone(), parcel), due));
-        }
-    }
-
-    fn close(&mut self) {
-        if let Some((open, due)) = self.open.take() {
-            let weight = open.weight();
-            self.ready_bytes += weight;
-            self.ready.push_back(Ready { bundle: open.close(), weight, due });
-        }
-    }
-
-    /// What the next entry weighs, if one may go now. One that may take more records goes when its
-    /// first has waited long enough.
-    fn next_weight(&mut self, now: Instant, hurry: bool) -> Option<usize> {
-        if !self.is_going || !self.pace.lends() {
-            return None;
-        }
-        if let Some(ready) = self.ready.front() {
-            return Some(ready.weight);
-        }
-        let (open, due) = self.open.as_ref()?;
-        (hurry || *due <= now).then(|| open.weight())
-    }
-
-    fn take(&mut self, now: Instant) -> Option<Bundle> {
-        if self.ready.is_empty() {
-            self.close();
-        }
-        let Ready { bundle, weight, .. } = self.ready.pop_front()?;
-        self.ready_bytes -= weight;
-        self.pace.spend(weight, now);
-        Some(bundle)
-    }
-
-    /// Whether it could send, but has nothing.
-    fn is_idle(&mut self, now: Instant) -> bool {
-        self.ready.is_empty() && self.open.is_none() && self.pace.opens_at(now).is_none()
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let open = self.open.as_ref().map(|(_, due)| *due);
-        let ready = self.ready.front().map(|ready| ready.due);
-        ready.into_iter().chain(open).min()
-    }
-
-    fn holds_below(&self, below: Position) -> bool {
-        let open = self.open.iter().map(|(open, _)| open.parcels());
-        let ready = self.ready.iter().map(|ready| ready.bundle.parcels.as_slice());
-        open.chain(ready).flatten().any(|parcel| parcel.position < below)
-    }
-
-    fn empty(&mut self) -> Vec<Parcel> {
-        self.close();
-        self.ready_bytes = 0;
-        self.ready.drain(..).flat_map(|ready| ready.bundle.parcels).collect()
     }
 }

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tracing::debug;
 
 use super::bundle::Bundle;
 use super::class::Class;
@@ -56,6 +57,7 @@ struct DeliveryMetrics {
     entry_bytes: Family<Route, Counter>,
     strayed: Family<Route, Counter>,
     slowed_shards: Family<Route, Gauge>,
+    shards_in_doubt: Family<Route, Gauge>,
     parked: Family<Route, Gauge>,
     dead: Family<RouteAndClass, Counter>,
     faults: Family<RouteAndClass, Counter>,
@@ -63,6 +65,8 @@ struct DeliveryMetrics {
     owed_bytes: Family<Route, Gauge>,
     in_flight_max: Family<Route, Gauge>,
     wire_bytes: Family<Route, Counter>,
+    cut_off_bytes: Family<Route, Counter>,
+    ration: Family<Route, Gauge>,
     paced: Family<RouteAndReason, Gauge>,
     holding: Family<RouteAndClass, Gauge>,
     held: Family<RouteAndClass, Counter<f64, AtomicU64>>,
@@ -79,6 +83,7 @@ impl DeliveryMetrics {
             entry_bytes: Family::default(),
             strayed: Family::default(),
             slowed_shards: Family::default(),
+            shards_in_doubt: Family::default(),
             parked: Family::default(),
             dead: Family::default(),
             faults: Family::default(),
@@ -86,6 +91,8 @@ impl DeliveryMetrics {
             owed_bytes: Family::default(),
             in_flight_max: Family::default(),
             wire_bytes: Family::default(),
+            cut_off_bytes: Family::default(),
+            ration: Family::default(),
             paced: Family::default(),
             holding: Family::default(),
             held: Family::default(),
@@ -106,21 +113,7 @@ impl DeliveryMetrics {
             Unit::Bytes,
             all.entry_bytes.clone(),
         );
-        registry.register(
-            "strayed_records",
-            "Records sent once more because their aggregate ended up in another shard",
-            all.strayed.clone(),
-        );
-        registry.register(
-            "slowed_shards",
-            "Shards that are sent less now than they should take, because they throttled",
-            all.slowed_shards.clone(),
-        );
-        registry.register(
-            "parked_records",
-            "Records that were read and wait on disk again, because their shard has enough",
-            all.parked.clone(),
-        );
+        all.register_shards(registry);
         registry.register("dead_letters", "Records given up, by class", all.dead.clone());
         registry.register("faults", "Entries that met a fault, by class", all.faults.clone());
         registry.register("in_flight", "Requests under way", all.in_flight.clone());
@@ -140,6 +133,30 @@ impl DeliveryMetrics {
         all
     }
 
+    /// What tells of shards.
+    fn register_shards(&self, registry: &mut Registry) {
+        registry.register(
+            "strayed_records",
+            "Records sent once more because their aggregate ended up in another shard",
+            self.strayed.clone(),
+        );
+        registry.register(
+            "slowed_shards",
+            "Shards that are sent less now than they should take, because they throttled",
+            self.slowed_shards.clone(),
+        );
+        registry.register(
+            "shards_in_doubt",
+            "1 while answers name other shards than the stream lists, else 0",
+            self.shards_in_doubt.clone(),
+        );
+        registry.register(
+            "parked_records",
+            "Records that were read and wait on disk again, because their shard has enough",
+            self.parked.clone(),
+        );
+    }
+
     /// What tells how fast it goes, and why not faster.
     fn register_waits(&self, registry: &mut Registry) {
         registry.register(
@@ -152,6 +169,18 @@ impl DeliveryMetrics {
             "Bodies of requests as they went over the link",
             Unit::Bytes,
             self.wire_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "cut_off",
+            "What went over the link of requests that broke off while they were sent; it goes again",
+            Unit::Bytes,
+            self.cut_off_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "request_max",
+            "Most that one request carries, as the link bears it now",
+            Unit::Bytes,
+            self.ration.clone(),
         );
         registry.register(
             "paced",
@@ -179,6 +208,7 @@ pub(super) struct WorkerMetrics {
     requests: Counter,
     pub(super) strayed: Counter,
     slowed_shards: Gauge,
+    shards_in_doubt: Gauge,
     parked: Gauge,
     retried: Counter,
     entries: Counter,
@@ -186,6 +216,8 @@ pub(super) struct WorkerMetrics {
     in_flight: Gauge,
     in_flight_max: Gauge,
     pub(super) wire_bytes: Counter,
+    pub(super) cut_off_bytes: Counter,
+    ration: Gauge,
     owed_bytes: Gauge,
     durations: Histogram,
     by_class: DeliveryMetrics,
@@ -208,10 +240,13 @@ impl WorkerMetrics {
             entry_bytes: all.entry_bytes.get_or_create_owned(&route),
             strayed: all.strayed.get_or_create_owned(&route),
             slowed_shards: all.slowed_shards.get_or_create_owned(&route),
+            shards_in_doubt: all.shards_in_doubt.get_or_create_owned(&route),
             parked: all.parked.get_or_create_owned(&route),
             in_flight: all.in_flight.get_or_create_owned(&route),
             in_flight_max: all.in_flight_max.get_or_create_owned(&route),
             wire_bytes: all.wire_bytes.get_or_create_owned(&route),
+            cut_off_bytes: all.cut_off_bytes.get_or_create_owned(&route),
+            ration: all.ration.get_or_create_owned(&route),
             owed_bytes: all.owed_bytes.get_or_create_owned(&route),
             durations: all.durations.get_or_create_owned(&route),
             by_class: all,
@@ -228,17 +263,23 @@ impl WorkerMetrics {
         set(&self.owed_bytes, owed_bytes);
     }
 
+    /// One request carries so many bytes at most.
+    pub(super) fn ration(&self, bytes: usize) {
+        set(&self.ration, bytes);
+    }
+
     /// The worker is gone: it has nothing under way and waits for nothing.
     pub(super) fn rest(&self) {
         self.work(0, 0, 0);
-        self.shards(0, 0);
+        self.shards(0, 0, false);
         self.holding(None);
         self.paced(None);
     }
 
-    /// So many shards are slowed, and so many records parked.
-    pub(super) fn shards(&self, slowed: usize, parked: usize) {
+    /// So many shards are slowed, so many records parked, and the shards that are known may be wrong.
+    pub(super) fn shards(&self, slowed: usize, parked: usize, is_in_doubt: bool) {
         set(&self.slowed_shards, slowed);
+        set(&self.shards_in_doubt, usize::from(is_in_doubt));
         set(&self.parked, parked);
     }
 
@@ -251,8 +292,12 @@ impl WorkerMetrics {
         self.entry_bytes.inc_by(bytes as u64);
     }
 
-    pub(super) fn faults(&self, class: Class, entries: u64) {
-        self.by_class.faults.get_or_create(&self.with(class.as_str())).inc_by(entries);
+    /// Of so many entries, some met faults of these classes.
+    pub(super) fn faults(&self, faults: &[(Class, u64)], of: usize) {
+        for (class, failed) in faults {
+            debug!(class = class.as_str(), failed, of, "entries met a fault");
+            self.by_class.faults.get_or_create(&self.with(class.as_str())).inc_by(*failed);
+        }
     }
 
     pub(super) fn dead(&self, class: &str, letters: u64) {

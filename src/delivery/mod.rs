@@ -12,6 +12,7 @@ mod worker;
 mod runner;
 
 mod bundle;
+mod lane;
 mod lanes;
 mod lapsing;
 mod order;
@@ -21,6 +22,7 @@ mod pace;
 mod parking;
 mod parts;
 mod places;
+mod ration;
 mod retry;
 mod settle;
 mod shelving;
@@ -36,12 +38,14 @@ mod metrics;
 mod parcel;
 mod progress;
 mod watch;
+mod ways;
 mod window;
 
 use std::time::Duration;
 
 pub use order::Ordering;
 pub use replay::{Replayed, replay};
+pub use suspicion::Suspected;
 pub use tempo::PaceSettings;
 pub use uplink::{LinkSettings, Rank, Uplink};
 pub use watch::{Hold, Paced, Watch};

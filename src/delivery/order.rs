@@ -39,10 +39,10 @@ impl Order {
     }
 
     /// Keeps back what is younger than anything of its key that is not settled and not in the same
-    /// bundle before it: one entry is atomic, two of a request are not.
+    /// bundle before it: one entry is atomic, two of a request are not. A bundle of which nothing is
+    /// left stays in its place.
     pub(super) fn sift(&mut self, bundles: Vec<Bundle>) -> Vec<Bundle> {
-        let sifted = bundles.into_iter().map(|bundle| self.sift_one(bundle));
-        sifted.filter(|bundle| !bundle.parcels.is_empty()).collect()
+        bundles.into_iter().map(|bundle| self.sift_one(bundle)).collect()
     }
 
     fn sift_one(&mut self, mut bundle: Bundle) -> Bundle {
@@ -110,7 +110,7 @@ mod tests {
 
     fn positions(bundles: &[Bundle]) -> Vec<Vec<u64>> {
         let of = |bundle: &Bundle| bundle.parcels.iter().map(|parcel| parcel.position.0).collect();
-        bundles.iter().map(of).collect()
+        bundles.iter().map(of).filter(|positions: &Vec<_>| !positions.is_empty()).collect()
     }
 
     fn freed(order: &mut Order, position: u64, key: &str) -> Vec<u64> {

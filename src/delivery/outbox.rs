@@ -14,7 +14,7 @@ use super::parcel::Parcel;
 use super::parking::Parking;
 use super::retry::Waiting;
 use crate::queue::Position;
-use crate::sink::{Fate, Sink};
+use crate::sink::{Fate, Prospect, Sink};
 
 /// One shard may have this part of all memory waiting before more of it is let go; less where there
 /// are many, so that those that are slow never hold more than half of it.
@@ -26,15 +26,38 @@ pub(super) struct Outbox {
     /// Fresh parcels, and those that waited, until a request is cut of them.
     lanes: Lanes,
     /// Requests that go as they stand, before any other.
-    alone: VecDeque<Vec<Bundle>>,
+    alone: VecDeque<Alone>,
+    /// Until when records wait that could share entries then.
+    patience: Option<Instant>,
     /// Parcels that failed among others, until their time comes.
     waiting: Waiting,
     /// Records that were let go while their shard has enough.
     parking: Parking,
     /// All the memory there is.
     bytes_max: usize,
+    /// A record that is larger travels in a request of its own: nobody knows whether it is taken.
+    sure_bytes: usize,
     /// Kept only where records must not overtake each other.
     order: Option<Order>,
+}
+
+/// A request that goes as it stands.
+#[derive(Debug)]
+struct Alone {
+    request: Vec<Bundle>,
+    /// Whether it is part of the search for a record that is at fault.
+    is_suspect: bool,
+}
+
+/// What kind of request is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    /// Rather of records that were never refused.
+    pub(super) fresh: bool,
+    /// Nothing is waited for.
+    pub(super) hurry: bool,
+    /// It only looks whether the destination takes anything.
+    pub(super) is_probe: bool,
 }
 
 impl Outbox {
@@ -42,17 +65,18 @@ impl Outbox {
         Self {
             lanes: Lanes::new(sink.limits(), settings.linger, settings.shard_share),
             alone: VecDeque::new(),
+            patience: None,
             waiting: Waiting::default(),
             parking: Parking::default(),
             bytes_max: settings.in_flight_bytes,
+            sure_bytes: sink.sure_bytes(),
             order: (settings.ordering == Ordering::Key).then(Order::default),
         }
     }
 
-    /// The same with smaller requests, for a link that would take too long with large ones.
-    pub(super) fn within(mut self, request_bytes: usize) -> Self {
+    /// Cuts smaller requests from now on, for a link that takes too long with large ones.
+    pub(super) fn within(&mut self, request_bytes: usize) {
         self.lanes.within(request_bytes);
-        self
     }
 
     /// Takes a parcel; gives back what it let go of for now, to be read again. Without `owed` it is
@@ -84,16 +108,35 @@ impl Outbox {
             return Some(of_key);
         }
         let is_led_away = self.order.is_some() && parcel.record.hash_key.is_some();
-        let is_crowded = self.lanes.is_crowded(parcel.hash(), owed, (self.lane_bytes(), now))
-            || self.takes_too_much(parcel.hash(), owed);
-        (is_crowded && !is_led_away).then(|| part_of(parcel.hash()))
+        let hash = parcel.hash();
+        // What never throttled may take all there is, until that gets scarce.
+        let may_crowd = self.lanes.is_paced(hash) || owed.bytes > self.bytes_max / 2;
+        let is_crowded = may_crowd && self.lanes.is_crowded(hash, owed, (self.lane_bytes(), now))
+            || self.takes_too_much(hash, owed);
+        (is_crowded && !is_led_away).then(|| part_of(hash))
     }
 
-    /// What is to be read again now, and how many bytes of it.
+    /// What is to be read again now, and how many bytes of it. What is to become a letter comes back
+    /// though memory is full, as far as there is some left over for it: it makes room.
     pub(super) fn ask(&mut self, owed: &Owed) -> Option<(Vec<Position>, usize)> {
+        let left =
+            (self.bytes_max + self.left_over()).checked_sub(owed.bytes).filter(|left| *left > 0)?;
         let (lanes, most) = (&self.lanes, self.lane_bytes() / 2);
-        let asked = self.parking.ask(|part| lanes.owed_to(first_of(part), owed) < most);
-        (!asked.is_empty()).then_some((asked, most))
+        let has_room = owed.bytes < self.bytes_max;
+        let is_hungry = |part| has_room && lanes.owed_to(first_of(part), owed) < most;
+        let (asked, parts) = self.parking.ask(is_hungry);
+        let bytes = (most * parts).clamp(most, self.left_over()).min(left);
+        (!asked.is_empty()).then_some((asked, bytes))
+    }
+
+    /// How much memory there is for records that come fresh from the queue: something is left over
+    /// for those that come again, or they never would.
+    pub(super) fn room(&self) -> usize {
+        if self.parking.count() > 0 { self.bytes_max - self.left_over() } else { self.bytes_max }
+    }
+
+    fn left_over(&self) -> usize {
+        self.bytes_max / (2 * LANE_PART)
     }
 
     /// So much may wait for one shard before more of it is let go.
@@ -132,9 +175,15 @@ impl Outbox {
         }
     }
 
-    /// A request that goes as it stands, before everything younger.
-    pub(super) fn alone(&mut self, request: Vec<Bundle>) {
-        self.alone.push_front(request);
+    /// A request that goes as it stands, before everything younger; a suspect one is part of the
+    /// search for a record that is at fault.
+    pub(super) fn alone(&mut self, request: Vec<Bundle>, is_suspect: bool, now: Instant) {
+        if request.iter().all(|bundle| bundle.is_lone() || self.lanes.fits(bundle)) {
+            self.alone.push_front(Alone { request, is_suspect });
+            return;
+        }
+        // While it was under way, the shards that it was put together for have changed.
+        self.lanes.push_due(request.into_iter().flat_map(|bundle| bundle.parcels).collect(), now);
     }
 
     /// Parcels are settled: what waited for them may go.
@@ -154,23 +203,24 @@ impl Outbox {
     pub(super) fn take_below(&mut self, below: Position, now: Instant) -> Vec<Parcel> {
         let mut taken = self.lanes.take_below(below, now);
         taken.append(&mut self.waiting.take_below(below));
-        for bundle in self.alone.iter_mut().flatten() {
-            taken.extend(bundle.parcels.extract_if(.., |parcel| parcel.position < below));
-        }
-        for request in &mut self.alone {
+        for Alone { request, .. } in &mut self.alone {
+            for bundle in request.iter_mut() {
+                taken.extend(bundle.parcels.extract_if(.., |parcel| parcel.position < below));
+            }
             request.retain(|bundle| !bundle.parcels.is_empty());
         }
-        self.alone.retain(|request| !request.is_empty());
+        self.alone.retain(|alone| !alone.request.is_empty());
         taken.extend(self.order.iter_mut().flat_map(|order| order.take_below(below)));
         taken
     }
 
     /// A request was answered: the shards that throttled some of it are sent less.
     pub(super) fn heard(&mut self, bundles: &[Bundle], fates: &[Fate], now: Instant) {
-        let mut shards: HashMap<Option<&str>, (u128, f64, f64)> = HashMap::new();
+        let mut shards: HashMap<usize, (u128, f64, f64)> = HashMap::new();
         for (bundle, fate) in bundles.iter().zip(fates) {
             let first = (bundle.hash(), 0.0, 0.0);
-            let (_, throttled, all) = shards.entry(bundle.shard.as_deref()).or_insert(first);
+            let (_, throttled, all) =
+                shards.entry(self.lanes.place_of(bundle.hash())).or_insert(first);
             let is_throttled =
                 matches!(fate, Fate::Failed(fault) if classify(fault) == Class::Throttled);
             *throttled += f64::from(u8::from(is_throttled));
@@ -183,25 +233,112 @@ impl Outbox {
 
     /// Takes up what the sink learned, and parcels whose wait is over.
     pub(super) fn turn<S: Sink>(&mut self, sink: &S, now: Instant) {
-        self.lanes.follow(sink.shards(), sink.form(), now);
+        self.sure_bytes = sink.sure_bytes();
+        self.patience = None;
+        if self.lanes.follow(sink, now) {
+            self.bundle_anew(now);
+        }
         let due = self.waiting.take_due(now);
         self.lanes.push_due(due, now);
     }
 
-    /// The next request; `fresh` prefers records that were never refused, `hurry` waits for nothing.
-    pub(super) fn next(&mut self, now: Instant, fresh: bool, hurry: bool) -> Option<Vec<Bundle>> {
-        loop {
-            let request = if fresh {
-                self.lanes.cut(now, hurry).or_else(|| self.alone.pop_front())
+    /// What was to go as it stands is for shards that may be others by now: what shared an entry is
+    /// put together anew, and so is what could. Only a search goes on with what goes by itself.
+    fn bundle_anew(&mut self, now: Instant) {
+        let (mut parcels, has_form) = (Vec::new(), self.lanes.form().is_some());
+        for mut alone in std::mem::take(&mut self.alone) {
+            let is_kept = alone.is_suspect || !has_form;
+            if is_kept && alone.request.iter().all(Bundle::is_lone) {
+                for bundle in &mut alone.request {
+                    bundle.parcels.iter_mut().for_each(|parcel| self.lanes.fit(parcel));
+                    bundle.shard = self.lanes.shard_of(bundle.hash());
+                }
+                self.alone.push_back(alone);
             } else {
-                self.alone.pop_front().or_else(|| self.lanes.cut(now, hurry))
+                parcels.extend(alone.request.into_iter().flat_map(|bundle| bundle.parcels));
+            }
+        }
+        parcels.sort_by_key(|parcel| parcel.position);
+        self.lanes.push_due(parcels, now);
+    }
+
+    /// Whether several records are about to go each by itself, and none of them is suspected.
+    fn could_pack(&self) -> bool {
+        let waits = match self.alone.front() {
+            Some(alone) => !alone.is_suspect && alone.request.len() > 1,
+            None => self.lanes.has_many(),
+        };
+        waits && self.lanes.form().is_none()
+    }
+
+    /// Until when a request waits for what may make it smaller.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        self.patience
+    }
+
+    /// The next request, unless it is worth waiting for what may make it smaller.
+    pub(super) fn next<S: Sink>(
+        &mut self,
+        sink: &S,
+        now: Instant,
+        wanted: Wanted,
+    ) -> Option<Vec<Bundle>> {
+        let could_pack = self.could_pack();
+        let prospect = if could_pack { sink.prospect() } else { Prospect::None };
+        if let Prospect::Soon(until) = prospect {
+            self.patience = Some(until);
+            return None;
+        }
+        let mut request = self.cut(now, wanted)?;
+        // One that only looks need not carry them all in the dear way.
+        if prospect == Prospect::Later && wanted.is_probe && request.iter().all(Bundle::is_lone) {
+            let rest = request.split_off(1);
+            if !rest.is_empty() {
+                self.alone(rest, false, now);
+            }
+        }
+        Some(request)
+    }
+
+    fn cut(&mut self, now: Instant, wanted: Wanted) -> Option<Vec<Bundle>> {
+        let Wanted { fresh, hurry, .. } = wanted;
+        loop {
+            let alone = |alone: &mut VecDeque<Alone>| alone.pop_front().map(|one| one.request);
+            let request = if fresh {
+                self.lanes.cut(now, hurry).or_else(|| alone(&mut self.alone))
+            } else {
+                alone(&mut self.alone).or_else(|| self.lanes.cut(now, hurry))
             }?;
-            let Some(order) = &mut self.order else { return Some(request) };
-            let request = order.sift(request);
+            let request = self.part_with_unsure(request);
+            let request = if self.order.is_some() { self.sift(request) } else { request };
             if !request.is_empty() {
                 return Some(request);
             }
         }
+    }
+
+    /// Keeps back what must not overtake others of its key; that takes nothing of what its shard takes
+    /// in a second.
+    fn sift(&mut self, request: Vec<Bundle>) -> Vec<Bundle> {
+        let Some(order) = &mut self.order else { return request };
+        let before: Vec<_> = request.iter().map(|bundle| (bundle.hash(), bundle.bytes())).collect();
+        let sifted = order.sift(request);
+        for ((hash, bytes), bundle) in before.into_iter().zip(&sifted) {
+            let entries = usize::from(bundle.parcels.is_empty());
+            self.lanes.unspent(hash, (entries, bytes.saturating_sub(bundle.bytes())));
+        }
+        sifted.into_iter().filter(|bundle| !bundle.parcels.is_empty()).collect()
+    }
+
+    /// Takes out of a request what may have all of it refused; it goes behind it, each alone.
+    fn part_with_unsure(&mut self, mut request: Vec<Bundle>) -> Vec<Bundle> {
+        let sure = self.sure_bytes;
+        if request.len() > 1 {
+            let unsure = request.extract_if(.., |bundle| bundle.is_lone() && bundle.bytes() > sure);
+            let alone = |bundle| Alone { request: vec![bundle], is_suspect: false };
+            self.alone.extend(unsure.map(alone));
+        }
+        request
     }
 
     /// Whether there is a request that may go now, as far as its shards and its age are asked.

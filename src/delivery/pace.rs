@@ -101,6 +101,20 @@ impl Pace {
         self.tokens.bytes -= bytes;
     }
 
+    /// What was to go did not.
+    pub(super) fn unspend(&mut self, entries: usize, bytes: usize) {
+        let (entries, bytes) = (as_f64(entries), as_f64(bytes));
+        self.sent.entries = (self.sent.entries - entries).max(0.0);
+        self.sent.bytes = (self.sent.bytes - bytes).max(0.0);
+        self.tokens.entries += entries;
+        self.tokens.bytes += bytes;
+    }
+
+    /// Whether anything limits it now.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// Entries met a throttle: so large a part of what was sent together.
     pub(super) fn throttled(&mut self, part: f64, now: Instant) {
         self.refill(now);

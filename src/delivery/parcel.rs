@@ -7,7 +7,9 @@ use crate::base::clock::Clock;
 use crate::dead_letter::{Letter, bare};
 use crate::queue::{Position, Stored};
 use crate::record::{BadCode, Record, decode};
-use crate::sink::{At, Entry, Fault, Piece, Sink, hash_of, is_aggregate};
+use crate::sink::{
+    At, Entry, Fault, Form, HashRange, Member, Piece, Sink, hash_of, is_aggregate, members,
+};
 
 /// What a parcel costs in memory beside its payload, in bytes; counted so that many tiny records
 /// stay within the same bound as few large ones.
@@ -24,6 +26,10 @@ pub(super) struct Parcel {
     pub(super) key_hash: u128,
     /// Whether it must travel alone: it is an aggregate already, or one that it was in went astray.
     pub(super) is_sealed: bool,
+    /// The least and the greatest hash of the records in it, where it is an aggregate already.
+    pub(super) span: Option<(u128, u128)>,
+    /// Those of them that are still to be sent, where they do not belong to one shard.
+    pub(super) left: Option<Vec<Member>>,
     /// How often it was sent.
     pub(super) tries: u32,
 }
@@ -67,12 +73,46 @@ impl Parcel {
     pub(super) fn new(position: Position, record: Record) -> Self {
         let key_hash = hash_of(&record.routing_key());
         let is_sealed = is_aggregate(&record.payload);
-        Self { position, record, weight: 0, key_hash, is_sealed, tries: 0 }
+        let inside = if is_sealed { members(&record.payload) } else { None };
+        let hashes = || inside.iter().flatten().map(Member::hash);
+        let span = hashes().min().zip(hashes().max());
+        Self { position, record, weight: 0, key_hash, is_sealed, span, left: None, tries: 0 }
     }
 
     /// The number that chooses its shard.
     pub(super) fn hash(&self) -> u128 {
+        let first_left = self.left.iter().flatten().next().map(Member::hash);
+        first_left.unwrap_or_else(|| self.own_hash())
+    }
+
+    /// The number that chose its shard at first; never changes.
+    fn own_hash(&self) -> u128 {
         self.record.hash_key.unwrap_or(self.key_hash)
+    }
+
+    /// Its records belong to one shard of these hashes, or are sent by shards from now on.
+    pub(super) fn fit_into(&mut self, range: HashRange) {
+        let lies_beyond = |(least, most)| !(range.holds(least) && range.holds(most));
+        if self.left.is_none() && self.span.is_some_and(lies_beyond) {
+            self.left = members(&self.record.payload);
+        }
+    }
+
+    /// The upstream has what was sent of it for a shard of these hashes (`None`: all there was) in
+    /// one of those. Whether nothing of it is still to be sent.
+    pub(super) fn arrived(&mut self, sent: Option<HashRange>, is_in: Option<HashRange>) -> bool {
+        let has = |range: Option<HashRange>, hash| range.is_none_or(|range| range.holds(hash));
+        match (&mut self.left, self.span, is_in) {
+            (Some(left), ..) => {
+                left.retain(|one| !(has(sent, one.hash()) && has(is_in, one.hash())));
+            }
+            (None, Some(_), Some(range)) => {
+                self.fit_into(range);
+                self.left.iter_mut().for_each(|left| left.retain(|one| !range.holds(one.hash())));
+            }
+            (None, ..) => {}
+        }
+        self.left.as_ref().is_none_or(Vec::is_empty)
     }
 
     /// What it brings into an entry it shares.
@@ -87,8 +127,12 @@ impl Parcel {
     }
 
     /// What the sink sends for it; made anew for each try, so that framing takes no memory while
-    /// the record waits.
-    pub(super) fn entry<S: Sink>(&self, sink: &S) -> Entry {
+    /// the record waits. Of an aggregate that was taken apart, what belongs to a shard of these hashes.
+    pub(super) fn entry<S: Sink>(&self, sink: &S, range: Option<HashRange>) -> Entry {
+        if let Some(left) = &self.left {
+            let is_here = |one: &&Member| range.is_none_or(|range| range.holds(one.hash()));
+            return part(sink, &left.iter().filter(is_here).collect::<Vec<_>>());
+        }
         let key = self.record.routing_key().to_string();
         let entry = sink.entry(key, self.record.payload.clone());
         Entry { hash_key: self.record.hash_key, ..entry }
@@ -101,7 +145,7 @@ impl Parcel {
 
     /// Where it belongs, and what it counts as.
     pub(super) fn debt(&self) -> (u128, usize) {
-        (self.hash(), self.cost())
+        (self.own_hash(), self.cost())
     }
 
     /// Bytes of memory it counts as.
@@ -127,6 +171,18 @@ impl Parcel {
             message: fault.message,
         }
     }
+}
+
+/// Some records of an aggregate that others made.
+fn part<S: Sink>(sink: &S, members: &[&Member]) -> Entry {
+    if let [one] = members {
+        let entry = sink.entry(one.key().to_owned(), one.data().clone());
+        return Entry { hash_key: one.explicit(), ..entry };
+    }
+    let pieces: Vec<_> = members.iter().map(|one| one.piece()).collect();
+    let weight = pieces.iter().map(|piece| piece.key.len() + piece.data.len() + 32).sum();
+    // How large it may be was decided when it was made.
+    Form::Aggregate { weight_max: 0 }.pack(&pieces, weight)
 }
 
 /// From where to where, and when.

@@ -49,10 +49,11 @@ impl Parking {
         self.count + self.asked.len()
     }
 
-    /// The oldest ones of parts that have room for more, unless some are being read already.
-    pub(super) fn ask(&mut self, is_hungry: impl Fn(u8) -> bool) -> Vec<Position> {
+    /// The oldest ones of parts that have room for more, unless some are being read already; and
+    /// of how many parts they are.
+    pub(super) fn ask(&mut self, is_hungry: impl Fn(u8) -> bool) -> (Vec<Position>, usize) {
         if !self.asked.is_empty() {
-            return Vec::new();
+            return (Vec::new(), 0);
         }
         let urgent_below = self.urgent_below.unwrap_or(Position(0));
         let mut wanted = BTreeMap::new();
@@ -70,7 +71,7 @@ impl Parking {
         }
         self.places.retain(|_, places| !places.is_empty());
         self.asked_parts = self.asked.values().copied().collect();
-        self.asked.keys().copied().collect()
+        (self.asked.keys().copied().collect(), self.asked_parts.len())
     }
 
     /// These were read, or can never be; what else was asked for stays parked.
@@ -100,14 +101,14 @@ mod tests {
             parking.park(Position(at), part);
         }
         assert_eq!(parking.count(), 3);
-        assert!(parking.ask(|_| false).is_empty());
+        assert_eq!(parking.ask(|_| false), (Vec::new(), 0));
 
-        assert_eq!(parking.ask(|part| part == low), places(&[3, 7]));
-        assert!(parking.ask(|_| true).is_empty(), "one reading at a time");
+        assert_eq!(parking.ask(|part| part == low), (places(&[3, 7]), 1));
+        assert!(parking.ask(|_| true).0.is_empty(), "one reading at a time");
         assert!(parking.has(low) && parking.has(high) && !parking.has(3));
         parking.came(places(&[3]).into_iter());
 
-        assert_eq!((parking.count(), parking.ask(|_| true)), (2, places(&[5, 7])));
+        assert_eq!((parking.count(), parking.ask(|_| true)), (2, (places(&[5, 7]), 2)));
         parking.came(places(&[5, 7]).into_iter());
         assert_eq!(parking.count(), 0);
         assert!(!parking.has(low) && !parking.has(high));
@@ -121,6 +122,6 @@ mod tests {
         parking.lapsed(Position(3), |at| at == Position(2));
 
         assert_eq!(parking.count(), 2);
-        assert_eq!(parking.ask(|_| false), places(&[2, 9]), "its whole part comes with it");
+        assert_eq!(parking.ask(|_| false).0, places(&[2, 9]), "its whole part comes with it");
     }
 }

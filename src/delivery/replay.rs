@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::progress::{Progress, Turn};
+use super::ways::{self, Way};
 use crate::base::disk::SharedDisk;
 use crate::base::tasks::blocking;
 use crate::dead_letter::{self, Filter, Letter, Letters, Lying, TakenBack, shelves, take};
@@ -27,9 +28,6 @@ const GROUP_BYTES: usize = 1 << 20;
 /// What stands before the name of every mark.
 const MARKS: &str = "replay/";
 
-/// A letter of a line that never got into the stream: it is put back for all destinations.
-const NEVER_ADMITTED: &str = "tail.";
-
 /// What a replay did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
@@ -43,19 +41,20 @@ pub struct Replayed {
     pub notes: Vec<String>,
 }
 
-/// Puts letters back, file by file. It may be cut off at any moment and repeated, and a worker may
-/// put new letters on the same shelf meanwhile.
+/// Puts letters back, file by file: for whom they were, or all of them `to` one destination of their
+/// stream. It may be cut off at any moment and repeated, and a worker may put new letters on the
+/// same shelf meanwhile.
 ///
 /// # Errors
 /// In words, why it could not go on; what was put back until then is not put back again by the
-/// next replay.
+/// next replay. Nothing is, where some of the letters would be for nobody.
 pub async fn replay(
     disk: SharedDisk,
     settings: &dead_letter::Settings,
-    filter: &Filter,
+    order: (&Filter, Option<&str>),
     writers: &BTreeMap<String, Writer>,
 ) -> Result<Replayed, String> {
-    replay_into(disk, &settings.folder, filter, writers).await
+    replay_into(disk, &settings.folder, order, writers).await
 }
 
 /// What a replay needs of a queue.
@@ -65,6 +64,9 @@ pub(super) trait Back {
 
     /// The marks whose names begin with this.
     fn marks(&self, prefix: &str) -> Vec<(String, Bytes)>;
+
+    /// Those whom its records are delivered to.
+    fn destinations(&self) -> Vec<String>;
 }
 
 impl Back for Writer {
@@ -75,18 +77,26 @@ impl Back for Writer {
     fn marks(&self, prefix: &str) -> Vec<(String, Bytes)> {
         Self::marks(self, prefix)
     }
+
+    fn destinations(&self) -> Vec<String> {
+        self.overview().ledgers.into_iter().map(|(destination, _)| destination).collect()
+    }
 }
 
 pub(super) async fn replay_into<W: Back>(
     disk: SharedDisk,
     folder: &Path,
-    filter: &Filter,
+    order: (&Filter, Option<&str>),
     writers: &BTreeMap<String, W>,
 ) -> Result<Replayed, String> {
     let mut replayed = Replayed::default();
+    let ways = |shelf: Lying| Some((writers.get(&shelf.stream)?.destinations(), shelf));
+    let lying = meant(&disk, folder, order.0).await?.into_iter().filter_map(ways);
+    let lying: Vec<_> = lying.map(|(destinations, shelf)| (shelf, destinations)).collect();
+    ways::check(&disk, &lying, order).await?;
     // What lies before the place where another replay was cut off goes back in a second round.
     for _round in 0..2 {
-        if !replay_round(&disk, folder, filter, (writers, &mut replayed)).await? {
+        if !replay_round(&disk, folder, order, (writers, &mut replayed)).await? {
             break;
         }
     }
@@ -97,19 +107,11 @@ pub(super) async fn replay_into<W: Back>(
 async fn replay_round<W: Back>(
     disk: &SharedDisk,
     folder: &Path,
-    filter: &Filter,
+    (filter, to): (&Filter, Option<&str>),
     (writers, replayed): (&BTreeMap<String, W>, &mut Replayed),
 ) -> Result<bool, String> {
     let mut is_another = false;
-    let lying = {
-        let (disk, folder) = (disk.clone(), folder.to_path_buf());
-        blocking(move || shelves(&*disk, &folder)).await
-    };
-    let lying = lying.map_err(|error| {
-        format!("the dead letters in {} cannot be listed: {error}", folder.display())
-    })?;
-    let is_meant = |shelf: &Lying| filter.fits_shelf(&shelf.stream, &shelf.destination);
-    for shelf in lying.into_iter().filter(is_meant) {
+    for shelf in meant(disk, folder, filter).await? {
         let Some(writer) = writers.get(&shelf.stream) else {
             if !shelf.files.is_empty() {
                 let stream = &shelf.stream;
@@ -120,12 +122,32 @@ async fn replay_round<W: Back>(
             continue;
         };
         forget_finished(writer, &shelf).await?;
+        let only_for = match Way::of(&shelf, to, &writer.destinations()) {
+            Way::All => None,
+            Way::Only(destination) => Some(destination),
+            // None of its letters is meant.
+            Way::Nobody => continue,
+        };
         for file in &shelf.files {
-            let one = OneFile { disk: disk.clone(), writer, shelf: &shelf, filter };
+            let (disk, only_for) = (disk.clone(), only_for.clone());
+            let one = OneFile { disk, writer, shelf: &shelf, filter, only_for };
             is_another |= one.replay(file.path.clone(), replayed).await?;
         }
     }
     Ok(is_another)
+}
+
+/// The shelves that may hold what is meant.
+async fn meant(disk: &SharedDisk, folder: &Path, filter: &Filter) -> Result<Vec<Lying>, String> {
+    let mut lying = {
+        let (disk, folder) = (disk.clone(), folder.to_path_buf());
+        blocking(move || shelves(&*disk, &folder)).await
+    }
+    .map_err(|error| {
+        format!("the dead letters in {} cannot be listed: {error}", folder.display())
+    })?;
+    lying.retain(|shelf| filter.fits_shelf(&shelf.stream, &shelf.destination));
+    Ok(lying)
 }
 
 /// Marks of files that are gone: the replay was cut off between removing the file and this.
@@ -156,6 +178,7 @@ struct OneFile<'a, W> {
     writer: &'a W,
     shelf: &'a Lying,
     filter: &'a Filter,
+    only_for: Option<String>,
 }
 
 /// Lines that stay in a file.
@@ -221,11 +244,10 @@ impl<W: Back> OneFile<'_, W> {
             done.map_or(Ok(Progress::default()), |(_, value)| Progress::read(&value))?;
         // What is done is told by how it stood when this replay began.
         let begun = Arc::new((progress.clone(), self.filter.clone()));
-        let only_for = self.only_for();
         let mut letters = taken.letters(&*self.disk).map_err(|error| error.to_string())?;
         let mut staying = Staying::default();
         loop {
-            let (only_for, begun) = (only_for.clone(), Arc::clone(&begun));
+            let (only_for, begun) = (self.only_for.clone(), Arc::clone(&begun));
             let (step, rest) = blocking(move || {
                 let step = read_step(&mut letters, &begun, only_for.as_deref());
                 (step, letters)
@@ -279,11 +301,6 @@ impl<W: Back> OneFile<'_, W> {
         let marks = vec![Mark { name: mark, value: None }];
         let forgotten = self.writer.append(Group { payloads: Vec::new(), marks, key: None }).await;
         forgotten.map_err(|error| format!("`{name}` was put back, but its mark stays: {error}"))
-    }
-
-    fn only_for(&self) -> Option<String> {
-        let destination = &self.shelf.destination;
-        (!destination.starts_with(NEVER_ADMITTED)).then(|| destination.clone())
     }
 }
 

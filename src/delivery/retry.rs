@@ -10,7 +10,7 @@ use super::class::Class;
 use super::parcel::Parcel;
 use crate::base::backoff::Backoff;
 use crate::queue::Position;
-use crate::sink::Fault;
+use crate::sink::{At, Fault};
 
 /// Longest wait an upstream may ask for: a wrong number must not stop delivery for days.
 const ASKED_WAIT_MAX: Duration = Duration::from_secs(300);
@@ -164,6 +164,11 @@ impl Pause {
 }
 
 impl Fault {
+    /// The way there, or the service, is too slow for what was sent.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self.at, At::Timeout | At::Upload(_))
+    }
+
     /// Temporary credentials ran out: the next ones may be there already.
     fn is_of_old_token(&self) -> bool {
         self.code.starts_with("ExpiredToken")

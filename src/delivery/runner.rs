@@ -1,11 +1,11 @@
 //! The loop: next, wrap, cut, put, settle, shelve, acknowledge.
 
+mod intake;
+
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
 
 use super::bulletin::{Bulletin, HOLD_TOLD_EVERY};
 use super::bundle::{ANY_LOAD, Bundle};
@@ -14,10 +14,11 @@ use super::errand::{Answered, Ended};
 use super::feed::Feed;
 use super::lapsing::{self, Lapsing};
 use super::metrics::WorkerMetrics;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Wanted};
 use super::owed::{NOTHING, Owed, Reading};
-use super::parcel::{Parcel, UNDECODABLE, Wrapped, wrap};
+use super::parcel::Parcel;
 use super::parts::Parts;
+use super::ration::Ration;
 use super::retry::{Gate, Pause};
 use super::settle::settle;
 use super::shelving::Shelving;
@@ -29,8 +30,8 @@ use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::{Jobs, blocking};
-use crate::queue::{Again, AppendError, Budget, Lapsed, Position, Settled, Stored};
-use crate::sink::Sink;
+use crate::queue::{Lapsed, Position, Settled};
+use crate::sink::{At, Outcome, Sink};
 
 /// A worker at work.
 pub(super) struct Runner<S, F> {
@@ -39,6 +40,7 @@ pub(super) struct Runner<S, F> {
     sink: Arc<S>,
     feed: F,
     outbox: Outbox,
+    ration: Ration,
     pause: Pause,
     tempo: Tempo,
     suspicion: Suspicion,
@@ -58,11 +60,18 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let Parts { settings, clock, sink, feed, shelf, uplink, watch, metrics } = parts;
         let backoff = Backoff::new(settings.retry_first, settings.retry_max);
         let request_bytes = request_bytes_max(&settings.pace, uplink.rate());
+        let suspected = watch.suspicions().borrow().clone();
+        let is_near = sink.wire_bytes(ANY_LOAD) == 0;
+        let ration = Ration::new(request_bytes.min(sink.limits().request_bytes)).exempt(is_near);
+        let mut outbox = Outbox::new(&*sink, &settings);
+        outbox.within(ration.bytes());
+        metrics.ration(ration.bytes());
         Self {
-            outbox: Outbox::new(&*sink, &settings).within(request_bytes),
-            tempo: Tempo::new(&settings, &uplink).exempt(sink.wire_bytes(ANY_LOAD) == 0),
+            outbox,
+            ration,
+            tempo: Tempo::new(&settings, &uplink).exempt(is_near),
             pause: Pause::new(settings.retry_first, settings.retry_max),
-            suspicion: Suspicion::default(),
+            suspicion: suspected.map(Suspicion::recalled).unwrap_or_default(),
             shelving: Shelving::new(shelf, backoff, Instant::now()),
             jobs: Jobs::default(),
             requests: 0,
@@ -104,6 +113,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 }
                 () = &mut tending => {}
                 () = self.tempo.turned() => {}
+                () = sink.tended(), if self.outbox.patience().is_some() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -114,7 +124,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     /// Ends what is under way; what waits stays in the queue, unsettled.
     async fn finish(mut self) -> Result<(), String> {
         loop {
-            if let Some(work) = self.shelving.work(Instant::now(), self.clock.unix_ms()) {
+            if let Some(work) = self.shelving.work(Instant::now(), self.times()) {
                 self.jobs.spawn(async { Ended::Shelved(blocking(work).await) });
             }
             if self.jobs.is_empty() {
@@ -138,7 +148,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.reading.turn(now);
         self.part_with_lapsed(now);
         self.outbox.turn(&*self.sink, now);
-        if let Some(work) = self.shelving.work(now, self.clock.unix_ms()) {
+        if let Some(work) = self.shelving.work(now, self.times()) {
             self.jobs.spawn(async { Ended::Shelved(blocking(work).await) });
         }
         while let Some((batch, is_probe)) = self.next_to_send(now) {
@@ -155,7 +165,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             // A hold is looked at now and then, so that the time spent in it is told while it lasts.
             Gate::Closed(until) => Some(until.min(now + HOLD_TOLD_EVERY)),
             Gate::Open | Gate::Probe if self.has_room() => {
-                self.tempo.wait(now).map(|(_, at)| at).or_else(|| self.outbox.due(now))
+                let wait = self.tempo.wait(now).map(|(_, at)| at);
+                wait.or(self.outbox.patience()).or_else(|| self.outbox.due(now))
             }
             // A job that ends will wake the loop.
             _ => None,
@@ -163,6 +174,11 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let all = [gate, self.reading.due(), self.outbox.waits_until(), self.shelving.due()];
         // Where nothing is due the loop turns all the same: that is how it is known to be alive.
         all.into_iter().flatten().fold(now + IDLE_TURN, Instant::min)
+    }
+
+    /// What the host's clock says, and what the service said that it is.
+    fn times(&self) -> (u64, Option<u64>) {
+        (self.clock.unix_ms(), self.sink.told_unix_ms())
     }
 
     /// Lets go what the queue has let go, whatever holds the destination up.
@@ -197,28 +213,23 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     }
 
     fn next_to_send(&mut self, now: Instant) -> Option<(Vec<Bundle>, bool)> {
-        let is_probe = match self.pause.gate(now) {
-            Gate::Open => false,
-            Gate::Probe => true,
-            Gate::Closed(_) | Gate::Probing => {
-                self.tempo.rest();
-                return None;
-            }
-        };
+        let gate = self.pause.gate(now);
+        let may_send = matches!(gate, Gate::Open | Gate::Probe) && self.has_room();
         // Where nothing more can be read, nothing is worth waiting for.
         let hurry = self.budget().is_none();
-        if !self.has_room() || !self.outbox.is_ready(now, hurry) {
+        if !may_send || !self.outbox.is_ready(now, hurry) {
             self.tempo.rest();
             return None;
         }
         if !self.tempo.may_send(now, self.clock.unix_ms()) {
             return None;
         }
-        let request = self.outbox.next(now, self.suspicion.wants_fresh(), hurry);
+        let (fresh, is_probe) = (self.suspicion.wants_fresh(), gate == Gate::Probe);
+        let request = self.outbox.next(&*self.sink, now, Wanted { fresh, hurry, is_probe });
         if request.is_none() {
             self.tempo.rest();
         }
-        request.map(|request| (request, is_probe))
+        Some((request?, is_probe))
     }
 
     fn send(&mut self, mut bundles: Vec<Bundle>, was_probe: bool) {
@@ -226,15 +237,11 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             self.pause.probe_sent();
             self.show_trouble(Instant::now());
         }
-        let mut again = 0;
-        for parcel in bundles.iter_mut().flat_map(|bundle| &mut bundle.parcels) {
-            again += u64::from(parcel.tries > 0);
-            parcel.tries = parcel.tries.saturating_add(1);
-        }
+        let again = Bundle::count_try(&mut bundles);
         self.metrics.sent(&bundles, again);
         let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
-        let age = bundles.first().map_or(Duration::ZERO, |first| first.age(self.clock.unix_ms()));
-        self.tempo.sent(bytes, age, Instant::now());
+        let age = bundles.first().map(|first| first.age(self.clock.unix_ms()));
+        self.tempo.sent(bytes, age.unwrap_or_default(), Instant::now());
         self.metrics.wire_bytes.inc_by(bytes);
         self.requests += 1;
         let sink = Arc::clone(&self.sink);
@@ -255,8 +262,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 let graves = self.shelving.ended(shelved, now, &self.metrics);
                 self.owed.less(graves.iter().map(|grave| grave.debt));
                 self.outbox.settled(graves.iter().map(|grave| grave.place), now);
-                let positions: Vec<_> = graves.iter().map(|grave| grave.place.1).collect();
-                self.acknowledge(&positions, Settled::Dead);
+                self.acknowledge(graves.iter().map(|grave| grave.place.1), Settled::Dead);
             }
         }
     }
@@ -264,20 +270,19 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     fn on_answered(&mut self, answered: Answered) {
         let now = Instant::now();
         let Answered { bundles, outcome, was_probe, took } = answered;
+        let sent = bundles.len();
         self.requests -= 1;
         self.metrics.took(took);
-        let sent = bundles.len();
         if let Ok(fates) = &outcome {
             self.outbox.heard(&bundles, fates, now);
         }
+        self.learn_of_link(&bundles, &outcome);
         let mut settlement = settle(bundles, outcome);
         let is_cleared = self.suspicion.weigh(&mut settlement);
+        self.watch.set_suspected(self.suspicion.suspected());
         self.tempo.answered((sent, &settlement), took, now);
-        for (class, entries) in &settlement.faults {
-            debug!(class = class.as_str(), failed = entries, of = sent, "entries met a fault");
-            self.metrics.faults(*class, *entries);
-        }
-
+        self.metrics.faults(&settlement.faults, sent);
+        let is_search = settlement.trouble.is_none();
         match settlement.trouble {
             Some((class, fault)) => self.pause.met(now, class, fault, was_probe),
             None => {
@@ -298,7 +303,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         }
         // Halves and held batches come before everything younger.
         for batch in settlement.alone.into_iter().rev() {
-            self.outbox.alone(batch);
+            self.outbox.alone(batch, is_search, now);
         }
         for (parcel, fault) in settlement.dead {
             self.shelving.push(parcel, self.settings.route(&self.clock), POISON, fault);
@@ -306,8 +311,26 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.metrics.records.inc_by(settlement.done.len() as u64);
         self.owed.less(settlement.done.iter().map(Parcel::debt));
         self.outbox.settled(settlement.done.iter().map(Parcel::place), now);
-        let positions: Vec<_> = settlement.done.iter().map(|parcel| parcel.position).collect();
-        self.acknowledge(&positions, Settled::Delivered);
+        let positions = settlement.done.iter().map(|parcel| parcel.position);
+        self.acknowledge(positions, Settled::Delivered);
+    }
+
+    /// What a request came to says how large the next ones may be.
+    fn learn_of_link(&mut self, bundles: &[Bundle], outcome: &Outcome) {
+        let weight = Bundle::load(bundles).weight;
+        let rate = self.sink.upload_rate();
+        match outcome.as_ref().map_err(|fault| fault.at) {
+            Ok(_) | Err(At::Answer(_)) => self.ration.passed(weight, rate),
+            Err(At::Upload(sent)) => {
+                self.metrics.cut_off_bytes.inc_by(sent);
+                self.ration.cut_off(weight, rate);
+            }
+            Err(At::Timeout) => self.ration.unanswered(weight),
+            // The service was not reached, or nobody asked.
+            Err(_) => return,
+        }
+        self.outbox.within(self.ration.bytes());
+        self.metrics.ration(self.ration.bytes());
     }
 
     /// Shows the present trouble, if any, to everybody who looks.
@@ -320,81 +343,23 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.watch.set_hold(hold);
     }
 
-    fn acknowledge(&self, positions: &[Position], how: Settled) {
+    fn acknowledge(&self, positions: impl Iterator<Item = Position>, how: Settled) {
+        let positions: Vec<_> = positions.collect();
         if !positions.is_empty() {
-            self.feed.settle(positions, how);
+            self.feed.settle(&positions, how);
         }
-    }
-
-    /// How much may be read now; `None` when nothing.
-    fn budget(&self) -> Option<Budget> {
-        let may_read = matches!(self.reading, Reading::On);
-        self.owed.budget(self.settings.in_flight_bytes).filter(|_| may_read)
-    }
-
-    fn on_given(&mut self, given: Result<Vec<Stored>, AppendError>) {
-        let now = Instant::now();
-        match given {
-            Ok(given) => {
-                self.reading = Reading::On;
-                let take = |stored| self.take_in(stored, true, now);
-                let elsewhere: Vec<_> = given.into_iter().filter_map(take).collect();
-                self.acknowledge(&elsewhere, Settled::Elsewhere);
-            }
-            Err(AppendError::Closed) => self.reading = Reading::Ended,
-            Err(error) => self.on_unreadable(&error, now),
-        }
-    }
-
-    /// What was let go comes back; where the disk cannot be read now, it stays where it is.
-    fn on_read_again(&mut self, again: Result<Again, AppendError>) {
-        let now = Instant::now();
-        let again = again.unwrap_or_else(|error| self.on_unreadable(&error, now));
-        let found = again.found.iter().map(|stored| stored.position);
-        self.outbox.came(found.chain(again.lost.iter().copied()));
-        for stored in again.found {
-            self.take_in(stored, false, now);
-        }
-    }
-
-    fn on_unreadable<T: Default>(&mut self, error: &AppendError, now: Instant) -> T {
-        let (stream, destination) = (&self.settings.stream, &self.settings.destination);
-        warn!(stream, destination, %error, "the queue cannot be read now; trying again");
-        self.reading = Reading::After(now + self.settings.retry_max);
-        T::default()
-    }
-
-    /// Takes a payload on; gives it back if it is none of this destination's business.
-    fn take_in(&mut self, stored: Stored, is_fresh: bool, now: Instant) -> Option<Position> {
-        match wrap(&*self.sink, &self.settings.destination, stored) {
-            Wrapped::Elsewhere(position) => return Some(position),
-            Wrapped::Parcel(parcel) => {
-                self.owed.more(parcel.debt());
-                if parcel.position < self.feed.lapsed_below() {
-                    self.let_go(parcel, now);
-                } else {
-                    let parked = self.outbox.push(parcel, is_fresh.then_some(&self.owed), now);
-                    self.owed.less(parked.iter().map(Parcel::debt));
-                }
-            }
-            Wrapped::Dead(parcel, fault) => {
-                self.owed.more(parcel.debt());
-                let class = if fault.code == UNDECODABLE { "undecodable" } else { POISON };
-                self.shelving.push(parcel, self.settings.route(&self.clock), class, fault);
-            }
-        }
-        None
     }
 
     fn tell_counts(&mut self) {
         let class = self.pause.trouble().map(|trouble| trouble.class);
         let now = Instant::now();
         self.bulletin.count(class, now, &self.metrics);
-        let (paced, parked) = (self.tempo.wait(now).map(|(why, _)| why), self.outbox.parked());
+        let paced = self.tempo.wait(now).map(|(why, _)| why);
+        let parked = self.outbox.parked();
         self.metrics.paced(paced);
         self.watch.set_paced(paced);
         self.watch.set_counts(self.requests, self.owed.count + parked);
         self.metrics.work(self.requests, self.tempo.in_flight(), self.owed.bytes);
-        self.metrics.shards(self.outbox.slowed(), parked);
+        self.metrics.shards(self.outbox.slowed(), parked, self.sink.is_in_doubt());
     }
 }

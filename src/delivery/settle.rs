@@ -5,14 +5,16 @@ use std::time::Duration;
 use super::bundle::Bundle;
 use super::class::{Class, classify};
 use super::parcel::Parcel;
-use crate::sink::{Fate, Fault, Outcome};
+use super::ration::UNANSWERED_LEAST;
+use crate::sink::{At, Fate, Fault, Outcome};
 
 /// What is to be done after a request.
 #[derive(Debug, Default)]
 pub(super) struct Settlement {
     /// The upstream has these.
     pub(super) done: Vec<Parcel>,
-    /// These failed while others passed; they wait, and go again with whatever is due then.
+    /// These failed while others passed, or were too much at once; they wait, and go again with
+    /// whatever is due then.
     pub(super) again: Vec<Parcel>,
     /// How long the upstream asked these to wait.
     pub(super) again_after: Option<Duration>,
@@ -47,10 +49,12 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
     let mut worst: Option<(Class, Fault)> = None;
     let is_single = sent.len() == 1;
     let mut failed = Vec::new();
-    for (mut bundle, fate) in sent.into_iter().zip(fates) {
+    for (bundle, fate) in sent.into_iter().zip(fates) {
         let fault = match fate {
             Fate::Taken => {
-                settlement.done.append(&mut bundle.parcels);
+                let (mut done, mut left) = bundle.arrived();
+                settlement.done.append(&mut done);
+                settlement.strayed.append(&mut left);
                 continue;
             }
             Fate::Strayed(range) => {
@@ -76,10 +80,11 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
         }
     }
     // Where nothing passes any more, it is the destination that is in trouble; a lone entry, or
-    // those of one shard, may just have a busy shard.
+    // those of busy shards, may just have to wait for those.
     let nothing_passed =
         settlement.done.is_empty() && settlement.strayed.is_empty() && settlement.refused.is_none();
-    let is_general = |class: Class| class.is_hold() || failed.len() > 1 && !is_one_shard(&failed);
+    let is_general =
+        |class: Class| class.is_hold() || failed.len() > 1 && !is_of_shards(class, &failed);
     if nothing_passed && worst.as_ref().is_some_and(|(class, _)| is_general(*class)) {
         settlement.trouble = worst;
         settlement.alone.push(failed);
@@ -89,9 +94,23 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
     settlement
 }
 
-fn is_one_shard(bundles: &[Bundle]) -> bool {
-    let mut shards = bundles.iter().map(|bundle| bundle.shard.as_deref());
+/// Whether it is one shard that failed these, or some of several: each throttles for itself, and
+/// those that do not have nothing to wait for.
+fn is_of_shards(class: Class, bundles: &[Bundle]) -> bool {
+    let mut shards = bundles.iter().map(|bundle| bundle.shard.as_ref());
+    if class == Class::Throttled {
+        return shards.all(|shard| shard.is_some());
+    }
     shards.next().flatten().is_some_and(|first| shards.all(|shard| shard == Some(first)))
+}
+
+/// Whether a request as large as this one would come to no other end.
+fn is_too_much(sent: &[Bundle], at: At) -> bool {
+    match at {
+        At::Upload(_) => true,
+        At::Timeout => Bundle::load(sent).weight > UNANSWERED_LEAST,
+        _ => false,
+    }
 }
 
 /// The request was refused as a whole, or nobody knows.
@@ -100,7 +119,11 @@ fn settle_whole(mut sent: Vec<Bundle>, fault: Fault) -> Settlement {
     let class = classify(&fault);
     settlement.count(class, sent.len() as u64);
     if class != Class::Poison {
-        settlement.alone.push(sent);
+        match is_too_much(&sent, fault.at) {
+            // So the link bears less; that is cut of it.
+            true => settlement.again.extend(sent.into_iter().flat_map(|bundle| bundle.parcels)),
+            false => settlement.alone.push(sent),
+        }
         settlement.trouble = Some((class, fault));
         return settlement;
     }

@@ -84,7 +84,7 @@ impl Shelving {
     pub(super) fn work(
         &mut self,
         now: Instant,
-        now_unix_ms: u64,
+        (host_unix_ms, told_unix_ms): (u64, Option<u64>),
     ) -> Option<impl FnOnce() -> Shelved + Send + 'static> {
         if self.due().is_none_or(|due| due > now) {
             return None;
@@ -98,8 +98,8 @@ impl Shelving {
         let shelf = Arc::clone(&self.shelf);
         Some(move || {
             let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-            if tidies && let Err(error) = shelf.tidy(now_unix_ms) {
-                warn!(%error, "the dead letters could not be looked through for old ones");
+            if tidies && let Err(error) = shelf.tidy(host_unix_ms, told_unix_ms) {
+                warn!(%error, "dead letters could not be looked through for old ones");
             }
             // A put makes room by itself where that matters; the letters are what counts here.
             let letters: Vec<Letter> = graves.iter().map(|grave| grave.letter.clone()).collect();
@@ -118,8 +118,11 @@ impl Shelving {
         self.is_busy = false;
         match shelved.result {
             Ok(()) => {
-                if self.backoff.attempts() > 0 && !shelved.graves.is_empty() {
-                    info!("dead letters can be written again");
+                if let Some(Grave { letter, .. }) = shelved.graves.first()
+                    && self.backoff.attempts() > 0
+                {
+                    let Letter { stream, destination, .. } = letter;
+                    info!(stream, destination, "dead letters can be written again");
                     self.backoff.reset();
                 }
                 for grave in &shelved.graves {
@@ -129,9 +132,12 @@ impl Shelving {
                 shelved.graves
             }
             Err(error) => {
-                if self.backoff.attempts() == 0 {
+                if let Some(Grave { letter, .. }) = shelved.graves.first()
+                    && self.backoff.attempts() == 0
+                {
+                    let Letter { stream, destination, .. } = letter;
                     let letters = shelved.graves.len();
-                    error!(%error, letters, problem = "dead-letters-unwritable",
+                    error!(stream, destination, %error, letters, problem = "dead-letters-unwritable",
                         "dead letters cannot be written; their records stay in the queue");
                 }
                 self.not_before = now + self.backoff.next_wait();
@@ -154,7 +160,7 @@ impl Shelving {
             class = letter.class,
             code = letter.code,
             last = %letter.record.id,
-            message = letter.message,
+            says = letter.message,
             "records were given up and lie with the dead letters"
         );
         self.unsaid = 0;

@@ -23,7 +23,30 @@ pub(super) struct Suspicion {
     was_fresh: bool,
 }
 
+/// What a destination said that refused one record after the other; to be remembered, so that the
+/// next start does not cost some more of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suspected {
+    /// Code of the last refusal.
+    pub code: String,
+    /// Its words.
+    pub message: String,
+}
+
 impl Suspicion {
+    /// Of a destination that was suspected when weir ended: nobody dies before a record has passed.
+    pub(super) fn recalled(suspected: Suspected) -> Self {
+        let Suspected { code, message } = suspected;
+        let (singles, in_a_row) = (SAME_WORDS_MAX, ANY_WORDS_MAX);
+        Self { words: (code, message), singles, in_a_row, was_fresh: false }
+    }
+
+    /// What is to be remembered now: where the next refusal would be held against the destination.
+    pub(super) fn suspected(&self) -> Option<Suspected> {
+        let is_near = self.singles >= SAME_WORDS_MAX || self.in_a_row >= ANY_WORDS_MAX;
+        is_near.then(|| Suspected { code: self.words.0.clone(), message: self.words.1.clone() })
+    }
+
     /// Looks at what a request came to. Where the destination is suspected, nobody dies: its
     /// refusal is a trouble like any other, and what it refused goes again. `true` if a record
     /// passed, which clears a destination that was suspected.

@@ -11,14 +11,13 @@ use super::settle::Settlement;
 use super::uplink::{Bucket, LinkSettings, Rank, Seat, Uplink, Wait};
 use super::watch::Paced;
 use crate::base::units::ByteRate;
-use crate::sink::At;
 
 /// Smallest bound of one request under a budget, in bytes.
 const REQUEST_BYTES_LEAST: usize = 64 << 10;
 
 /// How long one request may keep a link busy: well below the time limit of a request, and so that
 /// others get their turn.
-const REQUEST_TIME: Duration = Duration::from_secs(4);
+pub(super) const REQUEST_TIME: Duration = Duration::from_secs(4);
 
 /// How one worker is paced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +141,7 @@ impl Tempo {
         };
         let too_fast = failed(Class::Throttled);
         let is_throttled = too_fast * 2 > entries as u64;
-        let is_lost = matches!(&settlement.trouble, Some((_, fault)) if fault.at == At::Timeout);
+        let is_lost = settlement.trouble.as_ref().is_some_and(|(_, fault)| fault.is_late());
         if is_throttled || is_lost {
             self.concurrency.cut(now, took);
         } else if !settlement.done.is_empty() {

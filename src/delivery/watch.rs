@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
+
+use super::suspicion::Suspected;
 
 use crate::dead_letter::{AgedOut, Shelf};
 
@@ -21,6 +24,7 @@ struct State {
     /// When the worker's loop turns next, at the latest.
     turns_by: Mutex<Option<Instant>>,
     aged_out: OnceLock<AgedOut>,
+    suspected: watch::Sender<Option<Suspected>>,
 }
 
 /// Why a destination is not taking anything at the moment.
@@ -91,6 +95,24 @@ impl Watch {
 
     pub(super) fn set_paced(&self, paced: Option<Paced>) {
         *self.0.paced.lock().unwrap_or_else(PoisonError::into_inner) = paced;
+    }
+
+    /// Before the worker runs: whether the destination was suspected when weir ended.
+    pub fn recall(&self, suspected: Option<Suspected>) {
+        self.0.suspected.send_replace(suspected);
+    }
+
+    /// Whether the destination is suspected to refuse whatever it is sent, now and from now on.
+    pub fn suspicions(&self) -> watch::Receiver<Option<Suspected>> {
+        self.0.suspected.subscribe()
+    }
+
+    pub(super) fn set_suspected(&self, suspected: Option<Suspected>) {
+        self.0.suspected.send_if_modified(|known| {
+            let is_news = *known != suspected;
+            *known = suspected;
+            is_news
+        });
     }
 
     /// How many requests are under way.

@@ -32,6 +32,8 @@ pub(super) fn again(
     let mut read = VecDeque::new();
     while let Some(first) = rest.first().filter(|_| bytes < bytes_max) {
         if read.is_empty() {
+            let near = store.books.get(at).and_then(|books| books.open().place_near(first.0));
+            backlog.begin_near(near);
             let mut tried = backlog.read(first.0, &mut read);
             while tried.is_err() && backlog.may_try_again() {
                 tried = backlog.read(first.0, &mut read);

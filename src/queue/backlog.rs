@@ -44,6 +44,11 @@ impl Backlog {
         self.walk = None;
     }
 
+    /// Goes on from there, if that is nearer than where it stands.
+    pub(super) fn begin_near(&mut self, frame: Option<(Place, u64)>) {
+        self.hint = frame.or(self.hint);
+    }
+
     /// Reads on from `next`, about one window. Finds nothing only where nothing is durable. What the
     /// disk cannot read time and again is damaged.
     pub(super) fn read(&mut self, next: u64, found: &mut VecDeque<Found>) -> io::Result<()> {

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::cursor::{Cursor, How};
 use super::cursor_file::CursorFile;
 use super::ledger::Ledger;
-use super::log::{Frame, Log};
+use super::log::{Frame, Log, Place};
 use crate::base::disk::Disk;
 
 /// The books.
@@ -42,6 +42,7 @@ struct Footprint {
     first: u64,
     end: u64,
     segment: u64,
+    salt: u64,
     offset: u64,
     bytes: u64,
     unix_ms: u64,
@@ -204,11 +205,21 @@ impl Open {
                 first: frame.first,
                 end,
                 segment: place.segment,
+                salt: place.salt,
                 offset: place.offset,
                 bytes: place.bytes,
                 unix_ms: frame.unix_ms,
             }),
         }
+    }
+
+    /// A frame that was given out, at this position or not far before it: its place, and its first
+    /// position.
+    pub(super) fn place_near(&self, position: u64) -> Option<(Place, u64)> {
+        let after = self.trail.0.partition_point(|one| one.first <= position);
+        let one = self.trail.0.get(after.checked_sub(1)?)?;
+        let Footprint { first, segment, salt, offset, bytes, .. } = *one;
+        Some((Place { segment, salt, offset, bytes }, first))
     }
 
     fn forget_settled(&mut self) {

@@ -44,7 +44,7 @@ impl CursorFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(error) => return Err(error),
         };
-        Ok(match read(file.as_ref())? {
+        Ok(match read(file.as_ref(), path)? {
             Slots::Good(cursor, layout) => {
                 let is_name_sure = layout.has_both_heads;
                 let path = path.to_owned();
@@ -99,7 +99,7 @@ impl CursorFile {
         let Some(file) = &self.file else {
             return self.replace(disk, draft).map(|()| Unsaved::new());
         };
-        let error = match write(file.as_ref(), &self.layout, draft) {
+        let error = match write(file.as_ref(), &self.layout, draft, owner(&self.path)) {
             Ok((layout, unsaved)) => {
                 self.layout = layout;
                 self.is_anothers &= !draft.is_whole;
@@ -119,7 +119,7 @@ impl CursorFile {
         if !draft.is_whole {
             return Err(io::Error::other("a part of a cursor makes no file"));
         }
-        let (bytes, layout) = slots::whole(draft, self.layout.generation + 1);
+        let (bytes, layout) = slots::whole(draft, self.layout.generation + 1, owner(&self.path));
         replace_durably(disk, &self.path, &bytes)?;
         self.file = Some(disk.open(&self.path, Open::Write)?);
         (self.is_name_sure, self.is_anothers) = (true, false);
@@ -130,7 +130,13 @@ impl CursorFile {
 
 /// Writes pages and head beside those that are valid, under one sync: a crash leaves any mixture of
 /// them, and each is sound.
-fn write(file: &dyn DiskFile, old: &Layout, draft: &Draft) -> io::Result<(Layout, Unsaved)> {
+fn write(
+    file: &dyn DiskFile,
+    old: &Layout,
+    draft: &Draft,
+    owner: u32,
+) -> io::Result<(Layout, Unsaved)> {
+    let mut length = file.bytes()?;
     let mut new = Layout {
         generation: old.generation + 1,
         head: 1 - old.head.min(1),
@@ -146,17 +152,23 @@ fn write(file: &dyn DiskFile, old: &Layout, draft: &Draft) -> io::Result<(Layout
             unsaved.push(*number);
             continue;
         };
-        let bytes = slots::page(*number, page, new.generation);
+        let mut bytes = slots::page(*number, page, new.generation);
+        let end = slots::page_at(place + 1, 0);
+        if end > length {
+            // Both halves, or the second save would find no room on a disk that is full by then.
+            bytes.resize(slots::PLACE_BYTES, 0);
+        }
         match file.write_all_at(&bytes, slots::page_at(place, half)) {
             Err(error) if is_full(&error) && known.is_none() => unsaved.push(*number),
             written => {
                 written?;
+                length = length.max(end);
                 taken.insert(place);
                 new.pages.insert(*number, (place, half));
             }
         }
     }
-    let head = slots::head(draft, new.generation);
+    let head = slots::head(draft, new.generation, owner);
     file.write_all_at(&head, new.head as u64 * HEAD_ROOM)?;
     file.sync()?;
     // Only now are these places free: the head that is on disk is past their pages.
@@ -165,7 +177,7 @@ fn write(file: &dyn DiskFile, old: &Layout, draft: &Draft) -> io::Result<(Layout
 }
 
 /// Reads a whole file. A running agent may be writing it: what is read is of one save, or of none.
-pub(super) fn read(file: &dyn DiskFile) -> io::Result<Slots> {
+pub(super) fn read(file: &dyn DiskFile, path: &Path) -> io::Result<Slots> {
     const TRIES: usize = 3;
     let mut read = Slots::Damaged;
     for _ in 0..TRIES {
@@ -174,7 +186,7 @@ pub(super) fn read(file: &dyn DiskFile) -> io::Result<Slots> {
         let mut bytes = vec![0; length];
         let count = read_full_at(file, &mut bytes, 0)?;
         bytes.truncate(count);
-        read = slots::read(&bytes);
+        read = slots::read(&bytes, owner(path));
         let heads = usize::try_from(2 * HEAD_ROOM).unwrap_or_default().min(bytes.len());
         let mut again = vec![0; heads];
         read_full_at(file, &mut again, 0)?;
@@ -183,6 +195,12 @@ pub(super) fn read(file: &dyn DiskFile) -> io::Result<Slots> {
         }
     }
     Ok(read)
+}
+
+/// What stands in a cursor of whose it is: a checksum of its file's name, which is the destination's.
+fn owner(path: &Path) -> u32 {
+    let name = path.file_name().unwrap_or_default();
+    crc32c::crc32c(name.as_encoded_bytes())
 }
 
 /// The file name of a destination's cursor: every byte that is not a letter, digit, `-`, `_` or
@@ -365,6 +383,26 @@ mod tests {
         assert_eq!(draft.saved_upto(&unsaved), PAGE_POSITIONS - 1);
         assert_eq!(watermark(&disk, &path), PAGE_POSITIONS - 1);
         assert_eq!(draft.saved_upto(&[]), PAGE_POSITIONS + 2);
+    }
+
+    #[test]
+    fn a_page_that_has_a_place_is_saved_on_a_full_disk_too() {
+        let (disk, path) = rig();
+        let mut cursor = Cursor::new(0);
+        let mut file = CursorFile::create(&disk, &path, &cursor).unwrap();
+        for page in 0..7 {
+            cursor.settle(page * PAGE_POSITIONS + 2, How::Dropped);
+        }
+        assert_eq!(file.save(&disk, &cursor.draft(false)).unwrap(), [0; 0]);
+        disk.set_capacity(Some(0));
+
+        for round in 3..6 {
+            for page in 0..7 {
+                cursor.settle(page * PAGE_POSITIONS + round, How::Dropped);
+            }
+            assert_eq!(file.save(&disk, &cursor.draft(false)).unwrap(), [0; 0]);
+            assert_eq!(found(&disk, &path).0, cursor);
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub(super) const HEAD_BYTES: usize = 80;
 /// Room for one half of a place.
 pub(super) const PAGE_ROOM: u64 = 4608;
 pub(super) const PAGE_HEAD_BYTES: usize = 80;
+/// Both halves of a place.
+pub(super) const PLACE_BYTES: usize = 9_216;
+const _: () = assert!(PLACE_BYTES as u64 == 2 * PAGE_ROOM);
 pub(super) const WORD_BYTES_MAX: usize = PAGE_WORDS * 8;
 const _: () = assert!((PAGE_HEAD_BYTES + WORD_BYTES_MAX) as u64 <= PAGE_ROOM);
 
@@ -77,11 +80,11 @@ enum Head {
 }
 
 /// The bytes of a head.
-pub(super) fn head(draft: &Draft, generation: u64) -> Vec<u8> {
+pub(super) fn head(draft: &Draft, generation: u64, owner: u32) -> Vec<u8> {
     let mut bytes = begun(&MAGIC, 0);
     let fields = [generation, draft.birth, draft.base];
     put(&mut bytes, fields.into_iter().chain(draft.counts.all()));
-    bytes.resize(HEAD_BYTES - 4, 0);
+    bytes.extend_from_slice(&owner.to_le_bytes());
     seal(&mut bytes, HEAD_BYTES - 4);
     bytes
 }
@@ -119,10 +122,10 @@ fn seal(bytes: &mut Vec<u8>, at: usize) {
     bytes.extend_from_slice(&behind);
 }
 
-/// Judges the bytes of a file, which may be any.
-pub(super) fn read(bytes: &[u8]) -> Slots {
+/// Judges the bytes of a file, which may be any; those of another owner are as good as damaged.
+pub(super) fn read(bytes: &[u8], owner: u32) -> Slots {
     let room = usize::try_from(HEAD_ROOM).unwrap_or(usize::MAX);
-    let heads = [0, 1].map(|half| read_head(bytes.get(half * room..).unwrap_or_default()));
+    let heads = [0, 1].map(|half| read_head(bytes.get(half * room..).unwrap_or_default(), owner));
     let generation_of = |half: usize| match heads.get(half) {
         Some(Head::Good { generation, .. }) => Some(*generation),
         _ => None,
@@ -157,7 +160,7 @@ pub(super) fn read(bytes: &[u8]) -> Slots {
     Slots::Good(Cursor::of_pages(birth, base, counts, pages), layout)
 }
 
-fn read_head(bytes: &[u8]) -> Head {
+fn read_head(bytes: &[u8], owner: u32) -> Head {
     let read = || {
         let (checked, rest) = bytes.split_at_checked(HEAD_BYTES - 4)?;
         let (mut cut, mut rest) = (Cut(checked), Cut(rest));
@@ -171,7 +174,8 @@ fn read_head(bytes: &[u8]) -> Head {
         let _zero = cut.u16()?;
         let (generation, birth, base) = (cut.u64()?, cut.u64()?, cut.u64()?);
         let counts = counts(&mut cut)?;
-        let is_sound = base < NUMBER_MAX / PAGE_POSITIONS
+        let is_sound = cut.u32()? == owner
+            && base < NUMBER_MAX / PAGE_POSITIONS
             && birth.max(generation) < NUMBER_MAX
             && base >= (birth + 1) / PAGE_POSITIONS
             && counts.sum() == (base * PAGE_POSITIONS).saturating_sub(birth + 1);
@@ -207,9 +211,9 @@ fn counts(cut: &mut Cut<'_>) -> Option<Counts> {
 }
 
 /// The bytes of a new file: all pages in their order, and room for a few.
-pub(super) fn whole(draft: &Draft, generation: u64) -> (Vec<u8>, Layout) {
+pub(super) fn whole(draft: &Draft, generation: u64, owner: u32) -> (Vec<u8>, Layout) {
     let mut layout = Layout { generation, ..Layout::default() };
-    let mut bytes = head(draft, generation);
+    let mut bytes = head(draft, generation, owner);
     for (place, (number, one)) in draft.pages.iter().enumerate() {
         bytes.resize(usize::try_from(page_at(place, 0)).unwrap_or(usize::MAX), 0);
         bytes.extend(page(*number, one, generation));
@@ -228,12 +232,13 @@ mod tests {
     use crate::queue::group::Settled;
     use crate::queue::page::How;
 
+    const OWNER: u32 = 7;
     const DELIVERED: How = How::By(Settled::Delivered);
 
     #[track_caller]
     fn reads_back(cursor: &Cursor) {
-        let (bytes, layout) = whole(&cursor.whole(), 7);
-        assert_eq!(read(&bytes), Slots::Good(cursor.clone(), layout));
+        let (bytes, layout) = whole(&cursor.whole(), 7, OWNER);
+        assert_eq!(read(&bytes, OWNER), Slots::Good(cursor.clone(), layout));
     }
 
     #[test]
@@ -257,11 +262,11 @@ mod tests {
         for position in [1, 2, 9, PAGE_POSITIONS + 3] {
             cursor.settle(position, DELIVERED);
         }
-        let (bytes, _) = whole(&cursor.whole(), 1);
+        let (bytes, _) = whole(&cursor.whole(), 1, OWNER);
         let mut torn = bytes.clone();
         torn[usize::try_from(page_at(0, 0)).unwrap() + 30] ^= 1;
 
-        let Slots::Good(found, layout) = read(&torn) else { panic!() };
+        let Slots::Good(found, layout) = read(&torn, OWNER) else { panic!() };
         assert_eq!((found.watermark(), found.ahead(), found.counts().delivered), (0, 1, 1));
         assert_eq!(layout.pages.into_iter().collect::<Vec<_>>(), [(1, (1, 0))]);
     }
@@ -272,24 +277,31 @@ mod tests {
         cursor.settle(5, DELIVERED);
         let old = cursor.whole();
         cursor.settle_range(1, PAGE_POSITIONS + 10, How::Dropped);
-        let (mut bytes, _) = whole(&cursor.whole(), 2);
+        let (mut bytes, _) = whole(&cursor.whole(), 2, OWNER);
         let place = usize::try_from(page_at(1, 0)).unwrap();
         let page = page(0, &old.pages[0].1, 1);
         bytes[place..place + page.len()].copy_from_slice(&page);
 
-        let Slots::Good(found, layout) = read(&bytes) else { panic!() };
+        let Slots::Good(found, layout) = read(&bytes, OWNER) else { panic!() };
         assert_eq!(found, cursor);
         assert_eq!(layout.pages.len(), 1);
     }
 
     #[test]
+    fn the_cursor_of_another_destination_is_none() {
+        let (bytes, _) = whole(&Cursor::new(3).whole(), 1, OWNER);
+        assert_eq!(read(&bytes, OWNER + 1), Slots::Damaged);
+        assert_ne!(read(&bytes, OWNER), Slots::Damaged);
+    }
+
+    #[test]
     fn a_head_of_a_weir_that_knows_more_is_named() {
-        let mut bytes = head(&Cursor::new(3).whole(), 1);
+        let mut bytes = head(&Cursor::new(3).whole(), 1, OWNER);
         bytes[4] = 9;
         bytes.truncate(HEAD_BYTES - 4);
         seal(&mut bytes, HEAD_BYTES - 4);
 
-        assert_eq!(read(&bytes), Slots::Foreign(9));
+        assert_eq!(read(&bytes, OWNER), Slots::Foreign(9));
     }
 
     proptest! {
@@ -303,12 +315,12 @@ mod tests {
             for position in settled {
                 cursor.settle(position, DELIVERED);
             }
-            let (bytes, _) = whole(&cursor.whole(), 1);
+            let (bytes, _) = whole(&cursor.whole(), 1, OWNER);
             let mut flipped = bytes.clone();
             flipped[at.index(bytes.len())] ^= 1 << bit;
 
             for changed in [&flipped[..], &bytes[..at.index(bytes.len())]] {
-                if let Slots::Good(found, _) = read(changed) {
+                if let Slots::Good(found, _) = read(changed, OWNER) {
                     prop_assert!(found.watermark() <= cursor.watermark());
                     prop_assert!((1..40_000).all(|p| cursor.is_settled(p) || !found.is_settled(p)));
                     let ahead = (1..40_000).filter(|p| found.is_settled(*p)).count() as u64;
@@ -319,7 +331,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_judged_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            prop_assert_eq!(read(&bytes), Slots::Damaged);
+            prop_assert_eq!(read(&bytes, OWNER), Slots::Damaged);
         }
     }
 }

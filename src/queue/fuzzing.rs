@@ -71,15 +71,24 @@ pub fn segment(bytes: &[u8]) {
     }
 }
 
+/// Where a head says whose it is.
+const OWNER: std::ops::Range<usize> = 72..76;
+
 /// A cursor's file.
 pub fn cursor(bytes: &[u8]) {
     let Some((how, bytes)) = bytes.split_first() else { return };
     let bytes = if how & MENDED == 0 { bytes.to_vec() } else { mended_cursor(bytes) };
-    if let Slots::Good(cursor, layout) = slots::read(&bytes) {
+    let owner =
+        bytes.get(OWNER).and_then(|owner| owner.try_into().ok()).map_or(0, u32::from_le_bytes);
+    if let Slots::Good(cursor, layout) = slots::read(&bytes, owner) {
         assert!(cursor.highest() >= cursor.watermark() && cursor.watermark() >= cursor.birth());
         assert_eq!(cursor.counts().sum(), cursor.watermark() - cursor.birth() + cursor.ahead());
-        let (written, new) = slots::whole(&cursor.whole(), layout.generation + 1);
-        assert_eq!(slots::read(&written), Slots::Good(cursor, new), "written as it was read");
+        let (written, new) = slots::whole(&cursor.whole(), layout.generation + 1, owner);
+        assert_eq!(
+            slots::read(&written, owner),
+            Slots::Good(cursor, new),
+            "written as it was read"
+        );
     }
 }
 

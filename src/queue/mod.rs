@@ -45,6 +45,7 @@ mod trouble;
 mod cursor;
 mod cursor_file;
 mod cursor_slots;
+mod cursors;
 mod cut;
 mod frame;
 mod pack;

@@ -2,15 +2,12 @@
 //! where each destination stands.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
 use super::active::Active;
-use super::books::Books;
-use super::cursor::{Cursor, How};
-use super::cursor_file::{self, CursorFile, Found};
+use super::cursors::Cursors;
 use super::error::OpenError;
 use super::folder;
 use super::frame::{self, Header, NAMING, SNAPSHOT};
@@ -21,10 +18,10 @@ use super::roll::{self, Newest};
 use super::seal::Key;
 use super::segment;
 use super::settings::{Limits, Settings, SyncLevel};
-use super::store::{CURSORS, Parts, QUARANTINE, Store};
+use super::store::{Parts, Store};
 use super::walk::{self, Step, Window};
 use crate::base::clock::Clock;
-use crate::base::disk::{DiskFile, Kind, Open, SharedDisk, is_full, read_full_at};
+use crate::base::disk::{DiskFile, Open, SharedDisk, is_full, read_full_at};
 use crate::telemetry::Metrics;
 
 /// What opening begins with.
@@ -66,14 +63,8 @@ impl Opening<'_> {
         let disk = Arc::clone(&self.disk);
         let found = folder::survey(disk.as_ref(), &folder, &self.limits, &self.settings.keys)?;
         let (mut segments, spares) = (found.segments, found.spares);
-        let cursors = folder.join(CURSORS);
-        disk.create_folders(&cursors).map_err(io)?;
-        let found = self.find_cursors(&cursors)?;
-        let highest = found.iter().filter_map(|(_, found)| match found {
-            Found::Cursor(cursor, _) => Some(cursor.highest()),
-            _ => None,
-        });
-        let highest = highest.max().unwrap_or(0);
+        let cursors = Cursors::find(disk.as_ref(), &self.settings)?;
+        let highest = cursors.highest();
 
         let (marks, scan) = self.scan_newest(&segments).map_err(io)?;
         let mut goes_on = Newest::Ended;
@@ -94,7 +85,7 @@ impl Opening<'_> {
         }
         let end = scan.map_or(0, |scan| scan.end).max(highest);
         let log = Log::new(segments, end);
-        let books = self.books(&cursors, found, &log)?;
+        let books = cursors.books(self.destinations, &log)?;
         let Self { disk, settings, limits, clock, metrics, .. } = self;
         let metrics = StreamMetrics::new(metrics, &settings.stream);
         let parts = Parts { disk, settings, limits, clock, books, log, marks, metrics, spares };
@@ -253,101 +244,6 @@ impl Opening<'_> {
             Err(error) if is_full(&error) => Ok(Newest::Unsure(*segment)),
             Err(error) => Err(error),
         }
-    }
-
-    /// Every cursor in the folder, by file name.
-    fn find_cursors(&self, folder: &Path) -> Result<Vec<(String, Found)>, OpenError> {
-        let io = |source| OpenError::Io { folder: self.settings.folder.clone(), source };
-        let mut all = Vec::new();
-        for listed in self.disk.list(folder).map_err(io)? {
-            if listed.kind == Kind::Folder || !listed.name.ends_with(cursor_file::SUFFIX) {
-                continue;
-            }
-            let file = folder.join(&listed.name);
-            let found = CursorFile::find(self.disk.as_ref(), &file).map_err(io)?;
-            if let Found::Foreign(version) = found {
-                let why = format!("its format is version {version}, this weir reads 1");
-                return Err(OpenError::Foreign { file, why });
-            }
-            all.push((listed.name, found));
-        }
-        Ok(all)
-    }
-
-    /// The books of every destination, in the order they were asked for.
-    fn books(
-        &self,
-        folder: &Path,
-        mut found: Vec<(String, Found)>,
-        log: &Log,
-    ) -> Result<Vec<Books>, OpenError> {
-        let io = |source| OpenError::Io { folder: self.settings.folder.clone(), source };
-        let has_cursors = !found.is_empty();
-        let mut all = Vec::new();
-        for destination in self.destinations {
-            let name = cursor_file::name(destination);
-            let at = found.iter().position(|(known, _)| *known == name);
-            let found = at.map_or(Found::Nothing, |at| found.swap_remove(at).1);
-            let (mut cursor, file) = match found {
-                Found::Cursor(cursor, mut file) => {
-                    file.make_sure(self.disk.as_ref(), &cursor.whole()).map_err(io)?;
-                    (cursor, file)
-                }
-                Found::Damaged | Found::Foreign(_) => {
-                    let cursor = Cursor::new(log.first() - 1);
-                    (cursor.clone(), self.replace(folder, &name, &cursor).map_err(io)?)
-                }
-                Found::Nothing => {
-                    let begin = if has_cursors { log.end() } else { self.begin_without(log) };
-                    let cursor = Cursor::new(begin);
-                    let file = CursorFile::create(self.disk.as_ref(), &folder.join(&name), &cursor);
-                    (cursor, file.map_err(io)?)
-                }
-            };
-            self.drop_missing(destination, &mut cursor, log.first());
-            all.push(Books::new(destination.clone(), cursor, file));
-        }
-        for (name, found) in found {
-            if let Found::Cursor(cursor, _) = found {
-                let waiting = log.end().saturating_sub(cursor.watermark() + cursor.ahead());
-                warn!(stream = %self.settings.stream, cursor = name, waiting,
-                    "a cursor's destination is not configured any more; segments do not wait for it");
-            }
-        }
-        Ok(all)
-    }
-
-    /// A destination that is new begins behind what is there; but where there are records and no
-    /// cursor at all, somebody took the cursors away, and nobody knows what was delivered.
-    fn begin_without(&self, log: &Log) -> u64 {
-        let (before, end) = (log.first() - 1, log.end());
-        if before < end {
-            warn!(problem = "cursor-damaged", stream = %self.settings.stream, records = end - before,
-                "there are records and no cursors; everything on disk is delivered again");
-        }
-        before
-    }
-
-    /// What is not on disk any more and was not settled was dropped while this destination was
-    /// not configured, or by somebody who removed files.
-    fn drop_missing(&self, destination: &str, cursor: &mut Cursor, first: u64) {
-        let before = cursor.counts().dropped;
-        cursor.settle_range(cursor.watermark() + 1, first, How::Dropped);
-        let dropped = cursor.counts().dropped - before;
-        if dropped > 0 {
-            warn!(problem = "records-dropped", stream = %self.settings.stream, destination, dropped,
-                "segments went before this destination had read them");
-        }
-    }
-
-    /// Sets a damaged cursor aside and begins anew with everything that is on disk.
-    fn replace(&self, folder: &Path, name: &str, cursor: &Cursor) -> io::Result<CursorFile> {
-        warn!(problem = "cursor-damaged", stream = %self.settings.stream, cursor = name,
-            "both copies of a cursor are damaged; everything on disk is delivered again");
-        let aside = self.settings.folder.join(QUARANTINE);
-        self.disk.create_folders(&aside)?;
-        self.disk.rename(&folder.join(name), &aside.join(name))?;
-        CursorFile::create(self.disk.as_ref(), &folder.join(name), cursor)
     }
 }
 

@@ -10,7 +10,7 @@ use aws_sdk_firehose::types::{PutRecordBatchResponseEntry, Record};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use self::pack::{Fill, pack};
-use super::aws::Keeper;
+use super::aws::{Keeper, Meter};
 use super::{
     AwsSettings, Entry, Fate, FirehoseSettings, Limits, Load, Outcome, ServiceClock, Sink, aws,
 };
@@ -44,6 +44,7 @@ const PACKED_WRAPPING_BYTES: usize = ENTRIES_MAX * (WRAPPING_BYTES + 4);
 pub struct Firehose {
     client: Client,
     keeper: Keeper,
+    meter: Meter,
     settings: AwsSettings,
     name: String,
     newline: bool,
@@ -69,10 +70,11 @@ impl Firehose {
         clock: &ServiceClock,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {
-        let (config, keeper) = aws::config(&settings.aws, clock, credentials).await?;
+        let (config, keeper, meter) = aws::config(&settings.aws, clock, credentials).await?;
         Ok(Self {
             client: Client::new(&config),
             keeper,
+            meter,
             settings: settings.aws.clone(),
             name: settings.delivery_stream.clone(),
             newline: settings.newline,
@@ -115,6 +117,14 @@ impl Sink for Firehose {
     fn entry(&self, key: String, payload: Bytes) -> Entry {
         let data = if self.newline { with_newline(payload) } else { payload };
         Entry::plain(key, data)
+    }
+
+    fn told_unix_ms(&self) -> Option<u64> {
+        self.keeper.told_unix_ms()
+    }
+
+    fn upload_rate(&self) -> Option<u64> {
+        self.meter.take()
     }
 
     async fn put(&self, entries: Vec<Entry>) -> Outcome {

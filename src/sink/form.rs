@@ -55,8 +55,10 @@ impl Form {
         let Self::Aggregate { .. } = self;
         Entry {
             key: aggregate::KEY.to_owned(),
-            // Inside the shard, as every hash of its records is.
-            hash_key: pieces.first().map(Piece::hash),
+            // Inside the shard, as every hash of its records is. The greatest, as the answer then
+            // tells most: where a stream was made anew with more shards, it names another one if any
+            // of the records belongs to another.
+            hash_key: pieces.iter().map(Piece::hash).max(),
             shard: None,
             data: aggregate::encode(pieces, weight),
         }

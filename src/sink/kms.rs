@@ -56,7 +56,7 @@ impl Kms {
     ) -> Result<Self, String> {
         // Learns the time from the first answer, as every service's clock does.
         let clock = ServiceClock::new(Clock::real(), None);
-        let (config, keeper) = aws::config(&settings.aws, &clock, credentials).await?;
+        let (config, keeper, _) = aws::config(&settings.aws, &clock, credentials).await?;
         Ok(Self { client: Client::new(&config), keeper, key: settings.key.clone() })
     }
 
@@ -106,7 +106,7 @@ impl Fault {
             At::Answer(status) => {
                 status == 429 || status >= 500 || self.code.contains("Throttling")
             }
-            At::Transport | At::Timeout | At::Credentials => true,
+            At::Transport | At::Timeout | At::Upload(_) | At::Credentials => true,
             At::Entry | At::Settings | At::Disk => false,
         }
     }

@@ -68,7 +68,7 @@ impl Lambda {
     /// In words, when the settings name no region or no usable endpoint.
     pub async fn connect(settings: &LambdaSettings) -> Result<Self, String> {
         let clock = ServiceClock::new(Clock::real(), None);
-        let (config, keeper) = aws::config(&settings.aws, &clock, None).await?;
+        let (config, keeper, _) = aws::config(&settings.aws, &clock, None).await?;
         let transport = Transport::new(&settings.aws, &clock, None)?;
         let region = config.region().map(ToString::to_string).unwrap_or_default();
         let function = utf8_percent_encode(&settings.function, PLAIN);

@@ -3,8 +3,12 @@
 use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::reload::Handle;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
+
+use super::repeats::Repeats;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,18 +60,16 @@ pub fn start(format: Format, level: Level) {
         Format::Text => true,
         Format::Json => false,
     };
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr);
-    // Only tests start twice in one process.
-    if words {
-        let lines = lines.with_target(false).with_ansi(colour());
-        let lines = lines.with_env_filter(filter(level)).with_filter_reloading();
-        keep(lines.reload_handle());
-        drop(lines.try_init());
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if words {
+        lines.with_target(false).with_ansi(colour()).boxed()
     } else {
-        let lines = lines.json().flatten_event(true).with_current_span(false);
-        let lines = lines.with_env_filter(filter(level)).with_filter_reloading();
-        keep(lines.reload_handle());
-        drop(lines.try_init());
+        lines.json().flatten_event(true).with_current_span(false).boxed()
+    };
+    let (filter, handle) = reload::Layer::new(filter(level));
+    // Only tests start twice in one process.
+    if registry().with(lines).with(Repeats::default()).with(filter).try_init().is_ok() {
+        keep(handle);
     }
 }
 

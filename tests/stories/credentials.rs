@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::runtime::Runtime;
 
-use crate::support::agent::{Agent, weir};
+use crate::support::agent::{Agent, orders_to_kinesis, weir};
 use crate::support::books::{Books, Row};
-use crate::support::fake_upstream::FakeUpstream;
+use crate::support::fake_upstream::{Answer, FakeUpstream};
 use crate::support::peers::{Kinesis, REGION};
 use crate::support::scratch::Scratch;
 use crate::support::tls_peer::{ALWAYS, Authority, IotAnswer, IotStub};
@@ -41,7 +41,11 @@ fn without_credentials_records_wait_until_there_are_some() {
     });
 
     assert_eq!((&hold["class"], &hold["code"]), (&"auth".into(), &"no-credentials".into()));
-    assert_eq!(agent.admin("/readyz").status, 200, "records are still taken");
+    let ready = agent.admin("/readyz");
+    assert_eq!(ready.status, 200, "records are still taken");
+    let words = "ready\nheld: orders to cloud (auth): cloud does not know or does not allow weir; \
+                 mend the credentials or the policy; it says: no-credentials: ";
+    assert!(ready.body.starts_with(words), "{}", ready.body);
     // The agent's home is the scratch folder; nobody starts it again.
     let profile = "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = example\n";
     scratch.folder(".aws");
@@ -51,6 +55,42 @@ fn without_credentials_records_wait_until_there_are_some() {
             .then_some(())
     });
     assert_eq!(kinesis.payloads("orders"), [b"waits".to_vec()]);
+    wait_for("the hold to be over", || (agent.admin("/readyz").body == "ready\n").then_some(()));
+    let log = agent.log();
+    let ended = log.lines().find(|line| line.contains("the destination takes records again"));
+    assert!(ended.is_some_and(|line| line.contains("\"lasted\":")), "{log}");
+}
+
+#[test]
+fn keys_in_files_are_exchanged_while_the_destination_is_held_for_them() {
+    let (scratch, runtime) = (Scratch::new("key-files"), Runtime::new().unwrap());
+    let fake = runtime.block_on(FakeUpstream::start());
+    fake.script(|request| match request.scope.starts_with("AKIAOLD/") {
+        true => Answer::refuse(403, "UnrecognizedClientException", "no such key"),
+        false => Answer::Take,
+    });
+    let (id, key) = (scratch.write("id", "AKIAOLD\n"), scratch.write("key", "old\n"));
+    let config = format!(
+        "{}\naccess_key_id = \"file:{}\"\nsecret_access_key = \"file:{}\"\n",
+        orders_to_kinesis(&fake.url(), ""),
+        id.display(),
+        key.display(),
+    );
+    let agent = Agent::start_without_credentials(&scratch, &config);
+    assert_eq!(agent.client("local").post("orders", b"waits").unwrap().status, 202);
+    wait_for("the hold", || {
+        let hold = agent.status()["streams"]["orders"]["destinations"]["cloud"]["hold"].take();
+        (hold["code"] == "UnrecognizedClientException" && hold["class"] == "auth").then_some(())
+    });
+
+    scratch.write("key", "new\n");
+    scratch.write("id", "AKIANEW\n");
+    let row = Books::settled(&agent).row("orders", "cloud");
+
+    assert_eq!(row, Row { accepted: 1, delivered: 1, ..Row::default() });
+    let last = fake.requests().pop().unwrap();
+    assert!(last.scope.starts_with("AKIANEW/"), "{}", last.scope);
+    assert!(agent.terminate().success());
 }
 
 #[test]
@@ -110,7 +150,8 @@ fn credentials_that_expire_in_an_outage_are_fetched_anew_when_it_is_over_and_not
     }
     wait_for("the credentials to be over", || {
         let hold = destination()["hold"].take();
-        (hold["code"] == "no-credentials" && hold["class"] == "auth").then_some(())
+        assert_ne!(hold["class"], "auth", "there is nothing to mend but the uplink: {hold}");
+        (hold["code"] == "credentials-out-of-reach" && hold["class"] == "transient").then_some(())
     });
     let upstream = runtime.block_on(FakeUpstream::start_at(address));
     is_out.store(false, Ordering::SeqCst);

@@ -85,3 +85,46 @@ fn dead_letters_are_found_copied_removed_and_put_back_once_however_often_the_age
     assert_eq!((row.delivered, row.dead), (delivered + POISON, POISON));
     assert_eq!(agent.terminate().code(), Some(0));
 }
+
+#[test]
+fn letters_of_a_renamed_destination_stay_on_the_shelf_until_they_are_put_back_for_another() {
+    let runtime = Runtime::new().unwrap();
+    let fake = runtime.block_on(FakeUpstream::start());
+    fake.poisoned_by(|sent| sent.data.starts_with(b"poison"));
+    let scratch = Scratch::new("renamed");
+    let before = orders_to_kinesis(&fake.url(), "");
+    let agent = Agent::start(&scratch, &before);
+    for number in 0..3 {
+        let line = format!("poison {number}");
+        assert_eq!(agent.client("local").post("orders", line.as_bytes()).unwrap().status, 202);
+    }
+    assert_eq!(Books::settled(&agent).row("orders", "cloud").dead, 3);
+    assert_eq!(agent.terminate().code(), Some(0));
+
+    let renamed = before.replace("cloud", "lake");
+    let agent = Agent::start(&scratch, &renamed);
+    let file = configure(&scratch, &renamed);
+    let dead = |arguments: &[&str]| {
+        let file = file.to_str().unwrap();
+        weir(&scratch, &[&["dead"], arguments, &["-c", file]].concat())
+    };
+    fake.script(|_| Answer::Take);
+
+    let refused = dead(&["replay"]);
+    assert_eq!(refused.code, Some(69), "{refused:?}");
+    assert!(refused.stderr.contains("no destination `cloud` any more"), "{refused:?}");
+    assert!(refused.stderr.contains("it has `lake`"), "{refused:?}");
+    assert!(refused.stderr.contains("--destination cloud --to lake"), "{refused:?}");
+    let refused = dead(&["replay", "--to", "sea"]);
+    assert!(refused.stderr.contains("no destination `sea`; it has `lake`"), "{refused:?}");
+    assert_eq!(dead(&["show"]).succeeded().lines().count(), 3);
+
+    let told = dead(&["replay", "--destination", "cloud", "--to", "lake"]).succeeded();
+    assert_eq!(told, "3 dead letters are back in their queues\n");
+    Books::settled(&agent);
+    assert_eq!(dead(&["show"]).succeeded(), "");
+    let mut taken: Vec<_> = fake.taken().into_iter().map(|one| one.data).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, [b"poison 0", b"poison 1", b"poison 2"].map(|line| line.to_vec()));
+    assert_eq!(agent.terminate().code(), Some(0));
+}

@@ -8,6 +8,8 @@ pub mod support;
 #[cfg(test)]
 mod aggregates;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod booted;
@@ -22,6 +24,8 @@ mod containers;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod dead_letters;
 #[cfg(test)]
 mod demo;
@@ -35,6 +39,8 @@ mod doctor;
 mod faults;
 #[cfg(test)]
 mod fuzzed;
+#[cfg(test)]
+mod hushed;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
@@ -56,11 +62,15 @@ mod packaged;
 #[cfg(test)]
 mod peers_answer;
 #[cfg(test)]
+mod polled;
+#[cfg(test)]
 mod put_away;
 #[cfg(test)]
 mod queue_at_start;
 #[cfg(test)]
 mod queue_tools;
+#[cfg(test)]
+mod quiet_log;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
@@ -72,9 +82,13 @@ mod roles;
 #[cfg(test)]
 mod rotated;
 #[cfg(test)]
+mod scraped;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod sealed_faults;
+#[cfg(test)]
+mod slow_uplink;
 #[cfg(test)]
 mod state_store;
 #[cfg(test)]
@@ -82,12 +96,18 @@ mod stop;
 #[cfg(test)]
 mod supervised;
 #[cfg(test)]
+mod suspected;
+#[cfg(test)]
 mod sync_levels;
 #[cfg(test)]
 mod tailed;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]
+mod unsure_size;
+#[cfg(test)]
 mod uplink;
+#[cfg(test)]
+mod watched;
 #[cfg(test)]
 mod whole_path;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::support::agent::Agent;
 use crate::support::log_file::LogFile;
+use crate::support::out_folder;
 use crate::support::scratch::Scratch;
 use crate::support::wait_for;
 
@@ -40,16 +41,7 @@ fn lines(name: &str) -> String {
 
 /// Everything that arrived, in order.
 fn arrived(folder: &Path) -> String {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+    String::from_utf8(out_folder::arrived(folder)).unwrap()
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What was learned of a stream holds after a restart: without an uplink at first, and then with a
-//! policy that says nothing of it any more, large records wait and small ones travel together.
+//! What was learned of a stream holds after a restart: without an uplink large records wait, and
+//! with it small ones travel together once the shards were asked again.
 
 use tokio::runtime::Runtime;
 
@@ -49,7 +49,6 @@ fn a_restart_without_an_uplink_knows_the_size_of_records_and_the_shards() {
 
     let upstream = runtime.block_on(FakeUpstream::start_at(address));
     upstream.shards(4, 0, BY_KEYS);
-    upstream.keep_to_itself();
     let books = Books::settled(&agent);
 
     let all = SMALL as u64 + 3;
@@ -58,6 +57,50 @@ fn a_restart_without_an_uplink_knows_the_size_of_records_and_the_shards() {
     let taken = upstream.taken();
     assert!(taken.iter().any(|one| one.data.len() == LARGE_BYTES));
     assert!(taken.len() <= 40, "{} entries: four shards, some requests", taken.len());
+    assert!(agent.terminate().success());
+}
+
+#[test]
+fn a_list_of_shards_that_is_behind_is_told_and_a_restart_does_not_send_by_it_again() {
+    let (scratch, runtime) = (Scratch::new("behind"), Runtime::new().unwrap());
+    let upstream = runtime.block_on(FakeUpstream::start());
+    upstream.shards(2, 0, BY_KEYS);
+    let config = orders_to_kinesis(&upstream.url(), "");
+    let config = config.replace("linger = \"10 ms\"", "linger = \"300 ms\"");
+    let agent = Agent::start(&scratch, &config);
+    let send = |agent: &Agent| {
+        let lines: Vec<String> = (0..SMALL).map(|number| format!("line {number}")).collect();
+        assert_eq!(agent.client("local").post_lines("orders", &lines).unwrap().status, 202);
+        Books::settled(agent);
+    };
+    let strayed = |agent: &Agent| {
+        let metrics = agent.metrics();
+        let name = "weir_delivery_strayed_records_total{";
+        let line = metrics.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    send(&agent);
+    assert_eq!(strayed(&agent), 0);
+
+    upstream.shards_unlisted(8, 10);
+    send(&agent);
+    send(&agent);
+    assert!((1..=SMALL as u64).contains(&strayed(&agent)), "{}", strayed(&agent));
+    let words = "answers name other shards than the stream lists";
+    wait_for("the warning", || agent.log().contains(words).then_some(()));
+    let file = scratch.join("weir.toml").display().to_string();
+    let shown = weir(&scratch, &["status", "--config", &file]).succeeded();
+    assert!(shown.contains("its answers name other shards than it lists"), "{shown}");
+    assert!(
+        agent
+            .metrics()
+            .contains("weir_delivery_shards_in_doubt{stream=\"orders\",destination=\"cloud\"} 1")
+    );
+    assert!(agent.terminate().success());
+
+    let agent = Agent::start(&scratch, &config);
+    send(&agent);
+    assert_eq!(strayed(&agent), 0, "what was contradicted is known");
     assert!(agent.terminate().success());
 }
 

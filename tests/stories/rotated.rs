@@ -20,12 +20,12 @@ use crate::support::wait_for;
 /// How logrotate is told to rotate, and which files weir is told to follow.
 const MODES: [(&str, &str, &str); 6] = [
     ("create", "create", "app.log"),
-    ("packed", "create\ncompress\ndelaycompress", "app.log"),
+    ("packed", "create\ncompress\ndelaycompress", "app.log*"),
     ("dated", "create\ncompress\ndelaycompress\ndateext\ndateformat -%Y%m%d-%s", "app.log"),
     (
         "zstd",
         "create\ncompress\ndelaycompress\ncompresscmd /usr/bin/zstd\ncompressext .zst\ncompressoptions -q",
-        "app.log",
+        "app.log*",
     ),
     ("copied", "copytruncate\nnocompress", "app.log*"),
     ("copypacked", "copytruncate\ncompress\ndateext\ndateformat -%Y%m%d-%s", "app.log"),

@@ -5,17 +5,22 @@
 
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 
 use super::client::{Answer, Client};
 use super::peers::REGION;
 use super::scratch::Scratch;
 use super::{PATIENCE, wait_at_most, wait_for};
+
+/// Who has no rights but those of everybody.
+const NOBODY: u32 = 65_534;
 
 /// A running agent; killed when dropped.
 #[derive(Debug)]
@@ -53,6 +58,15 @@ impl Agent {
         Self::run(scratch, config, command(scratch))
     }
 
+    /// The same with this in `[admin]`.
+    #[track_caller]
+    pub fn start_with_admin(scratch: &Scratch, config: &str, admin: &str) -> Self {
+        let file = configure_with_admin(scratch, config, admin);
+        let mut command = command(scratch);
+        command.args(["run", "--config"]).arg(file);
+        Self::launch(scratch, scratch.join("state"), command)
+    }
+
     /// The same with nothing in its environment that credentials could come from.
     #[track_caller]
     pub fn start_without_credentials(scratch: &Scratch, config: &str) -> Self {
@@ -74,6 +88,48 @@ impl Agent {
         command.env("NOTIFY_SOCKET", notify);
         command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         Self::run(scratch, config, command)
+    }
+
+    /// The same as somebody to whom permissions apply, who owns the scratch folder.
+    #[track_caller]
+    pub fn start_without_privileges(scratch: &Scratch, config: &str) -> Self {
+        let kept = command(scratch);
+        if !geteuid().is_root() {
+            return Self::run(scratch, config, kept);
+        }
+        // Where the binary was built may be closed to others.
+        let binary = scratch.join("weir");
+        if !binary.exists() {
+            fs::copy(kept.get_program(), &binary).unwrap();
+        }
+        chown(scratch.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        let mut command = Command::new(binary);
+        command.env_clear().current_dir(scratch.path());
+        command.envs(kept.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.uid(NOBODY).gid(NOBODY);
+        Self::run(scratch, config, command)
+    }
+
+    /// The same in a user namespace of its own, of whose settings below `/proc/sys/user` some are
+    /// changed; `None` where there are no such namespaces.
+    #[track_caller]
+    pub fn start_within(scratch: &Scratch, config: &str, limits: &[(&str, u32)]) -> Option<Self> {
+        let unshare = || {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user"]);
+            command
+        };
+        if !unshare().arg("true").output().is_ok_and(|done| done.status.success()) {
+            return None;
+        }
+        let kept = command(scratch);
+        let mut command = unshare();
+        let set =
+            limits.iter().map(|(name, limit)| format!("echo {limit} > /proc/sys/user/{name} && "));
+        command.args(["sh", "-c", &(set.collect::<String>() + r#"exec "$0" "$@""#)]);
+        command.arg(kept.get_program()).env_clear().current_dir(scratch.path());
+        command.envs(kept.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Some(Self::run(scratch, config, command))
     }
 
     #[track_caller]
@@ -181,12 +237,17 @@ impl Agent {
         Client::new(&self.http(name))
     }
 
+    /// `127.0.0.1:PORT` of the admin listener.
+    #[track_caller]
+    pub fn admin_address(&self) -> &str {
+        let address = self.addresses["admin"].as_str();
+        address.unwrap_or_else(|| panic!("no admin address: {}", self.addresses))
+    }
+
     /// What `GET path` of the admin listener says.
     #[track_caller]
     pub fn admin(&self, path: &str) -> Answer {
-        let address = self.addresses["admin"].as_str();
-        let address = address.unwrap_or_else(|| panic!("no admin address: {}", self.addresses));
-        Client::new(address).get(path).unwrap()
+        Client::new(self.admin_address()).get(path).unwrap()
     }
 
     #[track_caller]
@@ -265,9 +326,13 @@ impl Drop for Agent {
 
 /// Writes the configuration and gives its path.
 pub fn configure(scratch: &Scratch, config: &str) -> PathBuf {
+    configure_with_admin(scratch, config, "")
+}
+
+fn configure_with_admin(scratch: &Scratch, config: &str, admin: &str) -> PathBuf {
     let state_dir = scratch.join("state");
     let text = format!(
-        "state_dir = {state_dir:?}\n{config}\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+        "state_dir = {state_dir:?}\n{config}\n[admin]\nlisten = \"127.0.0.1:0\"\n{admin}\n",
         state_dir = state_dir.display().to_string()
     );
     scratch.write("weir.toml", &text)

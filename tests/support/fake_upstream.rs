@@ -87,6 +87,8 @@ pub(crate) struct Taken {
     pub(crate) key: String,
     /// The explicit hash key, if it had one.
     pub(crate) hash_key: Option<u128>,
+    /// The first and the last hash of the shard that it is in, if there are shards.
+    pub(crate) shard: Option<(u128, u128)>,
     /// The data, decoded.
     pub(crate) data: Vec<u8>,
 }
@@ -171,8 +173,13 @@ struct State {
     /// How far its clock is ahead.
     ahead: time::Duration,
     shards: Option<Shards>,
+    /// What it lists in place of its shards.
+    listed: Option<Shards>,
+    /// How often it was deleted and made anew.
+    lives: u32,
     keeps_to_itself: bool,
     looks: usize,
+    listings: usize,
 }
 
 /// What the stream says of itself.
@@ -184,6 +191,8 @@ struct Shards {
     first: u128,
     /// `USER_PARTITION_KEY`, `AUTO`; `None`: the stream does not say.
     strategy: Option<&'static str>,
+    /// Which stream of this name it is.
+    life: u32,
 }
 
 impl Shards {
@@ -192,20 +201,34 @@ impl Shards {
     }
 
     fn size(self) -> u128 {
-        u128::MAX / self.count + 1
+        (u128::MAX / self.count).saturating_add(1)
+    }
+
+    /// As long as the service's own.
+    fn begins(self) -> String {
+        format!("4959{:052}", self.life)
+    }
+
+    fn range_of(self, hash: u128) -> (u128, u128) {
+        let first = hash / self.size() * self.size();
+        (first, first + (self.size() - 1))
     }
 
     fn list(self) -> Value {
         let shard = |place: u128| {
             let first = place * self.size();
             let last = if place + 1 == self.count { u128::MAX } else { first + self.size() - 1 };
-            json!({
+            let mut shard = json!({
                 "ShardId": self.of(first),
                 "HashKeyRange": {
                     "StartingHashKey": first.to_string(), "EndingHashKey": last.to_string(),
                 },
-                "SequenceNumberRange": { "StartingSequenceNumber": "1" },
-            })
+                "SequenceNumberRange": { "StartingSequenceNumber": self.begins() },
+            });
+            if self.first > 0 {
+                shard["ParentShardId"] = "shardId-000000000000".into();
+            }
+            shard
         };
         json!({ "Shards": (0..self.count).map(shard).collect::<Vec<_>>() })
     }
@@ -215,7 +238,7 @@ impl Shards {
             "StreamName": "access", "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
             "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/access",
             "StreamModeDetails": { "StreamMode": "ON_DEMAND" }, "EnhancedMonitoring": [],
-            "StreamCreationTimestamp": 1.0, "OpenShardCount": 4, "MaxRecordSizeInKiB": 2048,
+            "StreamCreationTimestamp": f64::from(self.life), "OpenShardCount": 4, "MaxRecordSizeInKiB": 2048,
         });
         if let Some(strategy) = self.strategy {
             summary["RecordDistributionStrategy"] = strategy.into();
@@ -242,8 +265,11 @@ impl FakeUpstream {
             time_is_kept: false,
             ahead: time::Duration::ZERO,
             shards: None,
+            listed: None,
+            lives: 1,
             keeps_to_itself: false,
             looks: 0,
+            listings: 0,
         }));
         let mut connections = JoinSet::new();
         connections.spawn(accept(listener, Arc::clone(&state)));
@@ -306,15 +332,41 @@ impl FakeUpstream {
         self.locked().keeps_to_itself = true;
     }
 
+    /// And from now on it does.
+    pub(crate) fn tell(&self) {
+        self.locked().keeps_to_itself = false;
+    }
+
     /// How often it was asked what it is.
     pub(crate) fn looks(&self) -> usize {
         self.locked().looks
     }
 
+    /// How often its shards were asked for.
+    pub(crate) fn listings(&self) -> usize {
+        self.locked().listings
+    }
+
     /// From now on it has so many shards, numbered from `first`, and tells of them and of how keys
     /// choose them. A power of two.
     pub(crate) fn shards(&self, count: u128, first: u128, strategy: Option<&'static str>) {
-        self.locked().shards = Some(Shards { count, first, strategy });
+        let mut state = self.locked();
+        state.shards = Some(Shards { count, first, strategy, life: state.lives });
+        state.listed = None;
+    }
+
+    /// It was deleted and made anew, with so many shards; of their names some were there before.
+    pub(crate) fn begin_anew(&self, count: u128, strategy: Option<&'static str>) {
+        self.locked().lives += 1;
+        self.shards(count, 0, strategy);
+    }
+
+    /// The same as [`Self::shards`], but it goes on listing those that it had.
+    pub(crate) fn shards_unlisted(&self, count: u128, first: u128) {
+        let mut state = self.locked();
+        state.listed = state.listed.or(state.shards);
+        let (life, strategy) = (state.lives, Some("USER_PARTITION_KEY"));
+        state.shards = Some(Shards { count, first, strategy, life });
     }
 
     /// What was taken so far, in the order of taking.
@@ -390,8 +442,11 @@ async fn answer_of_now(
         Some(asked @ ("ListShards" | "DescribeStreamSummary")) => {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.looks += 1;
+            state.listings += usize::from(asked == "ListShards");
             return Ok(match state.shards.filter(|_| !state.keeps_to_itself) {
-                Some(shards) if asked == "ListShards" => told(&shards.list()),
+                Some(shards) if asked == "ListShards" => {
+                    told(&state.listed.unwrap_or(shards).list())
+                }
                 Some(shards) => told(&shards.summary()),
                 None => refusal(400, "AccessDeniedException", "not for you", None),
             });
@@ -512,7 +567,9 @@ fn take(request: &Request, failed: &[Option<(String, String)>], state: &Mutex<St
             result["ShardId"] = shards.of(sent.hash()).into();
         }
         results.push(result);
+        let shard = state.shards.map(|shards| shards.range_of(sent.hash()));
         state.taken.push(Taken {
+            shard,
             request: request.number,
             stream: request.stream.clone(),
             key: sent.key.clone(),

@@ -12,9 +12,11 @@ pub mod gate;
 pub mod log_file;
 pub mod machine;
 pub mod numbered;
+pub mod out_folder;
 pub mod packages;
 pub mod peers;
 pub mod scratch;
+pub mod slow_link;
 pub mod tls_peer;
 
 use std::fs;

@@ -7,6 +7,7 @@ mod api_key;
 mod authorizer;
 mod jwt;
 mod mtls;
+mod operators;
 mod peer;
 mod sigv4;
 
@@ -34,6 +35,7 @@ pub use sigv4::signature;
 
 pub use jwt::Algorithm;
 pub use mtls::{SubjectField, SubjectRule};
+pub use operators::Operators;
 pub use pattern::Pattern;
 pub use peer::PeerRule;
 

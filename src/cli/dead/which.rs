@@ -1,5 +1,6 @@
 //! Which letters a command is about, and how they are gone through.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -102,8 +103,8 @@ pub(super) fn each(
     let mut bad = 0;
     for lying in shelves(&reach.state_dir()?.join("dead"), filter)? {
         for file in &lying.files {
-            for letter in dead_letter::letters(&RealDisk, &file.path)? {
-                match letter? {
+            for letter in of(&file.path, dead_letter::letters(&RealDisk, &file.path))? {
+                match of(&file.path, letter)? {
                     Ok(letter) if filter.fits(&letter) => then(&letter)?,
                     Ok(_) => {}
                     Err(line) => {
@@ -115,6 +116,14 @@ pub(super) fn each(
         }
     }
     Ok(bad)
+}
+
+/// What was read of a file, or why it was not.
+pub(super) fn of<T>(path: &Path, read: io::Result<T>) -> Result<T, Report> {
+    read.map_err(|error| {
+        let words = format!("{} cannot be read: {error}", path.display());
+        Report::disk(&error, words)
+    })
 }
 
 fn unreadable(path: &Path, line: &BadLine) -> String {

@@ -117,7 +117,10 @@ const CONNECT_TIMEOUT: Key = Key::time("connect_timeout", 5 * SECOND)
     .says("Longest time for TCP, proxy and TLS.");
 const REQUEST_TIMEOUT: Key = Key::time("request_timeout", 30 * SECOND)
     .within(100, 10 * MINUTE)
-    .says("Longest time for one request; records of an unanswered one are sent again.");
+    .says(
+        "Longest time in which nothing of a request or its answer moves, ten minutes in all; records of \
+         an unanswered one are sent again.",
+    );
 
 pub(super) fn read(section: &mut Section<'_>, reading: &mut Reading<'_>) -> AwsSettings {
     let region = checked(section, reading, &REGION, is_region);

@@ -64,7 +64,8 @@ const STREAM_NAME: Key = Key::text("stream_name", Default::Required("\"access-lo
     .says("Name of the Kinesis data stream, or its ARN.");
 const MAX_RECORD: Key = Key::size("max_record", MIB).within(KIB, 10 * MIB).says(
     "Largest record that the data stream takes, with its partition key: 1 MiB unless its owner \
-     raised it. What the stream itself says counts if it is more.",
+     raised it. What the stream itself says counts if it is more; until it has said it, a larger \
+     record is sent in a request of its own, and the stream decides.",
 );
 const AGGREGATE: Key = Key::new(
     "aggregate",

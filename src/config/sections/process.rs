@@ -37,8 +37,8 @@ pub(in crate::config) const ADMIN: Table = Table {
     example: None,
     what: "the admin listener",
     variant: None,
-    effect: "The operator's door: `/livez`, `/readyz`, `/metrics`, `/status`.",
-    groups: &[&[ADMIN_LISTEN]],
+    effect: "The operator's door: the dashboard at `/`, and `/livez`, `/readyz`, `/metrics`, `/status`, `/dead`.",
+    groups: &[&[ADMIN_LISTEN, ADMIN_KEYS]],
 };
 
 const STATE_DIR: Key = Key::new("state_dir", Kind::Path, Default::Text("/var/lib/weir")).says(
@@ -77,8 +77,21 @@ const LETTER_AGE: Key = Key::time("max_age", 30 * DAY)
     .within(MINUTE, 3650 * DAY)
     .says("Longest time a dead letter is kept; what ages out is counted.");
 const ADMIN_LISTEN: Key = Key::text("listen", Default::Text("127.0.0.1:9808")).says(
-    "Address of the admin listener; on loopback only, as it asks nobody who they are. Port 0 \
-     takes any free port.",
+    "Address of the admin listener. Off loopback it needs `key_file`; keys travel in clear text, so \
+     keep it on a network of your own or behind a proxy that speaks TLS. Port 0 takes any free port.",
+);
+const ADMIN_KEYS: Key = Key::new(
+    "key_file",
+    Kind::Path,
+    Default::Otherwise {
+        example: "\"/etc/weir/admin-keys.toml\"",
+        then: "everybody who reaches the listener may order",
+    },
+)
+.says(
+    "The file of operators' keys, which `weir keys add` writes; read anew when it changes. With it, \
+     orders (replay, purge) and payloads of dead letters need a key; off loopback all but `/livez` \
+     and `/readyz` does. Keys with a plan or streams are senders' keys and open nothing here.",
 );
 
 #[derive(Debug)]
@@ -152,19 +165,21 @@ fn read_dead_letters(
 fn read_admin(root: &mut Section<'_>, reading: &mut Reading<'_>) -> admin::Settings {
     let mut section = root.single(&ADMIN, reading);
     let text = section.text(reading, &ADMIN_LISTEN);
+    let key_file = section.path(reading, &ADMIN_KEYS);
+    let key_file = key_file.written().map(|(file, _)| file.clone());
     section.finish(&mut reading.faults);
     let place = text.place.unwrap_or_default();
     let listen = address(&ADMIN_LISTEN, &text.value, &place).unwrap_or_else(|fault| {
         reading.faults.push(fault);
         SocketAddr::from(([127, 0, 0, 1], 0))
     });
-    if !listen.ip().is_loopback() {
+    if !listen.ip().is_loopback() && key_file.is_none() {
         let message = format!("[admin] would be open to the network: {listen}");
         let fault = Fault::new(place, message).label("not loopback");
         reading.faults.push(fault.hint(
-            "the admin listener asks nobody who they are: listen on 127.0.0.1, and put a proxy in \
-             front of it for others",
+            "without `key_file` the admin listener asks nobody who they are: listen on 127.0.0.1, \
+             or name a file that `weir keys add` made",
         ));
     }
-    admin::Settings { listen }
+    admin::Settings { listen, key_file }
 }

@@ -165,14 +165,14 @@ warning: `max_record` is 2 MiB, but destination `k` takes at most 1 MiB
   --> /etc/weir/weir.toml:10:14
    |
 10 | max_record = "2 MiB"
-   |              ^^^^^^^ larger ones become dead letters
+   |              ^^^^^^^ larger ones may become dead letters
 hint: set it to "1 MiB", so that senders are told
 
 warning: `max_record` is 2 MiB, but destination `f` takes at most 1023999 B
   --> /etc/weir/weir.toml:10:14
    |
 10 | max_record = "2 MiB"
-   |              ^^^^^^^ larger ones become dead letters
+   |              ^^^^^^^ larger ones may become dead letters
 hint: set it to "1023999 B", so that senders are told"#,
     );
 }

@@ -890,7 +890,7 @@ error: [admin] would be open to the network: 0.0.0.0:9808
   |
 2 | listen = "0.0.0.0:9808"
   |          ^^^^^^^^^^^^^^ not loopback
-hint: the admin listener asks nobody who they are: listen on 127.0.0.1, and put a proxy in front of it for others
+hint: without `key_file` the admin listener asks nobody who they are: listen on 127.0.0.1, or name a file that `weir keys add` made
 
 1 problem in /etc/weir/weir.toml; nothing was started"#,
     );

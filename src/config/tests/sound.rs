@@ -141,7 +141,7 @@ fn the_smallest_file_gets_every_default() {
             max_bytes: 1024 * MIB,
             max_age: Duration::from_hours(30 * 24),
         },
-        admin: admin::Settings { listen: "127.0.0.1:9808".parse().unwrap() },
+        admin: admin::Settings { listen: "127.0.0.1:9808".parse().unwrap(), key_file: None },
     };
     assert_eq!(config, right);
 }

@@ -54,12 +54,12 @@ fn what_ages_out_is_counted_once_whenever_the_power_fails() {
             assert_eq!(lying(&disk).len(), 24);
             let mut shelf = open(&disk, 4_000);
             disk.end_power_after(calls);
-            let is_done = shelf.tidy(NOW).is_ok();
+            let is_done = shelf.tidy(NOW, None).is_ok();
             was_cut += u32::from(!is_done);
             disk.crash(seed);
 
             let mut shelf = open(&disk, 4_000);
-            shelf.tidy(NOW).unwrap();
+            shelf.tidy(NOW, None).unwrap();
             let left = lying(&disk);
             assert!(left.values().all(|(times, _)| *times == 1));
             let gone = 24 - left.len() as u64;

@@ -129,6 +129,7 @@ impl Sharded {
         let shard = |place: u128| Shard {
             id: format!("shardId-{place}").into(),
             range: HashRange { first: place * QUARTER, last: place * QUARTER + (QUARTER - 1) },
+            since: 0,
         };
         let shards = ShardMap::new((0..4).map(shard).collect()).unwrap();
         Arc::new(Self {

@@ -87,6 +87,7 @@ fn a_shard_is_crowded_only_while_another_one_has_nothing() {
         let shard = |(first, last): &(u128, u128)| Shard {
             id: format!("shard of {first}").into(),
             range: HashRange { first: *first, last: *last },
+            since: 0,
         };
         ShardMap::new(ranges.iter().map(shard).collect()).map(Arc::new)
     };
@@ -95,9 +96,9 @@ fn a_shard_is_crowded_only_while_another_one_has_nothing() {
     (0..5).for_each(|_| owed.more((1, 1_000)));
     let mut lanes = lanes(10, 10_000);
 
-    lanes.follow(map(&[whole]), None, now);
+    lanes.change(map(&[whole]), None, now);
     assert!(!lanes.is_crowded(1, &owed, (1, now)), "there is no other");
-    lanes.follow(map(&[low, high]), None, now);
+    lanes.change(map(&[low, high]), None, now);
     assert!(lanes.is_crowded(1, &owed, (4_999, now)));
     assert!(!lanes.is_crowded(1, &owed, (5_000, now)), "no more than it may");
     assert!(!lanes.is_crowded(half, &owed, (0, now)), "nothing is owed to it");
@@ -338,6 +339,39 @@ fn a_request_that_met_a_fault_of_the_destination_goes_again_as_it_stands() {
             assert!(settlement.done.is_empty() && settlement.dead.is_empty());
             assert_eq!(settlement.faults, [(class, count)]);
         }
+    }
+}
+
+#[test]
+fn a_request_that_was_too_much_for_the_link_is_cut_anew() {
+    let large = || vec![Bundle::lone(parcel(0, 9_000)), Bundle::lone(parcel(1, 9_000))];
+    for (sent, at) in [(parcels(2), At::Upload(1)), (large(), At::Timeout)] {
+        let settlement = settle(sent, Err(fault(at, "late")));
+        assert_eq!(settlement.trouble.map(|(class, _)| class), Some(Class::Transient));
+        assert_eq!(numbers(&settlement.again), [0, 1]);
+        assert!(settlement.alone.is_empty() && settlement.dead.is_empty());
+    }
+}
+
+#[test]
+fn no_two_agents_look_at_a_held_destination_or_try_an_entry_again_together() {
+    let (first, most) = (Duration::from_millis(100), Duration::from_secs(30));
+    let now = Instant::now();
+    let look = |_| {
+        let mut pause = Pause::new(first, most);
+        pause.met(now, Class::Auth, fault(At::Answer(403), "AccessDeniedException"), false);
+        match pause.gate(now) {
+            Gate::Closed(until) => until - now,
+            gate => panic!("{gate:?}"),
+        }
+    };
+    let entry = |_| Pause::new(first, most).wait_of_entry(3, None);
+    for (waits, whole) in
+        [((0..200).map(look).collect::<Vec<_>>(), most), ((0..200).map(entry).collect(), first * 4)]
+    {
+        assert!(waits.iter().all(|wait| (whole / 2..=whole).contains(wait)), "{waits:?}");
+        let early = waits.iter().filter(|wait| **wait < whole * 3 / 4).count();
+        assert!((40..160).contains(&early), "{early} of 200 in the first half");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod books;
 mod machines;
+mod outbox;
 mod pace;
 mod replays;
 mod shards;
@@ -209,7 +210,7 @@ struct Bench {
     metrics: Metrics,
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         stream: "access".into(),
         destination: "archive".into(),
@@ -244,13 +245,27 @@ impl Bench {
         sink: Arc<S>,
         settings: Settings,
     ) -> Self {
+        Self::start_all((uplink, &Watch::default()), queue, sink, settings)
+    }
+
+    /// With what is remembered of an earlier run.
+    fn start_watched<S: Sink>(watch: &Watch, queue: TestQueue, sink: Arc<S>) -> Self {
+        Self::start_all((&Uplink::default(), watch), queue, sink, settings())
+    }
+
+    fn start_all<S: Sink>(
+        (uplink, watch): (&Uplink, &Watch),
+        queue: TestQueue,
+        sink: Arc<S>,
+        settings: Settings,
+    ) -> Self {
         let name = format!("weir-delivery-{:032x}", crate::base::random::bits());
         let folder = std::env::temp_dir().join(name);
         let letters = letters_settings(folder.clone());
         let shelf =
             Shelf::open(Arc::new(RealDisk), &letters, &settings.stream, &settings.destination);
         let metrics = Metrics::default();
-        let watch = Watch::default();
+        let watch = watch.clone();
         let parts = Parts {
             clock: Clock::starting_at(NOW),
             sink,

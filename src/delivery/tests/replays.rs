@@ -48,6 +48,10 @@ impl Back for Queue {
         let fits = kept.marks.iter().filter(|(name, _)| name.starts_with(prefix));
         fits.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
+
+    fn destinations(&self) -> Vec<String> {
+        ["archive", "lake", "mirror"].map(str::to_owned).to_vec()
+    }
 }
 
 struct Bench {
@@ -76,7 +80,7 @@ impl Bench {
 
     async fn replay_only(&self, filter: &Filter) -> Result<Replayed, String> {
         let writers = BTreeMap::from([("access".to_owned(), self.queue.clone())]);
-        replay_into(disk(), &self.folder, filter, &writers).await
+        replay_into(disk(), &self.folder, (filter, None), &writers).await
     }
 
     fn payloads(&self) -> Vec<String> {
@@ -148,6 +152,52 @@ async fn lines_that_never_got_into_the_stream_go_back_for_everybody() {
     bench.put("tail.nginx", std::slice::from_ref(&line));
     bench.replay().await.unwrap();
     assert_eq!(bench.queue.0.lock().unwrap().records, [line]);
+    bench.end();
+}
+
+#[tokio::test]
+async fn letters_of_a_destination_that_is_gone_stay_until_somebody_says_where_they_go() {
+    let bench = Bench::new();
+    bench.put("archive", &numbered(1));
+    bench.put("old", &numbered(3));
+    let files = bench.files();
+    let writers = BTreeMap::from([("access".to_owned(), bench.queue.clone())]);
+    let order = async |filter: &Filter, to: Option<&str>| {
+        replay_into(disk(), &bench.folder, (filter, to), &writers).await
+    };
+    let of_old = Filter { destination: Some("old".into()), ..Filter::default() };
+
+    for filter in [&Filter::default(), &of_old] {
+        let words = order(filter, None).await.unwrap_err();
+        assert_eq!(
+            words,
+            "stream `access` has no destination `old` any more, so nobody would deliver its \
+             letters; it has `archive`, `lake`, `mirror`. Nothing was put back; for another \
+             destination: `weir dead replay --stream access --destination old --to archive`."
+        );
+    }
+    let words = order(&of_old, Some("nowhere")).await.unwrap_err();
+    assert_eq!(
+        words,
+        "stream `access` has no destination `nowhere`; it has `archive`, `lake`, `mirror`. \
+         Nothing was put back."
+    );
+    assert_eq!((bench.payloads().len(), bench.files()), (0, files));
+
+    // One that means none of them is not held up by them.
+    let others = Filter { code: Some("Other".into()), ..Filter::default() };
+    assert_eq!(order(&others, None).await, Ok(Replayed::default()));
+
+    bench.groups_left(Some(0));
+    order(&of_old, Some("lake")).await.unwrap_err();
+    assert_eq!(bench.files().len(), 2, "what is not durable in the queue stays on the shelf");
+    bench.groups_left(None);
+    let replayed = order(&of_old, Some("lake")).await.unwrap();
+    assert_eq!((replayed.records, replayed.files), (3, 1));
+    let only_for: Vec<_> =
+        bench.queue.0.lock().unwrap().records.iter().map(|one| one.only_for.clone()).collect();
+    assert_eq!(only_for, vec![Some("lake".into()); 3]);
+    assert_eq!(order(&Filter::default(), None).await.unwrap().records, 1);
     bench.end();
 }
 
@@ -244,7 +294,8 @@ async fn a_file_in_use_and_a_stream_that_is_gone_are_told() {
 
     drop(held);
     let none: BTreeMap<String, Queue> = BTreeMap::new();
-    let replayed = replay_into(disk(), &bench.folder, &Filter::default(), &none).await.unwrap();
+    let replayed =
+        replay_into(disk(), &bench.folder, (&Filter::default(), None), &none).await.unwrap();
     assert!(replayed.notes[0].contains("no stream `access`"), "{:?}", replayed.notes);
     assert_eq!(bench.replay().await.unwrap().records, 1);
     bench.end();
@@ -299,16 +350,18 @@ async fn a_replay_of_some_letters_killed_between_any_two_calls_loses_and_repeats
             let queue = Queue::default();
             let writers = BTreeMap::from([("access".to_owned(), queue.clone())]);
             disk.end_power_after(calls);
-            let first = replay_into(disk.shared(), &folder, &of_key("a"), &writers).await;
+            let first = replay_into(disk.shared(), &folder, (&of_key("a"), None), &writers).await;
             is_done &= first.is_ok();
             was_cut += u32::from(first.is_err());
             disk.crash(seed);
 
             // Others are meant now, then all of them.
             disk.end_power_after(calls / 2);
-            drop(replay_into(disk.shared(), &folder, &of_key("b"), &writers).await);
+            drop(replay_into(disk.shared(), &folder, (&of_key("b"), None), &writers).await);
             disk.crash(seed + 1);
-            replay_into(disk.shared(), &folder, &Filter::default(), &writers).await.unwrap();
+            replay_into(disk.shared(), &folder, (&Filter::default(), None), &writers)
+                .await
+                .unwrap();
 
             let mut numbers: Vec<usize> = {
                 let kept = queue.0.lock().unwrap();
@@ -338,7 +391,7 @@ async fn letters_that_are_not_meant_stay_and_can_be_put_back_later() {
     let mut replayed = Vec::new();
     for key in [Some("c"), Some("a"), Some("a"), None, None] {
         let filter = Filter { key: key.map(str::to_owned), ..Filter::default() };
-        let done = replay_into(disk.shared(), &folder, &filter, &writers).await.unwrap();
+        let done = replay_into(disk.shared(), &folder, (&filter, None), &writers).await.unwrap();
         assert_eq!((done.left, &done.notes), (0, &Vec::new()));
         replayed.push(done.records);
     }

@@ -1,7 +1,7 @@
 //! The worker with Kinesis over HTTP, where the shards are known: what travels together, what a busy
 //! shard holds up, and what may overtake what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::upstream::{clock, kinesis, kinesis_settings, plain};
 use super::{Bench, Ordering, Settings, TestQueue, a_record, settings};
 use crate::queue::Settled;
 use crate::record::{Record, encode};
-use crate::sink::Kinesis;
 use crate::sink::fake_upstream::{Answer, FakeUpstream, Taken};
+use crate::sink::{Form, Kinesis, Piece};
 
 const BY_KEYS: Option<&str> = Some("USER_PARTITION_KEY");
 
@@ -163,6 +163,51 @@ async fn an_aggregate_from_elsewhere_is_passed_on_untouched_and_alone() {
     bench.end().await;
 }
 
+/// An aggregate as a producer makes it that knows one shard: numbers under a key each.
+fn by_a_producer(numbers: std::ops::Range<usize>) -> Record {
+    let keys: Vec<String> = numbers.clone().map(|number| format!("key {number}")).collect();
+    let data: Vec<Bytes> = numbers.map(|number| Bytes::from(text(number))).collect();
+    let piece = |(key, data): (&'static str, &'static Bytes)| Piece {
+        key,
+        key_hash: crate::sink::hash_of(key),
+        key_is_unique: false,
+        explicit: None,
+        data,
+    };
+    let (keys, data): (&'static [String], &'static [Bytes]) = (keys.leak(), data.leak());
+    let pieces: Vec<_> = keys.iter().map(String::as_str).zip(data).map(piece).collect();
+    let entry = Form::Aggregate { weight_max: 0 }.pack(&pieces, 0);
+    let (payload, key) = (entry.data, Some("a".into()));
+    Record { payload, partition_key: key, hash_key: entry.hash_key, ..a_record("") }
+}
+
+#[tokio::test]
+async fn an_aggregate_from_elsewhere_goes_apart_where_a_reshard_made_several_shards_of_one() {
+    for aggregates in [true, false] {
+        let fake = with_shards(1).await;
+        let sink = if aggregates { kinesis(&fake.url()).await } else { plain(&fake.url()).await };
+        let queue = TestQueue::default();
+        queue.push(encode(&by_a_producer(0..50)));
+        let bench = Bench::start(queue, sink);
+        bench.queue.settled_all().await;
+        assert_eq!(fake.taken_count(), 1, "whole, while it belongs to one shard");
+
+        // The first request after it knows nothing of the reshard, the others do.
+        fake.shards(4, 10, BY_KEYS);
+        for number in 1..4 {
+            bench.queue.push(encode(&by_a_producer(number * 50..(number + 1) * 50)));
+            bench.queue.settled_all().await;
+        }
+
+        readers_get_all(&fake, 200, 1_000);
+        let taken = fake.taken();
+        let once = numbers(&taken).into_iter().filter(|number| *number >= 100).count();
+        assert_eq!(once, 100, "what is sent with the new shards known is sent once");
+        assert_eq!(taken.iter().filter(|one| numbers(&[(*one).clone()])[0] >= 100).count(), 8);
+        bench.end().await;
+    }
+}
+
 #[tokio::test]
 async fn one_poisonous_record_in_an_aggregate_dies_alone() {
     let fake = with_shards(4).await;
@@ -201,10 +246,168 @@ async fn what_a_reshard_led_astray_goes_again_and_nothing_else() {
     bench.end().await;
 }
 
+/// The numbers that readers get who keep only what belongs to the shard they read, as those of the
+/// service do with aggregates.
+fn kept_by_readers(taken: &[Taken], keys: usize) -> BTreeSet<usize> {
+    let mut kept = BTreeSet::new();
+    for one in taken {
+        let (first, last) = one.shard.unwrap();
+        let is_kept = |number: &usize| {
+            let hash = crate::sink::hash_of(&format!("key {}", number % keys));
+            one.key != "a" || (first..=last).contains(&hash)
+        };
+        kept.extend(numbers(std::slice::from_ref(one)).into_iter().filter(is_kept));
+    }
+    kept
+}
+
+#[track_caller]
+fn readers_get_all(fake: &FakeUpstream, count: usize, keys: usize) {
+    let kept = kept_by_readers(&fake.taken(), keys);
+    let missing: Vec<_> = (0..count).filter(|number| !kept.contains(number)).collect();
+    assert!(missing.is_empty(), "{} of {count} missing: {missing:?}", missing.len());
+}
+
 #[tokio::test]
-async fn a_shard_that_takes_nothing_holds_up_no_other_however_much_waits_for_it() {
+async fn what_was_packed_for_a_stream_that_was_made_anew_meanwhile_is_packed_again() {
+    for (before, after) in [(2, 4), (4, 2), (1, 8), (4, 4)] {
+        let fake = with_shards(before).await;
+        let queue = TestQueue::default();
+        push(&queue, 0..500, 100);
+        let bench = Bench::start(queue, kinesis(&fake.url()).await);
+        bench.queue.settled_all().await;
+        let gone = "ResourceNotFoundException";
+        fake.script(move |_| Answer::refuse(400, gone, "Stream access is not found"));
+        push(&bench.queue, 500..2_000, 100);
+        while bench.watch.hold().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+
+        fake.begin_anew(after, BY_KEYS);
+        fake.script(|_| Answer::Take);
+        bench.queue.settled_all().await;
+        // What it is now is asked again, and records travel together as before.
+        let mut count = 2_000;
+        loop {
+            let entries = fake.taken_count();
+            push(&bench.queue, count..count + 500, 100);
+            count += 500;
+            bench.queue.settled_all().await;
+            if fake.taken_count() - entries < 100 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+
+        readers_get_all(&fake, count, 100);
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_knew_of_a_stream_is_not_packed_by_before_it_is_asked_again() {
+    let old = with_shards(2).await;
+    let sink = kinesis(&old.url()).await;
+    let mut news = sink.news();
+    let bench = Bench::start(TestQueue::default(), sink);
+    let facts = loop {
+        let facts = news.next().await;
+        if facts.keys_choose && facts.shards.is_some() {
+            break facts;
+        }
+    };
+    bench.end().await;
+
+    for (count, entries_max) in [(2, 20), (4, 500)] {
+        let fake = FakeUpstream::start().await;
+        match count {
+            2 => fake.shards(2, 0, BY_KEYS),
+            // Nothing says how its keys are used any more.
+            _ => fake.begin_anew(count, None),
+        }
+        let sink = kinesis(&fake.url()).await;
+        sink.recall(facts.clone(), Duration::from_secs(1));
+        let queue = TestQueue::default();
+        push(&queue, 0..500, 100);
+        let bench = Bench::start(queue, sink);
+        bench.queue.settled_all().await;
+
+        readers_get_all(&fake, 500, 100);
+        assert!(fake.taken_count() <= entries_max, "{}", fake.taken_count());
+        assert_eq!(fake.taken_count() == 500, count == 4, "they travel alone");
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_grew_by_being_made_anew_between_two_requests_loses_nothing() {
+    let fake = with_shards(2).await;
+    let queue = TestQueue::default();
+    push(&queue, 0..500, 100);
+    let bench = Bench::start(queue, kinesis(&fake.url()).await);
+    bench.queue.settled_all().await;
+
+    fake.begin_anew(4, BY_KEYS);
+    push(&bench.queue, 500..1_000, 100);
+    bench.queue.settled_all().await;
+
+    readers_get_all(&fake, 1_000, 100);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn while_a_list_of_shards_is_behind_delivery_goes_on_without_packing_and_says_so() {
+    let fake = with_shards(2).await;
+    let queue = TestQueue::default();
+    push(&queue, 0..500, 100);
+    let sink = kinesis(&fake.url()).await;
+    let bench = Bench::start(queue, Arc::clone(&sink));
+    bench.queue.settled_all().await;
+    let listings = fake.listings();
+
+    fake.shards_unlisted(8, 10);
+    push(&bench.queue, 500..4_000, 100);
+    bench.queue.settled_all().await;
+
+    readers_get_all(&fake, 4_000, 100);
+    let strayed = bench.number("weir_delivery_strayed_records_total");
+    let taken = numbers(&fake.taken()).len();
+    assert_eq!(f64::from(u32::try_from(taken).unwrap()), 4_000.0 + strayed);
+    assert!(fake.listings() - listings < 10, "{} listings", fake.listings());
+    assert_eq!(bench.number("weir_delivery_shards_in_doubt{"), 1.0);
+    let entries = fake.taken_count();
+    push(&bench.queue, 4_000..4_200, 100);
+    bench.queue.settled_all().await;
+    assert_eq!(fake.taken_count() - entries, 200, "nothing strays any more, and nothing is packed");
+
+    fake.shards(8, 10, BY_KEYS);
+    while sink.is_in_doubt() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let entries = fake.taken_count();
+    push(&bench.queue, 4_200..5_000, 100);
+    bench.queue.settled_all().await;
+    assert!(fake.taken_count() - entries < 100);
+    assert_eq!(bench.number("weir_delivery_shards_in_doubt{"), 0.0);
+    readers_get_all(&fake, 5_000, 100);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn shards_that_take_nothing_hold_up_no_other_however_much_waits_for_them() {
+    const QUARTER: u128 = 1 << 126;
+    hold_up_no_other(true, |hash| hash < QUARTER).await;
+    hold_up_no_other(true, |hash| hash < 2 * QUARTER).await;
+    // With nothing but the permission to put.
+    hold_up_no_other(false, |hash| hash < QUARTER).await;
+    hold_up_no_other(false, |hash| hash < 2 * QUARTER).await;
+}
+
+async fn hold_up_no_other(are_known: bool, is_hot: impl Fn(u128) -> bool + Copy + Send + 'static) {
     let fake = with_shards(4).await;
-    let is_hot = |hash: u128| hash < 1 << 126;
+    if !are_known {
+        fake.keep_to_itself();
+    }
     fake.script(move |request| {
         let code = "ProvisionedThroughputExceededException";
         Answer::fail_entries(request, code, |_, sent| is_hot(sent.hash()))

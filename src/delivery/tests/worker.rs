@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::{Bench, TestQueue, a_record, settings};
-use crate::delivery::Settings;
+use crate::delivery::{Settings, Watch};
 use crate::queue::{Lapsed, Settled};
 use crate::record::encode;
 use crate::sink::{At, Entry, Fate, Fault, Limits, Load, Outcome, Sink};
@@ -26,6 +26,8 @@ pub(super) struct ScriptSink {
     taken: Mutex<BTreeMap<String, usize>>,
     times: Mutex<Vec<Instant>>,
     is_closed: AtomicBool,
+    /// Larger entries may be refused.
+    sure_bytes: AtomicUsize,
 }
 
 impl ScriptSink {
@@ -42,6 +44,7 @@ impl ScriptSink {
             taken: Mutex::default(),
             times: Mutex::default(),
             is_closed: AtomicBool::new(false),
+            sure_bytes: AtomicUsize::new(500),
         })
     }
 
@@ -84,6 +87,10 @@ impl Sink for ScriptSink {
 
     fn limits(&self) -> Limits {
         Limits { entries: 10, request_bytes: 1_000, entry_bytes: 500 }
+    }
+
+    fn sure_bytes(&self) -> usize {
+        self.sure_bytes.load(Ordering::SeqCst)
     }
 
     fn weigh(&self, entry: &Entry) -> usize {
@@ -400,12 +407,14 @@ async fn while_the_shelf_fails_nothing_is_skipped_and_the_others_are_delivered()
     let (shelf, aside) = (bench.folder.join("access"), bench.folder.join("aside"));
     sleep(Duration::from_millis(1)).await;
     std::fs::rename(&shelf, &aside).unwrap();
+    std::fs::write(&shelf, b"in the way").unwrap();
     bench.queue.push_record(&"x".repeat(501));
     bench.queue.push_records(20);
 
     sleep(Duration::from_secs(5)).await;
     assert_eq!((bench.queue.owed(), sink.taken_count()), (1, 20));
 
+    std::fs::remove_file(&shelf).unwrap();
     std::fs::rename(&aside, &shelf).unwrap();
     bench.queue.settled_all().await;
     assert_eq!((bench.queue.settled(Settled::Dead), bench.dead().len()), (1, 1));
@@ -575,4 +584,122 @@ async fn every_wait_ends_at_once_when_it_is_asked_to_stop() {
         assert_eq!((begun.elapsed(), bench.queue.owed()), (Duration::ZERO, 10));
         bench.end().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_link_that_bears_no_large_request_small_ones_carry_everything_and_grow_again() {
+    for at in [At::Upload(300), At::Timeout] {
+        let queue = TestQueue::default();
+        queue.push_records(400);
+        let is_slow = Arc::new(AtomicBool::new(true));
+        let sink = ScriptSink::new(Duration::from_millis(1), {
+            let is_slow = Arc::clone(&is_slow);
+            move |_, entries| {
+                let bytes: usize = entries.iter().map(|entry| entry.data.len()).sum();
+                let is_too_much = at == At::Timeout || bytes > 60;
+                match is_slow.load(Ordering::SeqCst) && is_too_much {
+                    true => Err(fault(at, "too-slow")),
+                    false => all_taken(entries),
+                }
+            }
+        });
+        let bench = Bench::start(queue, Arc::clone(&sink));
+        sleep(Duration::from_secs(60)).await;
+        match at {
+            At::Upload(_) => {
+                assert_eq!(bench.queue.owed(), 0);
+                assert!(bench.number("weir_delivery_cut_off_bytes_total{") >= 300.0);
+                assert!(bench.number("weir_delivery_request_max_bytes{") <= 75.0);
+            }
+            // It may be the service that is slow: requests as small as these stay as they are.
+            _ => assert_eq!(bench.number("weir_delivery_request_max_bytes{"), 1_000.0),
+        }
+
+        is_slow.store(false, Ordering::SeqCst);
+        bench.queue.push_records(400);
+        bench.queue.settled_all().await;
+        let requests = sink.requests();
+        bench.queue.push_records(100);
+        bench.queue.settled_all().await;
+        assert!(sink.requests() - requests <= 11, "ten in each, as the sink takes them");
+        assert!(sink.taken().iter().all(|(_, times)| *times <= 3) && bench.dead().is_empty());
+        bench.end().await;
+    }
+}
+
+/// Large records among small ones, and a sink that is sure of the small ones only.
+fn large_among_small(takes_large: bool) -> (TestQueue, Arc<ScriptSink>) {
+    let queue = TestQueue::default();
+    for number in 0..200 {
+        queue.push_record(&format!("small {number}"));
+        if number % 10 == 0 {
+            queue.push_record(&format!("large {number} {}", "x".repeat(100)));
+        }
+    }
+    let sink = ScriptSink::new(Duration::from_millis(1), move |_, entries| {
+        match entries.iter().any(|entry| entry.data.starts_with(b"large")) {
+            true if entries.len() > 1 => panic!("a large record endangers others"),
+            true if !takes_large => Err(fault(At::Answer(400), "ValidationException")),
+            _ => all_taken(entries),
+        }
+    });
+    sink.sure_bytes.store(50, Ordering::SeqCst);
+    (queue, sink)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_upstream_may_refuse_for_its_size_is_sent_alone_and_the_upstream_decides() {
+    let (queue, sink) = large_among_small(true);
+    let bench = Bench::start(queue, Arc::clone(&sink));
+    bench.queue.settled_all().await;
+    assert_eq!((sink.taken_count(), bench.dead().len()), (220, 0));
+    bench.end().await;
+
+    let (queue, sink) = large_among_small(false);
+    let bench = Bench::start(queue, Arc::clone(&sink));
+    while sink.taken_count() < 200 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    while bench.queue.owed() > 0 {
+        // Each record that passes says that the destination is well, so that others may die.
+        bench.queue.push_records(1);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let dead = bench.dead();
+    assert_eq!(dead.len(), 20);
+    assert!(dead.iter().all(|one| one.code == "ValidationException" && one.attempts >= 1));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_was_suspected_when_weir_ended_costs_no_record_at_the_next_start() {
+    let refuses_all = || {
+        ScriptSink::new(Duration::ZERO, |number, _| {
+            let words = Fault { message: format!("no {number}"), ..fault(At::Answer(400), "x") };
+            Err(Fault { code: "ValidationException".into(), ..words })
+        })
+    };
+    let queue = TestQueue::default();
+    queue.push_records(100);
+    let bench = Bench::start(queue, refuses_all());
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.dead().len(), 12, "as many as any words are believed");
+    let suspected = bench.watch.suspicions().borrow().clone();
+    assert_eq!(suspected.as_ref().map(|one| one.code.as_str()), Some("ValidationException"));
+    bench.end().await;
+
+    let watch = Watch::default();
+    watch.recall(suspected);
+    let queue = TestQueue::default();
+    queue.push_records(100);
+    let sink = refuses_all();
+    let bench = Bench::start_watched(&watch, queue, Arc::clone(&sink));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((bench.dead().len(), bench.queue.owed()), (0, 100));
+    assert_eq!(watch.hold().unwrap().class, "config");
+
+    *sink.script.lock().unwrap() = Box::new(|_, entries| all_taken(entries));
+    bench.queue.settled_all().await;
+    assert_eq!(*watch.suspicions().borrow(), None, "and then it is over");
+    bench.end().await;
 }

@@ -116,7 +116,7 @@ pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Vec<Destinat
 
 fn read_one(disk: &dyn Disk, path: &Path) -> std::io::Result<CursorState> {
     let file = disk.open(path, Open::Read)?;
-    Ok(match cursor_file::read(file.as_ref())? {
+    Ok(match cursor_file::read(file.as_ref(), path)? {
         Slots::Good(cursor, _) => CursorState::Good(Standing::new(cursor)),
         Slots::Damaged => CursorState::Damaged,
         Slots::Foreign(version) => CursorState::Foreign(version),

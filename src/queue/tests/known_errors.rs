@@ -254,7 +254,9 @@ fn after_each_restart_the_size_is_that_of_the_files_and_the_limit_holds() {
 
         rig = if round % 2 == 0 { rig.reopened() } else { rig.crashed(round) };
 
-        let in_folder = |path: &&std::path::PathBuf| path.parent() == Some(Path::new(FOLDER));
+        let in_folder = |path: &&std::path::PathBuf| {
+            path.parent() == Some(Path::new(FOLDER)) && path.extension().is_some()
+        };
         let files = rig.disk.files();
         let bytes = files.iter().filter(in_folder);
         let bytes: usize = bytes.map(|path| rig.disk.content(path).unwrap().len()).sum();

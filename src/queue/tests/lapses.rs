@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, sleep};
 
 use super::rig::{ALL, Rig, chosen_seeds, group, over_seeds, seeds, small};
 use crate::base::disk::{Call, FaultyDisk};
@@ -311,6 +311,8 @@ async fn live(seed: u64) {
             75..90 => sweep.step(&rig.store).unwrap(),
             90..94 => rig.store.save().unwrap(),
             _ => {
+                // A process that ended removes no spare files; this clock stands while a thread does.
+                sleep(Duration::from_millis(1)).await;
                 rig = if chance.bool() { rig.crashed(seed) } else { rig.reopened() };
                 sweep = Sweep::default();
             }

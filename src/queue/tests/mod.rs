@@ -16,4 +16,5 @@ pub(super) mod rig;
 mod sealed;
 mod second_looks;
 mod sizes;
+mod standing;
 mod unreadable;

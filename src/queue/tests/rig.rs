@@ -212,6 +212,7 @@ impl Rig {
         let files = self.disk.files().into_iter();
         files
             .filter(|path| path.parent() == Some(Path::new(FOLDER)))
+            .filter(|path| path.extension().is_some_and(|end| end == "seg"))
             .filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with("spare"))
             .collect()
     }

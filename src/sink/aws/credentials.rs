@@ -17,8 +17,11 @@ use super::chain::{Chain, assume};
 use super::clock::ServiceClock;
 use super::iot;
 use super::transport::Transport;
+use crate::base::disk::RealDisk;
 use crate::base::random;
-use crate::sink::{At, AwsSettings, Fault};
+use crate::base::secret::Secret;
+use crate::base::tasks::blocking;
+use crate::sink::{At, AwsSettings, Fault, StaticCredentials};
 
 /// Longest time to find credentials; an STS call and its retries fit.
 pub(super) const FETCH_MAX: Duration = Duration::from_secs(10);
@@ -74,6 +77,8 @@ struct Source {
 #[derive(Debug)]
 enum Base {
     Given(SharedCredentialsProvider),
+    /// In the configuration, or in files that it names: as they were read last.
+    Written(Mutex<StaticCredentials>),
     Chain(Box<Chain>),
     Device,
 }
@@ -87,13 +92,7 @@ impl Keeper {
         clock: &ServiceClock,
     ) -> Self {
         let base = match (&settings.credentials, &settings.iot) {
-            (Some(fixed), _) => Base::Given(SharedCredentialsProvider::new(Credentials::new(
-                fixed.access_key_id.reveal(),
-                fixed.secret_access_key.reveal(),
-                fixed.session_token.as_ref().map(|token| token.reveal().to_owned()),
-                None,
-                "weir configuration",
-            ))),
+            (Some(fixed), _) => Base::Written(Mutex::new(fixed.clone())),
             (None, Some(_)) => Base::Device,
             (None, None) => Base::Chain(Box::new(Chain::new(settings, &region, &transport, clock))),
         };
@@ -116,7 +115,10 @@ impl Keeper {
     /// Lets credentials go that the service refused, so that the next request fetches others.
     pub(crate) fn heed(&self, fault: &Fault) {
         let code = fault.code.strip_suffix("Exception").unwrap_or(&fault.code);
-        if matches!(fault.at, At::Answer(_)) && REFUSED.contains(&code) {
+        // Others may be in the files by now that are allowed more, and a look at them costs nothing.
+        let is_refused =
+            REFUSED.contains(&code) || code == "AccessDenied" && self.source.is_written();
+        if matches!(fault.at, At::Answer(_)) && is_refused {
             *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
@@ -132,6 +134,11 @@ impl Keeper {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let end = held.as_ref()?.credentials.expiry()?.duration_since(UNIX_EPOCH).ok()?;
         u64::try_from(end.as_millis()).ok()
+    }
+
+    /// What time it is, if the service said so since the start.
+    pub(crate) fn told_unix_ms(&self) -> Option<u64> {
+        self.clock.is_sure().then(|| self.clock.unix_ms())
     }
 
     fn held(&self) -> Option<Held> {
@@ -162,7 +169,8 @@ impl Keeper {
             Ok(fresh) => fresh,
             Err(error) => {
                 let why = super::fault::story(&error);
-                warn!(why, "credentials cannot be renewed now; those at hand are still good");
+                let of = self.source.in_words();
+                warn!(of, why, "credentials cannot be renewed now; those at hand are still good");
                 let mut kept = self.held.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(kept) = kept.as_mut() {
                     kept.renew_at = Instant::now() + RENEW_AGAIN;
@@ -209,6 +217,7 @@ impl Source {
     async fn fetch(&self, clock: &ServiceClock) -> Found {
         let base = match &self.base {
             Base::Given(provider) => provider.provide_credentials().await,
+            Base::Written(known) => Ok(written(known).await),
             Base::Chain(chain) => chain.fetch().await,
             Base::Device => iot::fetch(&self.settings, clock).await,
         };
@@ -220,6 +229,19 @@ impl Source {
         }
     }
 
+    /// Whose they are, as far as a sink knows.
+    fn in_words(&self) -> String {
+        let AwsSettings { iot, assume_role, profile, .. } = &self.settings;
+        let role = assume_role.as_ref().map(|role| format!("role {}", role.arn));
+        let alias = || iot.as_ref().map(|iot| format!("role alias {}", iot.role_alias));
+        let profile = || profile.as_ref().map(|profile| format!("profile {profile}"));
+        role.or_else(alias).or_else(profile).unwrap_or_else(|| "the SDK's chain".into())
+    }
+
+    fn is_written(&self) -> bool {
+        matches!(self.base, Base::Written(_))
+    }
+
     /// What an instance service said last, when it cannot be asked now.
     fn last_known(&self) -> Option<Credentials> {
         match &self.base {
@@ -229,11 +251,64 @@ impl Source {
     }
 }
 
+/// What the configuration says, and the files it names say now; one that says nothing any more said
+/// what it said last.
+async fn written(known: &Mutex<StaticCredentials>) -> Credentials {
+    let before = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let now = blocking(move || {
+        let again = |secret: &Secret| {
+            secret.again(&RealDisk).unwrap_or_else(|why| {
+                warn!(why, "credentials cannot be read again; what was read last is kept");
+                secret.clone()
+            })
+        };
+        StaticCredentials {
+            access_key_id: again(&before.access_key_id),
+            secret_access_key: again(&before.secret_access_key),
+            session_token: before.session_token.as_ref().map(again),
+        }
+    })
+    .await;
+    let credentials = Credentials::new(
+        now.access_key_id.reveal(),
+        now.secret_access_key.reveal(),
+        now.session_token.as_ref().map(|token| token.reveal().to_owned()),
+        None,
+        "weir configuration",
+    );
+    *known.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    credentials
+}
+
 impl ProvideCredentials for Keeper {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
         future::ProvideCredentials::new(self.provide())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fleet_that_started_together_does_not_renew_its_credentials_together() {
+        let clock = ServiceClock::new(Clock::starting_at(1_000_000), None);
+        let end = UNIX_EPOCH + Duration::from_millis(1_000_000) + Duration::from_secs(1_000);
+        for (end, life) in [(Some(end), 1_000.0), (None, KEPT_MAX.as_secs_f64())] {
+            let credentials = Credentials::new("AKIAEXAMPLE", "example", None, end, "a test");
+            let part = |_| {
+                let held = Held::new(credentials.clone(), &clock);
+                (held.renew_at - held.since).as_secs_f64() / life
+            };
+            let parts: Vec<f64> = (0..200).map(part).collect();
+
+            assert!(parts.iter().all(|part| (0.799..0.901).contains(part)), "{parts:?}");
+            let early = parts.iter().filter(|part| **part < 0.85).count();
+            assert!((40..160).contains(&early), "{early} of 200 before the middle");
+        }
     }
 }

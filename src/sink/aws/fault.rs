@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
-use super::transport::DialError;
+use super::iot::NoneGiven;
+use super::transport::{CutOff, DialError};
 use crate::sink::{At, Fault};
 
 /// Longest message that is kept of an upstream's words, in bytes.
@@ -39,8 +40,13 @@ where
         SdkError::TimeoutError(_) => without_answer(At::Timeout, "timeout", story(&error)),
         SdkError::DispatchFailure(ref context) => {
             let why = story(&error);
-            if find::<CredentialsError>(&error).is_some() {
-                without_answer(At::Credentials, "no-credentials", why)
+            if let Some(none) = find::<CredentialsError>(&error) {
+                match is_away(none) {
+                    true => without_answer(At::Transport, "credentials-out-of-reach", why),
+                    false => without_answer(At::Credentials, "no-credentials", why),
+                }
+            } else if let Some(cut_off) = find::<CutOff>(&error) {
+                without_answer(At::Upload(cut_off.sent), "upload-cut-off", why)
             } else if context.is_timeout() {
                 without_answer(At::Timeout, "timeout", why)
             } else if context.is_user() {
@@ -50,6 +56,21 @@ where
             }
         }
         error => settings(story(&error)),
+    }
+}
+
+/// Whether those who give credentials could not be asked at all: without an uplink nobody can, and
+/// there is nothing to mend but the uplink.
+fn is_away(none: &CredentialsError) -> bool {
+    let is_lost = |error: &ConnectorError| error.is_io() || error.is_timeout();
+    match none {
+        // Nothing to ask was found.
+        CredentialsError::CredentialsNotLoaded(_) => false,
+        CredentialsError::ProviderTimedOut(_) => true,
+        none => {
+            find::<ConnectorError>(none).is_some_and(is_lost)
+                || find::<NoneGiven>(none).is_some_and(|none| none.is_away)
+        }
     }
 }
 
@@ -125,6 +146,23 @@ fn transport_code(error: &(dyn Error + 'static)) -> &'static str {
         Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => "unreachable",
         _ => "no-connection",
     }
+}
+
+/// Whether the peer itself refused the connection: it does not like the certificate it was shown.
+pub(super) fn is_refused_by_peer(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let io = match error.downcast_ref() {
+            Some(DialError::Tls(io)) => Some(io),
+            _ => error.downcast_ref::<io::Error>(),
+        };
+        let inner = io.and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref());
+        if matches!(inner, Some(rustls::Error::AlertReceived(_))) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::Result as Found;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use hyper::{Request, Response};
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::clock::ServiceClock;
-use super::fault::{one_line, story};
+use super::fault::{is_refused_by_peer, one_line, story};
 use super::transport::{Identity, Transport};
 use crate::base::clock::parse_rfc3339;
 use crate::sink::{AwsSettings, IotSettings};
@@ -49,7 +50,8 @@ pub(super) async fn fetch(settings: &AwsSettings, clock: &ServiceClock) -> Found
     };
     let transport = Transport::new(&means, clock, Some(identity)).map_err(fault)?;
     let begun = Instant::now();
-    let answer = transport.exchange(request(iot)?).await.map_err(|error| fault(story(&error)))?;
+    let answer = transport.exchange(request(iot)?).await;
+    let answer = answer.map_err(|error| unheard(&error))?;
     // It is not signed, but the peer showed the certificate of the service.
     transport.learn(&answer, begun.elapsed());
     read(&answer)
@@ -76,7 +78,9 @@ fn read(answer: &Response<Bytes>) -> Found {
             404 => "; is the role alias right?",
             _ => "",
         };
-        return Err(fault(format!("it answered {status}: {words}{hint}")));
+        let words = format!("it answered {status}: {words}{hint}");
+        // Then it is in trouble itself, and says nothing about the certificate.
+        return Err(if status >= 500 || status == 429 { away(words) } else { fault(words) });
     }
     let answer: Answer = serde_json::from_slice(answer.body())
         // The error may repeat a part of a secret.
@@ -93,7 +97,23 @@ fn read(answer: &Response<Bytes>) -> Found {
     ))
 }
 
+/// Why there are none.
+#[derive(Debug, thiserror::Error)]
+#[error("the IoT credential provider gave none: {words}")]
+pub(super) struct NoneGiven {
+    words: String,
+    /// It could not be asked.
+    pub(super) is_away: bool,
+}
+
 fn fault(words: impl Into<String>) -> CredentialsError {
-    let words = words.into();
-    CredentialsError::provider_error(format!("the IoT credential provider gave none: {words}"))
+    CredentialsError::provider_error(NoneGiven { words: words.into(), is_away: false })
+}
+
+fn unheard(error: &ConnectorError) -> CredentialsError {
+    if is_refused_by_peer(error) { fault(story(error)) } else { away(story(error)) }
+}
+
+fn away(words: String) -> CredentialsError {
+    CredentialsError::provider_error(NoneGiven { words, is_away: true })
 }

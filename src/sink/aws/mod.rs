@@ -26,20 +26,21 @@ use super::{AwsSettings, Fate, Fault};
 pub use clock::{ClockChanges, ClockMemory, ServiceClock};
 pub(super) use credentials::Keeper;
 pub(super) use fault::{ambiguous, entry_fault, fault_of, story};
-pub(super) use transport::Transport;
+pub(super) use transport::{Meter, Transport};
 
 /// What the SDK may change between versions is changed here, after a look at what it means.
 fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
 }
 
-/// Settings become what the service clients are built from, and the keeper of their credentials.
+/// Settings become what the service clients are built from, the keeper of their
+/// credentials, and the meter of what they send.
 /// Reads files, never the network.
 pub(super) async fn config(
     settings: &AwsSettings,
     clock: &ServiceClock,
     credentials: Option<SharedCredentialsProvider>,
-) -> Result<(SdkConfig, Keeper), String> {
+) -> Result<(SdkConfig, Keeper, Meter), String> {
     let Some(region) = region(settings).await else {
         return Err("there is no region to sign for: set `region`, the environment variable \
                     AWS_REGION, or a region in the profile; nothing was connected"
@@ -50,12 +51,13 @@ pub(super) async fn config(
     }
 
     let transport = Transport::new(settings, clock, None)?;
+    let meter = transport.meter();
     let mut loader = aws_config::defaults(behavior())
         .region(region.clone())
         .http_client(transport.clone())
         .time_source(clock.clone())
         .retry_config(RetryConfig::disabled())
-        // A whole request has one time limit of its own; a second clock would only add a fault.
+        // The transport looks after requests that do not move; a second clock would only add a fault.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // The keeper knows when the service refused what it keeps.
         .identity_cache(IdentityCache::no_cache())
@@ -79,7 +81,7 @@ pub(super) async fn config(
     let config = loader.credentials_provider(keeper.clone()).load().await;
     // The clock corrects every signature; corrected once more by the SDK, it would be wrong again.
     let config = config.into_builder().disable_clock_skew_correction(true).build();
-    Ok((config, keeper))
+    Ok((config, keeper, meter))
 }
 
 /// The SDK's chain without the instance: a gateway that is none would wait for an answer that
@@ -109,10 +111,10 @@ fn check_endpoint(url: &str) -> Result<(), String> {
     }
 }
 
-/// The request's limit runs from the first byte to the answer. Fetching credentials has its own,
-/// so the limit over everything only catches an answer whose body never ends.
+/// The transport waits as long as something moves, within bounds of its own, and fetching
+/// credentials has its own too: the limit over everything is never met, or something is very wrong.
 fn timeouts(settings: &AwsSettings) -> TimeoutConfig {
-    let whole = settings.request_timeout + credentials::FETCH_MAX + Duration::from_secs(1);
+    let whole = transport::EXCHANGE_MAX + credentials::FETCH_MAX + Duration::from_secs(1);
     TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout)
         .read_timeout(settings.request_timeout)

@@ -15,8 +15,8 @@ use md5::{Digest as _, Md5};
 
 use crate::sink::Piece;
 
-const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
-const DIGEST_BYTES: usize = 16;
+pub(super) const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
+pub(super) const DIGEST_BYTES: usize = 16;
 /// What surrounds the protobuf.
 const FRAME_BYTES: usize = MAGIC.len() + DIGEST_BYTES;
 

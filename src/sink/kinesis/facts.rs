@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::ShardMap;
-use super::scout::Known;
+use super::known::Known;
 
 /// What is known of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub struct StreamFacts {
     pub keys_choose: bool,
     /// Its open shards.
     pub shards: Option<Arc<ShardMap>>,
+    /// Whether its answers contradicted these shards, and it listed no others since.
+    pub is_refuted: bool,
+    /// When it was made, in milliseconds since 1970.
+    pub created_unix_ms: Option<i64>,
 }
 
 /// News of a stream.

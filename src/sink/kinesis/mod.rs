@@ -1,12 +1,18 @@
 //! Kinesis Data Streams: PutRecords, and what is worth knowing of the stream.
 
 pub(super) mod aggregate;
+mod belief;
 mod facts;
+mod known;
+mod listing;
+mod members;
 mod probe;
+mod refusals;
 mod scout;
 mod shards;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -15,14 +21,18 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
 use bytes::Bytes;
 
-use super::aws::Keeper;
+use super::aws::{Keeper, Meter};
 use super::{
-    AwsSettings, Entry, Fate, Form, KinesisSettings, Limits, Load, Outcome, ServiceClock, Sink, aws,
+    AwsSettings, Entry, Fate, Fault, Form, KinesisSettings, Limits, Load, Outcome, Prospect,
+    ServiceClock, Sink, aws,
 };
+use belief::Doubt;
 use scout::Scout;
 
 pub(crate) use aggregate::is_aggregate;
 pub use facts::{StreamFacts, StreamNews};
+pub use members::Member;
+pub(crate) use members::members;
 pub(crate) use shards::hash_of;
 pub use shards::{HashRange, Shard, ShardMap};
 
@@ -32,14 +42,20 @@ const ENTRIES_MAX: usize = 500;
 /// Most bytes of one PutRecords call: data before base64, and partition keys.
 const REQUEST_BYTES_MAX: usize = 10 << 20;
 
+/// Codes of a stream that is not there, or is just being made or deleted.
+const GONE: [&str; 2] = ["ResourceNotFound", "ResourceInUse"];
+
 /// One data stream.
 #[derive(Debug)]
 pub struct Kinesis {
     client: Client,
     keeper: Keeper,
+    meter: Meter,
     settings: AwsSettings,
     stream: StreamName,
     record_bytes_max: usize,
+    /// The largest record that the stream took.
+    taken_bytes: AtomicUsize,
     aggregate_bytes: Option<usize>,
     scout: Scout,
 }
@@ -66,7 +82,7 @@ impl Kinesis {
         clock: &ServiceClock,
         credentials: Option<SharedCredentialsProvider>,
     ) -> Result<Self, String> {
-        let (config, keeper) = aws::config(&settings.aws, clock, credentials).await?;
+        let (config, keeper, meter) = aws::config(&settings.aws, clock, credentials).await?;
         let client = Client::new(&config);
         let stream = settings.stream_name.clone();
         let is_arn = stream.starts_with("arn:");
@@ -77,9 +93,11 @@ impl Kinesis {
             scout: Scout::new(client.clone(), stream.clone()),
             client,
             keeper,
+            meter,
             settings: settings.aws.clone(),
             stream,
             record_bytes_max: size(settings.max_record_bytes),
+            taken_bytes: AtomicUsize::new(0),
             aggregate_bytes: settings.aggregate_bytes.map(size),
         })
     }
@@ -105,22 +123,46 @@ impl Kinesis {
         self.scout.news()
     }
 
-    /// Where each entry went, if not where it was meant to.
+    /// Takes to heart what a fault of a request says of more than the request.
+    fn heed(&self, fault: &Fault) {
+        self.keeper.heed(fault);
+        if GONE.iter().any(|code| fault.code.starts_with(code)) {
+            self.scout.lost();
+        }
+    }
+
+    /// Whether answers contradict what the stream says of its shards.
+    pub fn is_in_doubt(&self) -> bool {
+        self.scout.known().facts.is_refuted
+    }
+
+    /// What became of each entry, and whether it went where it was meant to.
     async fn fates(
         &self,
-        meant: Vec<Option<Arc<str>>>,
+        meant: Vec<Option<Shard>>,
         results: Vec<PutRecordsResultEntry>,
     ) -> Vec<Fate> {
-        let mut fates = Vec::with_capacity(results.len());
-        for (meant, result) in meant.into_iter().zip(results) {
-            let fate = match (fate(&result), meant, &result.shard_id) {
-                (Fate::Taken, Some(meant), Some(shard)) if *meant != **shard => {
-                    Fate::Strayed(self.scout.range_of_unknown(shard).await)
-                }
-                (fate, ..) => fate,
-            };
-            fates.push(fate);
+        self.scout.answered();
+        let mut fates: Vec<_> = results.iter().map(fate).collect();
+        // Of those that were taken, where they were to go and where they are.
+        let mut taken: Vec<(&mut Fate, &Shard, &str)> = Vec::new();
+        for ((fate, meant), result) in fates.iter_mut().zip(&meant).zip(&results) {
+            if let (Fate::Taken, Some(meant), Some(is_in)) = (&fate, meant, &result.shard_id) {
+                taken.push((fate, meant, is_in));
+            }
         }
+        let map = self.scout.known().map().cloned();
+        if let Some(map) = map {
+            let doubts = taken.iter().filter_map(|(_, meant, is_in)| Doubt::of(&map, meant, is_in));
+            if let Some(doubt) = doubts.max() {
+                self.scout.doubt(&map, doubt).await;
+            }
+        }
+        let known = self.scout.known();
+        for (fate, meant, is_in) in taken {
+            *fate = known.judge(meant, is_in);
+        }
+        drop(known);
         fates
     }
 }
@@ -131,12 +173,16 @@ impl Sink for Kinesis {
     }
 
     fn limits(&self) -> Limits {
+        // No record is given up for what is only assumed, or was heard long ago.
+        let is_told = self.scout.known().is_record_bytes_max_told();
+        let entry_bytes = if is_told { self.sure_bytes() } else { REQUEST_BYTES_MAX };
+        Limits { entries: ENTRIES_MAX, request_bytes: REQUEST_BYTES_MAX, entry_bytes }
+    }
+
+    fn sure_bytes(&self) -> usize {
         let learned = self.scout.known().facts.record_bytes_max.unwrap_or_default();
-        Limits {
-            entries: ENTRIES_MAX,
-            request_bytes: REQUEST_BYTES_MAX,
-            entry_bytes: self.record_bytes_max.max(learned).min(REQUEST_BYTES_MAX),
-        }
+        let taken = self.taken_bytes.load(Ordering::Relaxed);
+        self.record_bytes_max.max(learned).max(taken).min(REQUEST_BYTES_MAX)
     }
 
     fn weigh(&self, entry: &Entry) -> usize {
@@ -162,14 +208,25 @@ impl Sink for Kinesis {
 
     fn form(&self) -> Option<Form> {
         let wanted = self.aggregate_bytes?;
-        let facts = self.scout.known().facts.clone();
         // Its readers drop what an aggregate carries of other shards than the one it ended up in.
-        (facts.keys_choose && facts.shards.is_some())
-            .then(|| Form::Aggregate { weight_max: wanted.min(self.limits().entry_bytes) })
+        let may_pack = self.scout.known().may_pack();
+        may_pack.then(|| Form::Aggregate { weight_max: wanted.min(self.sure_bytes()) })
     }
 
     fn shards(&self) -> Option<Arc<ShardMap>> {
-        self.scout.known().facts.shards.clone()
+        self.scout.known().map().cloned()
+    }
+
+    fn has_shards(&self) -> bool {
+        true
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        Self::is_in_doubt(self)
+    }
+
+    fn prospect(&self) -> Prospect {
+        self.aggregate_bytes.map_or(Prospect::None, |_| self.scout.wish())
     }
 
     async fn tend(&self) {
@@ -180,8 +237,17 @@ impl Sink for Kinesis {
         self.scout.has_looked().await;
     }
 
+    fn told_unix_ms(&self) -> Option<u64> {
+        self.keeper.told_unix_ms()
+    }
+
+    fn upload_rate(&self) -> Option<u64> {
+        self.meter.take()
+    }
+
     async fn put(&self, entries: Vec<Entry>) -> Outcome {
         let sent = entries.len();
+        let heaviest = entries.iter().map(|entry| self.weigh(entry)).max().unwrap_or_default();
         let meant = entries.iter().map(|entry| entry.shard.clone()).collect();
         let records = entries
             .into_iter()
@@ -203,11 +269,15 @@ impl Sink for Kinesis {
             .send()
             .await
             .map_err(aws::fault_of)
-            .inspect_err(|fault| self.keeper.heed(fault))?;
+            .inspect_err(|fault| self.heed(fault))?;
         if answer.records.len() != sent {
             return Err(aws::miscounted(sent, answer.records.len()));
         }
-        Ok(self.fates(meant, answer.records).await)
+        let fates = self.fates(meant, answer.records).await;
+        if !fates.iter().any(|fate| matches!(fate, Fate::Failed(_))) {
+            self.taken_bytes.fetch_max(heaviest, Ordering::Relaxed);
+        }
+        Ok(fates)
     }
 
     async fn close(&self) {}

@@ -4,6 +4,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, StreamDescriptionSummary};
 
 use super::Kinesis;
+use super::listing::{do_keys_choose, list_shards};
 use crate::sink::probe::{self, Probed};
 use crate::sink::{At, Fault, aws};
 
@@ -78,7 +79,7 @@ impl Kinesis {
     }
 
     async fn shards_listed(&self) -> Probed {
-        let heard = self.scout.list_shards().await;
+        let heard = list_shards(&self.client, &self.stream).await;
         Probed {
             what: "kinesis:ListShards",
             heard: heard.map(|shards| format!("{} open", shards.len())),
@@ -96,7 +97,7 @@ fn in_words(summary: Option<&StreamDescriptionSummary>) -> String {
     if let Some(kib) = summary.max_record_size_in_kib {
         words.push_str(&format!(", records up to {kib} KiB"));
     }
-    if !super::scout::do_keys_choose(summary) {
+    if !do_keys_choose(summary) {
         words.push_str("; keys do not choose shards, so records are not aggregated");
     }
     words

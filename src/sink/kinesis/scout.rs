@@ -5,43 +5,35 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::types::{
-    RecordDistributionStrategy, ShardFilter, ShardFilterType, StreamDescriptionSummary, StreamMode,
-};
+use aws_sdk_kinesis::types::StreamDescriptionSummary;
 use tokio::sync::{Mutex, Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{info, warn};
 
 use super::StreamName;
+use super::belief::{Belief, Doubt};
 use super::facts::{StreamFacts, StreamNews};
-use super::shards::{HashRange, Shard, ShardMap};
+use super::known::Known;
+use super::listing::{do_keys_choose, list_shards};
+use super::refusals::{Refusals, SHARDS, SUMMARY};
+use super::shards::{Listed, ShardMap};
 use crate::base::backoff::Backoff;
 use crate::base::random;
-use crate::sink::{Fault, aws};
+use crate::sink::{Fault, Prospect, aws};
 
 /// What is known is asked again after half of this time to the whole of it: a fleet that was
 /// started together does not ask together.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(600);
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// First wait after a look that failed; doubled up to [`LOOK_AGAIN_AFTER`].
 const LOOK_FIRST: Duration = Duration::from_secs(1);
 /// A reshard shows in many answers at once; one look is enough for all of them.
 const LOOK_APART: Duration = Duration::from_millis(250);
-/// Most pages of shards: a stream has 20 000 at most, and a page up to 1000.
-const PAGES_MAX: usize = 100;
+/// Longest time that records, or an answer, wait for a look.
+const WAITED_FOR: Duration = Duration::from_secs(2);
 
 /// What an earlier run learned longer ago is asked again within this time: a fleet that comes back
 /// from the same outage does not ask together.
 const OLD_LOOK_WITHIN: Duration = Duration::from_secs(60);
-
-/// What is known.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Known {
-    pub(super) facts: StreamFacts,
-    /// How often all of it was heard.
-    pub(super) good_looks: u64,
-    /// Whether it was asked for, now or by an earlier run.
-    was_asked: bool,
-}
 
 /// Asks, and keeps what it heard.
 #[derive(Debug)]
@@ -53,16 +45,11 @@ pub(super) struct Scout {
     looking: Mutex<Option<Instant>>,
     /// Rung when what is known turned out to be old.
     is_old: Notify,
-    refusals: std::sync::Mutex<Refusals>,
+    /// Rung when records wait for a look at the shards.
+    wished: Notify,
+    refusals: Refusals,
     /// How long the first look has time, as an earlier run has looked.
     first_look_in: std::sync::Mutex<Duration>,
-}
-
-/// What was refused at the last look, so that each refusal is told once.
-#[derive(Debug, Default)]
-struct Refusals {
-    summary: Option<String>,
-    shards: Option<String>,
 }
 
 impl Scout {
@@ -73,13 +60,14 @@ impl Scout {
             known: watch::Sender::new(Known::default()),
             looking: Mutex::default(),
             is_old: Notify::new(),
-            refusals: std::sync::Mutex::default(),
+            wished: Notify::new(),
+            refusals: Refusals::default(),
             first_look_in: std::sync::Mutex::default(),
         }
     }
 
     /// Takes up what an earlier run learned so long ago. What it did not learn is asked at once.
-    pub(super) fn recall(&self, facts: StreamFacts, age: Duration) {
+    pub(super) fn recall(&self, mut facts: StreamFacts, age: Duration) {
         let is_all = facts.is_all();
         if is_all {
             let calm = Backoff::new(LOOK_AGAIN_AFTER, LOOK_AGAIN_AFTER).wait_at(0);
@@ -87,8 +75,13 @@ impl Scout {
             let wait = calm.checked_sub(age).unwrap_or(soon);
             *self.first_look_in.lock().unwrap_or_else(PoisonError::into_inner) = wait;
         }
-        let known = Known { facts, good_looks: 0, was_asked: is_all };
-        self.known.send_replace(known);
+        // Without its shards nobody could tell whether it is still the same stream.
+        facts.keys_choose &= facts.shards.is_some();
+        let mut belief = Belief::default();
+        if let Some(map) = facts.shards.clone().filter(|_| facts.is_refuted) {
+            belief.refute(map, Doubt::Unknown, Instant::now());
+        }
+        self.known.send_replace(Known { facts, belief, was_asked: is_all, ..Known::default() });
     }
 
     /// Tells what is learned from now on.
@@ -100,49 +93,125 @@ impl Scout {
         self.known.borrow()
     }
 
-    /// Ends after the first look.
+    /// Permissions that were asked for and refused.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        self.refusals.missing()
+    }
+
+    /// Ends when nothing is asked that is worth waiting for.
     pub(super) async fn has_looked(&self) {
+        let is_over = |known: &Known| known.was_asked && known.wish.is_none();
         // The sender lives as long as this, so the wait ends only with the look.
-        drop(self.known.subscribe().wait_for(|known| known.was_asked).await);
+        drop(self.known.subscribe().wait_for(is_over).await);
+    }
+
+    /// Records wait that could travel together if it were sure that the shards are still those that
+    /// are known: that is asked now, unless it was in vain lately.
+    pub(super) fn wish(&self) -> Prospect {
+        let now = Instant::now();
+        let (mut prospect, mut is_new) = (Prospect::None, false);
+        self.known.send_if_modified(|known| {
+            if !known.facts.keys_choose || known.map().is_none() || known.may_pack() {
+                return false;
+            }
+            if known.wish.is_none() && known.belief.may_look(now) {
+                (known.wish, is_new) = (Some(now + WAITED_FOR), true);
+            }
+            let until = known.wish.filter(|until| *until > now);
+            prospect = until.map_or(Prospect::Later, Prospect::Soon);
+            false
+        });
+        if is_new {
+            self.wished.notify_one();
+        }
+        prospect
     }
 
     /// Looks, again and again.
     pub(super) async fn tend(&self) {
         let mut backoff = Backoff::new(LOOK_FIRST, LOOK_AGAIN_AFTER);
         let calm = Backoff::new(LOOK_AGAIN_AFTER, LOOK_AGAIN_AFTER);
-        let mut wait = *self.first_look_in.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *self.first_look_in.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Instant::now() + first;
         loop {
-            if timeout_at(Instant::now() + wait, self.is_old.notified()).await.is_ok() {
-                // What lists shards may itself be behind.
-                sleep(LOOK_FIRST).await;
-            }
-            let is_well = self.look().await;
-            wait = if is_well { calm.wait_at(0) } else { backoff.next_wait() };
+            let is_well = tokio::select! {
+                () = sleep_until(next) => self.look().await,
+                () = self.is_old.notified() => {
+                    // What lists shards may itself be behind.
+                    sleep(LOOK_FIRST).await;
+                    self.look().await
+                }
+                () = self.wished.notified() => {
+                    let is_well = self.look_at_shards_in_time().await;
+                    self.known.send_modify(|known| known.wish = None);
+                    if is_well {
+                        continue;
+                    }
+                    false
+                }
+            };
+            let wait = if is_well { calm.wait_at(0) } else { backoff.next_wait() };
+            next = Instant::now() + wait;
             if is_well {
                 backoff.reset();
             }
         }
     }
 
-    /// The range of a shard that an answer named and a request did not expect: the map is old, and
-    /// is made anew. Where that is not possible there is no map any more, so nothing is foretold.
-    pub(super) async fn range_of_unknown(&self, shard: &str) -> Option<HashRange> {
-        let known =
-            |scout: &Self| scout.known().facts.shards.as_ref().and_then(|map| map.range_of(shard));
-        if let Some(range) = known(self) {
-            return Some(range);
+    /// The stream has answered a request.
+    pub(super) fn answered(&self) {
+        let mut is_old = false;
+        self.known.send_if_modified(|known| {
+            is_old = known.belief.answered(Instant::now());
+            false
+        });
+        if is_old {
+            self.is_old.notify_one();
         }
-        if !self.look_at_shards().await {
-            self.known.send_modify(|known| known.facts.shards = None);
+    }
+
+    /// The stream is not there: what comes under its name is another one.
+    pub(super) fn lost(&self) {
+        self.known.send_if_modified(|known| {
+            let was_known = known.facts.shards.is_some();
+            known.forget();
+            was_known
+        });
+    }
+
+    /// An answer contradicts this map. It is made anew once for all answers that do, and not sooner
+    /// than a look may help; where that is not possible, nothing is foretold any more.
+    pub(super) async fn doubt(&self, map: &Arc<ShardMap>, by: Doubt) {
+        let (mut may_look, mut is_missed) = (false, false);
+        self.known.send_if_modified(|known| {
+            may_look = known.belief.may_look(Instant::now());
+            if known.map() != Some(map) {
+                return false;
+            }
+            is_missed = known.facts.keys_choose;
+            known.facts.is_refuted = true;
+            // Whether its keys choose must be asked where it is another stream.
+            known.facts.keys_choose &= by != Doubt::Another;
+            known.belief.refute(Arc::clone(map), by, Instant::now());
+            true
+        });
+        if may_look {
+            self.look_at_shards_in_time().await;
+        }
+        if is_missed && self.known().facts.is_refuted {
+            warn!(
+                stream = self.stream.text(),
+                "answers name other shards than the stream lists; records are not aggregated until \
+                 they agree"
+            );
         }
         // The way keys are used may have changed with the shards.
         self.is_old.notify_one();
-        known(self)
     }
 
     async fn look(&self) -> bool {
-        let summary = self.look_at_summary().await;
         let shards = self.look_at_shards().await;
+        let summary = self.look_at_summary(shards).await;
         let is_good = summary && shards;
         self.known.send_modify(|known| {
             known.was_asked = true;
@@ -151,7 +220,7 @@ impl Scout {
         is_good
     }
 
-    async fn look_at_summary(&self) -> bool {
+    async fn look_at_summary(&self, has_shards: bool) -> bool {
         let asked = self
             .client
             .describe_stream_summary()
@@ -161,148 +230,116 @@ impl Scout {
             .await;
         match asked.map_err(aws::fault_of) {
             Ok(answer) => {
-                self.heard_summary(answer.stream_description_summary.as_ref());
+                self.heard_summary(answer.stream_description_summary.as_ref(), has_shards);
                 true
             }
             Err(fault) => {
-                self.refused(&fault, "kinesis:DescribeStreamSummary");
+                self.refused(&fault, SUMMARY);
                 false
             }
         }
     }
 
-    fn heard_summary(&self, summary: Option<&StreamDescriptionSummary>) {
+    fn heard_summary(&self, summary: Option<&StreamDescriptionSummary>, has_shards: bool) {
         let kib = summary.and_then(StreamDescriptionSummary::max_record_size_in_kib);
         let bytes = kib.and_then(|kib| usize::try_from(kib).ok()).map(|kib| kib << 10);
+        let created =
+            summary.and_then(|summary| summary.stream_creation_timestamp().to_millis().ok());
         let keys_choose = summary.is_some_and(do_keys_choose);
         self.known.send_if_modified(|known| {
+            let before = known.facts.clone();
+            let is_another = before.created_unix_ms.is_some() && before.created_unix_ms != created;
+            if is_another && !has_shards {
+                known.forget();
+            }
             let facts = &mut known.facts;
-            let is_news = (facts.record_bytes_max, facts.keys_choose) != (bytes, keys_choose);
-            (facts.record_bytes_max, facts.keys_choose) = (bytes, keys_choose);
+            (facts.record_bytes_max, facts.created_unix_ms) = (bytes, created);
+            facts.keys_choose = keys_choose;
+            let is_news = *facts != before;
+            known.size_told = Some(Instant::now());
             is_news
         });
-        self.permitted("kinesis:DescribeStreamSummary");
+        self.refusals.permitted(SUMMARY);
     }
 
+    async fn look_at_shards_in_time(&self) -> bool {
+        let looked = timeout(WAITED_FOR, self.look_at_shards()).await;
+        if looked.is_err() {
+            self.in_vain();
+        }
+        looked.unwrap_or(false)
+    }
+
+    /// Whether the shards are known afterwards, and believed.
     async fn look_at_shards(&self) -> bool {
         let begun = Instant::now();
         let mut last = self.looking.lock().await;
         if last.is_some_and(|last| last > begun) {
             // Somebody else looked while this one waited for its turn.
-            return self.known().facts.shards.is_some();
+            return self.known().map().is_some();
         }
         if let Some(last) = *last {
             sleep_until(last + LOOK_APART).await;
         }
-        let listed = self.list_shards().await;
+        let asked = Instant::now();
+        let listed = list_shards(&self.client, &self.stream).await;
         *last = Some(Instant::now());
         drop(last);
         match listed {
-            Ok(shards) => {
-                self.permitted("kinesis:ListShards");
-                self.heard_shards(shards)
+            Ok(listed) => {
+                self.refusals.permitted(SHARDS);
+                self.heard_shards(listed, asked)
             }
             Err(fault) => {
-                self.refused(&fault, "kinesis:ListShards");
+                self.refused(&fault, SHARDS);
+                self.in_vain();
                 false
             }
         }
     }
 
-    pub(super) async fn list_shards(&self) -> Result<Vec<Shard>, Fault> {
-        let open = ShardFilter::builder()
-            .r#type(ShardFilterType::AtLatest)
-            .build()
-            .map_err(|error| aws::unbuilt(&error))?;
-        let mut shards = Vec::new();
-        let mut next = None;
-        for _ in 0..PAGES_MAX {
-            let ask = self.client.list_shards();
-            // A token stands for the stream and the filter, which then must not be named.
-            let ask = match next.take() {
-                Some(token) => ask.next_token(token),
-                None => ask
-                    .set_stream_name(self.stream.name.clone())
-                    .set_stream_arn(self.stream.arn.clone())
-                    .shard_filter(open.clone()),
-            };
-            let page = ask.send().await.map_err(aws::fault_of)?;
-            shards.extend(page.shards.unwrap_or_default().iter().filter_map(open_shard));
-            next = page.next_token;
-            if next.is_none() {
-                break;
+    /// Whether the shards are a whole map, which in the middle of a reshard they may not be, and no
+    /// answer contradicts it.
+    fn heard_shards(&self, listed: Vec<Listed>, asked: Instant) -> bool {
+        let now = Instant::now();
+        let (mut is_new, mut is_another, mut is_believed) = (false, false, false);
+        let mut map = None;
+        self.known.send_if_modified(|known| {
+            let before = known.facts.clone();
+            is_another = before.shards.as_ref().is_some_and(|old| !old.may_have_become(&listed));
+            let shards = listed.into_iter().map(|one| one.shard).collect();
+            map = ShardMap::new(shards).map(Arc::new);
+            known.facts.keys_choose &= !is_another;
+            let belief = &mut known.belief;
+            match &map {
+                Some(map) => is_believed = belief.listed(map, asked, now),
+                None => belief.looked_in_vain(now),
             }
-        }
-        Ok(shards)
-    }
-
-    /// Whether the shards are a whole map; in the middle of a reshard they may not be.
-    fn heard_shards(&self, shards: Vec<Shard>) -> bool {
-        let map = ShardMap::new(shards).map(Arc::new);
-        let is_whole = map.is_some();
-        let count = map.as_ref().map_or(0, |map| map.shards().len());
-        let is_news = self.known.send_if_modified(|known| {
-            let is_news = known.facts.shards != map;
-            if is_news {
-                known.facts.shards = map;
-            }
-            is_news
+            known.facts.is_refuted = map.is_some() && !is_believed;
+            is_new = before.shards != map;
+            known.facts.shards.clone_from(&map);
+            before != known.facts
         });
-        if is_news {
-            info!(
-                stream = self.stream.text(),
-                shards = count,
-                "the shards of the stream are known"
-            );
+        let (stream, count) = (self.stream.text(), map.map_or(0, |map| map.shards().len()));
+        if is_new {
+            info!(stream, shards = count, "the shards of the stream are known");
         }
-        is_whole
+        if is_another {
+            info!(stream, "the stream was made anew; what was known of it is asked again");
+            self.is_old.notify_one();
+        }
+        is_believed
     }
 
     fn refused(&self, fault: &Fault, permission: &'static str) {
-        let mut refusals = self.locked();
-        let known = refusals.of(permission);
-        if known.as_deref() == Some(&fault.code) {
-            return;
-        }
-        *known = Some(fault.code.clone());
-        let Fault { code, message, .. } = fault;
-        let stream = self.stream.text();
-        if code.starts_with("AccessDenied") {
-            warn!(
-                stream,
-                permission,
-                message,
-                "the policy lacks a permission; delivery works without it, but records are not \
-                 aggregated"
-            );
-        } else {
-            debug!(stream, permission, code, message, "the stream cannot be looked at");
-        }
+        self.refusals.refused(self.stream.text(), permission, fault);
     }
 
-    fn permitted(&self, permission: &'static str) {
-        *self.locked().of(permission) = None;
-    }
-
-    /// Permissions that were asked for and refused.
-    pub(super) fn missing(&self) -> Vec<&'static str> {
-        let mut refusals = self.locked();
-        ["kinesis:DescribeStreamSummary", "kinesis:ListShards"]
-            .into_iter()
-            .filter(|name| {
-                refusals.of(name).as_ref().is_some_and(|code| code.starts_with("AccessDenied"))
-            })
-            .collect()
-    }
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, Refusals> {
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Refusals {
-    fn of(&mut self, permission: &str) -> &mut Option<String> {
-        if permission.ends_with("ListShards") { &mut self.shards } else { &mut self.summary }
+    fn in_vain(&self) {
+        self.known.send_if_modified(|known| {
+            known.belief.looked_in_vain(Instant::now());
+            false
+        });
     }
 }
 
@@ -310,23 +347,4 @@ impl StreamName {
     fn text(&self) -> &str {
         self.name.as_deref().or(self.arn.as_deref()).unwrap_or_default()
     }
-}
-
-/// Only streams on demand can spread records by themselves, and those say so; one that does not
-/// say what it does is not believed to go by keys.
-pub(super) fn do_keys_choose(summary: &StreamDescriptionSummary) -> bool {
-    let mode = summary.stream_mode_details.as_ref().map(|details| details.stream_mode());
-    match &summary.record_distribution_strategy {
-        Some(strategy) => *strategy == RecordDistributionStrategy::UserPartitionKey,
-        None => mode == Some(&StreamMode::Provisioned),
-    }
-}
-
-fn open_shard(shard: &aws_sdk_kinesis::types::Shard) -> Option<Shard> {
-    let sequence = shard.sequence_number_range.as_ref();
-    let is_closed = sequence.is_some_and(|range| range.ending_sequence_number.is_some());
-    let range = shard.hash_key_range.as_ref().filter(|_| !is_closed)?;
-    let first = range.starting_hash_key.parse().ok()?;
-    let last = range.ending_hash_key.parse().ok()?;
-    Some(Shard { id: shard.shard_id.as_str().into(), range: HashRange { first, last } })
 }

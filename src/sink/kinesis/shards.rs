@@ -25,6 +25,24 @@ pub struct Shard {
     pub id: std::sync::Arc<str>,
     /// The hashes that lead to it.
     pub range: HashRange,
+    /// Checksum of its first sequence number: tells it from one of the same name in a stream that
+    /// was deleted and made anew. 0 where that is not known.
+    pub since: u32,
+}
+
+impl Shard {
+    /// Whether it is one that the stream named, and not a guess.
+    pub fn is_known(&self) -> bool {
+        !self.id.is_empty()
+    }
+}
+
+/// A shard as the stream lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) shard: Shard,
+    /// Whether it came of others by a reshard.
+    pub(crate) has_parent: bool,
 }
 
 /// The open shards of a stream, in the order of their ranges, without gap or overlap.
@@ -48,6 +66,18 @@ impl ShardMap {
         (next.is_none() && !shards.is_empty()).then_some(Self(shards))
     }
 
+    /// So many equal parts of all hashes, two at least, where the shards are not known: a slow one lies
+    /// in some of them.
+    pub(crate) fn of_parts(parts: u8) -> Self {
+        let size = u128::MAX / u128::from(parts.max(2)) + 1;
+        let part = |place: u8| {
+            let first = u128::from(place) * size;
+            let last = if place + 1 == parts { u128::MAX } else { first + (size - 1) };
+            Shard { id: "".into(), range: HashRange { first, last }, since: 0 }
+        };
+        Self((0..parts).map(part).collect())
+    }
+
     /// The shards in the order of their ranges.
     pub fn shards(&self) -> &[Shard] {
         &self.0
@@ -58,9 +88,25 @@ impl ShardMap {
         self.0.partition_point(|shard| shard.range.first <= hash).saturating_sub(1)
     }
 
+    /// The shard of this name.
+    pub fn shard(&self, id: &str) -> Option<&Shard> {
+        self.0.iter().find(|shard| &*shard.id == id)
+    }
+
     /// The range of a shard.
     pub fn range_of(&self, id: &str) -> Option<HashRange> {
-        self.0.iter().find(|shard| &*shard.id == id).map(|shard| shard.range)
+        self.shard(id).map(|shard| shard.range)
+    }
+
+    /// Whether a shard of it is still the same here.
+    pub(crate) fn has(&self, shard: &Shard) -> bool {
+        self.0.get(self.place_of(shard.range.first)) == Some(shard)
+    }
+
+    /// Whether a stream of these shards can be what became of this one: each is still the same, or
+    /// came of others. Where not, it is another stream of the same name.
+    pub(crate) fn may_have_become(&self, listed: &[Listed]) -> bool {
+        listed.iter().all(|one| one.has_parent || self.has(&one.shard))
     }
 }
 
@@ -72,6 +118,7 @@ mod tests {
         let shard = |(number, (first, last)): (usize, &(u128, u128))| Shard {
             id: format!("shard-{number}").into(),
             range: HashRange { first: *first, last: *last },
+            since: 7,
         };
         ShardMap::new(ranges.iter().enumerate().map(shard).collect())
     }
@@ -86,6 +133,33 @@ mod tests {
         assert_eq!([id(half), id(half + 1), id(u128::MAX)], ["shard-0", "shard-0", "shard-0"]);
         assert_eq!(map.range_of("shard-1"), Some(HashRange { first: 0, last: half - 1 }));
         assert_eq!(map.range_of("shard-7"), None);
+    }
+
+    #[test]
+    fn what_was_made_anew_under_the_same_names_is_another_stream_and_a_reshard_is_not() {
+        let half = 1_u128 << 127;
+        let old = map(&[(0, half - 1), (half, u128::MAX)]).unwrap();
+        let listed = |has_parent: bool, since: u32| {
+            let one =
+                |shard: &Shard| Listed { shard: Shard { since, ..shard.clone() }, has_parent };
+            old.shards().iter().map(one).collect::<Vec<_>>()
+        };
+
+        assert!(old.may_have_become(&listed(false, 7)), "nothing has changed");
+        assert!(!old.may_have_become(&listed(false, 8)), "the same names and ranges, begun later");
+        assert!(old.may_have_become(&listed(true, 8)), "all of them came of others");
+        let one = map(&[(0, u128::MAX)]).unwrap();
+        assert!(!one.may_have_become(&listed(false, 7)), "other ranges, and none has a parent");
+    }
+
+    #[test]
+    fn parts_are_a_whole_map_of_shards_that_nobody_named() {
+        for count in [2, 64, 255] {
+            let parts = ShardMap::of_parts(count);
+            assert_eq!(parts.shards().len(), usize::from(count));
+            assert!(parts.shards().iter().all(|part| !part.is_known()));
+            assert_eq!(ShardMap::new(parts.shards().to_vec()), Some(parts));
+        }
     }
 
     #[test]

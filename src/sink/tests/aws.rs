@@ -11,11 +11,13 @@ use aws_credential_types::provider::{
 use bytes::Bytes;
 
 use crate::base::clock::Clock;
+use crate::base::disk::RealDisk;
+use crate::base::scratch::Scratch;
 use crate::base::secret::Secret;
 use crate::sink::fake_upstream::{Answer, FakeUpstream};
 use crate::sink::{
     At, AwsSettings, Entry, Fate, Fault, Firehose, FirehoseSettings, Kinesis, KinesisSettings,
-    Outcome, ServiceClock, Sink, StaticCredentials,
+    Outcome, RoleSettings, ServiceClock, Sink, StaticCredentials, StreamFacts,
 };
 
 pub(super) fn aws(url: &str) -> AwsSettings {
@@ -264,6 +266,65 @@ async fn absent_credentials_are_a_fault_of_the_request_not_of_the_start() {
     assert_eq!(fake.request_count(), 0);
 }
 
+#[tokio::test]
+async fn credentials_that_end_while_nobody_can_be_asked_for_others_are_no_fault_of_credentials() {
+    // A role to take on, and an STS that is out of reach.
+    let fake = FakeUpstream::start().await;
+    let mut settings = kinesis_settings(&fake.url());
+    settings.aws.assume_role = Some(RoleSettings {
+        arn: "arn:aws:iam::123456789012:role/ingest".into(),
+        external_id: None,
+        session_name: "weir".into(),
+        duration: Duration::from_secs(3_600),
+        endpoint_url: Some("http://127.0.0.1:1".into()),
+    });
+    let sink = Kinesis::connect(&settings, &clock()).await.unwrap();
+
+    let fault = put(&sink, &["a"]).await.unwrap_err();
+
+    assert_eq!((fault.at, fault.code.as_str()), (At::Transport, "credentials-out-of-reach"));
+    assert_eq!(fake.request_count(), 0);
+}
+
+#[tokio::test]
+async fn credentials_in_files_are_read_again_when_they_are_refused_or_not_allowed() {
+    let (fake, scratch) = (FakeUpstream::start().await, Scratch::new());
+    let (id, key) = (scratch.path().join("id"), scratch.path().join("key"));
+    let write = |id_text: &str| {
+        std::fs::write(&id, format!("{id_text}\n")).unwrap();
+        std::fs::write(&key, "secret\n").unwrap();
+    };
+    write("AKIA0");
+    let read = |path: &std::path::Path| {
+        let reference = format!("file:{}", path.display());
+        crate::base::secret::resolve(&RealDisk, &|_| None, &reference).unwrap()
+    };
+    let mut settings = kinesis_settings(&fake.url());
+    settings.aws.credentials = Some(StaticCredentials {
+        access_key_id: read(&id),
+        secret_access_key: read(&key),
+        session_token: None,
+    });
+    let sink = Kinesis::connect(&settings, &clock()).await.unwrap();
+
+    for (number, code) in
+        ["UnrecognizedClientException", "AccessDeniedException"].into_iter().enumerate()
+    {
+        fake.next(1, Answer::refuse(400, code, "no"));
+        put(&sink, &["a"]).await.unwrap_err();
+        write(&format!("AKIA{}", number + 1));
+        assert_eq!(put(&sink, &["a"]).await, Ok(vec![Fate::Taken]));
+        let scope = fake.requests().pop().unwrap().scope;
+        assert!(scope.starts_with(&format!("AKIA{}/", number + 1)), "{code}: {scope}");
+    }
+
+    // A file that is gone says what it said last.
+    fake.next(1, Answer::refuse(400, "AccessDeniedException", "no"));
+    put(&sink, &["a"]).await.unwrap_err();
+    std::fs::remove_file(&key).unwrap();
+    assert_eq!(put(&sink, &["a"]).await, Ok(vec![Fate::Taken]));
+}
+
 /// Counts how often it was asked.
 #[derive(Debug)]
 struct Counting(Arc<AtomicUsize>);
@@ -319,10 +380,12 @@ async fn an_entry_over_the_limit_weighs_more_than_the_limit_and_one_at_it_does_n
     let entry = |key: &str, bytes: usize| Entry::plain(key.into(), vec![b'x'; bytes].into());
 
     let sink = kinesis("http://127.0.0.1:1").await;
-    let most = sink.limits().entry_bytes;
-    assert_eq!(most, 1 << 20);
-    assert_eq!(sink.weigh(&entry("key", (1 << 20) - 3)), most);
-    assert_eq!(sink.weigh(&entry("key", (1 << 20) - 2)), most + 1);
+    let (sure, most) = (sink.sure_bytes(), sink.limits().entry_bytes);
+    assert_eq!((sure, most), (1 << 20, 10 << 20));
+    for limit in [sure, most] {
+        assert_eq!(sink.weigh(&entry("key", limit - 3)), limit);
+        assert_eq!(sink.weigh(&entry("key", limit - 2)), limit + 1);
+    }
 
     let sink = firehose("http://127.0.0.1:1").await;
     let most = sink.limits().entry_bytes;
@@ -331,6 +394,42 @@ async fn an_entry_over_the_limit_weighs_more_than_the_limit_and_one_at_it_does_n
         assert!(sink.weigh(&entry("", over)) > most, "{over}");
     }
     assert_eq!(sink.entry(String::new(), Bytes::from_static(b"x")).data.len(), 2);
+}
+
+#[tokio::test]
+async fn how_large_a_record_may_be_is_learned_from_what_is_taken_and_from_the_streams_own_word() {
+    let fake = FakeUpstream::start().await;
+    fake.shards(4, 0, None);
+    fake.keep_to_itself();
+    let sink = Arc::new(kinesis(&fake.url()).await);
+    let of = |bytes: usize| vec![Entry::plain("k".into(), vec![7; bytes - 1].into())];
+    let known = || (sink.sure_bytes(), sink.limits().entry_bytes);
+    assert_eq!(known(), (1 << 20, 10 << 20));
+
+    // A policy that permits nothing but to put records.
+    assert_eq!(sink.put(of(3 << 20)).await, Ok(vec![Fate::Taken]));
+    assert_eq!(known(), (3 << 20, 10 << 20));
+    let refused = Answer::refuse(400, "ValidationException", "too large");
+    fake.next(1, refused);
+    sink.put(of(4 << 20)).await.unwrap_err();
+    assert_eq!(known(), (3 << 20, 10 << 20), "what is refused may be refused for anything");
+
+    let told = Arc::new(kinesis(&fake.url()).await);
+    fake.tell();
+    let mut tending = tokio::task::JoinSet::new();
+    tending.spawn({
+        let told = told.clone();
+        async move { told.tend().await }
+    });
+    told.tended().await;
+    assert_eq!((told.sure_bytes(), told.limits().entry_bytes), (2 << 20, 2 << 20));
+    tending.abort_all();
+
+    // What an earlier run heard may be old: it makes nothing certain but what it allows.
+    let facts = StreamFacts { record_bytes_max: Some(2 << 20), ..StreamFacts::default() };
+    let later = kinesis(&fake.url()).await;
+    later.recall(facts, Duration::from_secs(86_400));
+    assert_eq!((later.sure_bytes(), later.limits().entry_bytes), (2 << 20, 10 << 20));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod aws;
 mod device;
 mod directory;
+mod slow;
 mod way;
 
 use bytes::Bytes;

@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::body::is_not_yet;
 use super::file::{Followed, Place};
 use super::files::{Files, GRACE};
 use super::names;
 use super::progress::Resume;
 use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
+
+/// How long a file is remembered whose whole folder is gone.
+const FOLDER_GRACE: Duration = Duration::from_secs(24 * 3600);
 
 impl Files {
     /// Searches the folders of missing files for them under other names. Gives those back of which
@@ -74,7 +79,13 @@ impl Files {
             let known = file.progress.is_recognisable()
                 || names::is_named_after(path, &file.home)
                 || names::is_generation(path, &file.home);
-            if !known || file.recognise()? != Resume::Here {
+            let is_it = known
+                && match file.recognise() {
+                    // So far it is the same; the rest shows when it is read.
+                    Err(error) if is_not_yet(&error) => true,
+                    resume => resume? == Resume::Here,
+                };
+            if !is_it {
                 file.unsee();
                 self.close(look.id);
                 return Ok(false);
@@ -123,8 +134,9 @@ impl Files {
     pub(super) fn retire(&mut self, id: ForeignId, unsure: bool, now: Instant) {
         let Some(file) = self.all.get(&id) else { return };
         let Place::Gone { since } = file.place else { return };
-        let is_due = !file.is_open() && now.duration_since(since) >= GRACE;
-        if unsure || !is_due || !(file.is_deleted || is_gone_from_its_device(file)) {
+        let gone_for = now.duration_since(since);
+        let is_due = !file.is_open() && gone_for >= GRACE;
+        if unsure || !is_due || !(file.is_deleted || is_gone_for_good(file, gone_for)) {
             return;
         }
         // A copy may have been made since, or may still be looked at.
@@ -174,9 +186,16 @@ pub(super) fn places(path: &Path) -> BTreeSet<PathBuf> {
     paths.into_iter().flatten().filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
-/// Whether the place where a file was is there without it: then it was deleted. If the whole file
-/// system is gone instead, it may come back, and the file with it.
-fn is_gone_from_its_device(file: &Followed) -> bool {
-    let above = file.real.ancestors().skip(1).find_map(|folder| foreign::look(folder).ok());
-    above.is_some_and(|folder| folder.id.device == file.id.device)
+/// Whether the folder in which a file was is there without it: then it was deleted. A whole folder that is
+/// gone may have been moved away, and come back; a whole file system may come back at any time.
+fn is_gone_for_good(file: &Followed, gone_for: Duration) -> bool {
+    let folder = file.real.parent().and_then(|folder| foreign::look(folder).ok());
+    let above = || file.real.ancestors().skip(2).find_map(|folder| foreign::look(folder).ok());
+    match folder {
+        Some(folder) => folder.id.device == file.id.device,
+        None => {
+            let is_here = above().is_some_and(|folder| folder.id.device == file.id.device);
+            is_here && gone_for >= FOLDER_GRACE
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! registry about a second later.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ struct Rows {
     here: BTreeMap<String, Row>,
     /// By the name their mark had.
     gone: BTreeMap<String, FileStatus>,
+    /// Folders and files that could not be looked at in the last scan.
+    unreadable: Vec<FileStatus>,
 }
 
 #[derive(Debug)]
@@ -68,6 +71,7 @@ impl Board {
         let Some(row) = rows.here.get_mut(&file.mark) else { return };
         let before = lag(&row.status);
         let status = &mut row.status;
+        status.is_written = false;
         if position < status.queued {
             // It was begun anew; what was delivered before was other content.
             status.sent = Sent::default();
@@ -75,6 +79,8 @@ impl Board {
         row.is_changed |= (status.bytes, status.queued) != (file.bytes, position);
         (status.bytes, status.queued) = (file.bytes, position);
         status.is_passed_over = file.progress.is_passed_over;
+        let is_other_trouble = status.trouble != file.trouble;
+        status.trouble.clone_from(&file.trouble);
         // What is read and not queued is known only while it is on its way.
         status.read = status.read.clamp(position, file.bytes.max(position));
         if status.path != file.path {
@@ -84,6 +90,16 @@ impl Board {
         self.numbers.lag_bytes.inc_by(lag(&row.status) - before);
         if row.is_changed {
             self.shared.changed.notify_one();
+        }
+        if is_other_trouble {
+            self.count_unreadable(&rows);
+        }
+    }
+
+    /// It was written, and not looked at since.
+    pub(super) fn show_written(&self, mark: &str) {
+        if let Some(row) = self.rows().here.get_mut(mark) {
+            row.status.is_written = true;
         }
     }
 
@@ -103,6 +119,29 @@ impl Board {
         self.show(file);
     }
 
+    /// It could not be read, or can be again.
+    pub(super) fn show_trouble(&self, file: &Followed) {
+        let mut rows = self.rows();
+        if let Some(row) = rows.here.get_mut(&file.mark) {
+            row.status.trouble.clone_from(&file.trouble);
+        }
+        self.count_unreadable(&rows);
+    }
+
+    /// What could not be looked at in the last scan, and what the system said.
+    pub(super) fn show_unreadable(&self, paths: &BTreeMap<PathBuf, String>) {
+        let mut rows = self.rows();
+        let row = |(path, why): (&PathBuf, &String)| FileStatus::unreadable(path, why);
+        rows.unreadable = paths.iter().map(row).collect();
+        self.count_unreadable(&rows);
+    }
+
+    fn count_unreadable(&self, rows: &Rows) {
+        let files = rows.here.values().filter(|row| row.status.trouble.is_some()).count();
+        let all = files + rows.unreadable.len();
+        self.numbers.unreadable.set(i64::try_from(all).unwrap_or(i64::MAX));
+    }
+
     fn first_sight(&self, file: &Followed) -> Row {
         self.numbers.files.inc();
         let position = file.shown_position();
@@ -114,6 +153,8 @@ impl Board {
             queued: 0,
             is_passed_over: false,
             gone_unix_ms: None,
+            trouble: None,
+            is_written: false,
             sent: sent.unwrap_or_default(),
         };
         Row { status, is_changed: true }
@@ -130,6 +171,9 @@ impl Board {
         let Some(mut row) = rows.here.remove(mark) else { return };
         self.numbers.files.dec();
         self.numbers.lag_bytes.dec_by(lag(&row.status));
+        if row.status.trouble.take().is_some() {
+            self.count_unreadable(&rows);
+        }
         if let Some(registry) = &self.shared.registry {
             row.status.gone_unix_ms = Some(registry.now());
             registry.write(mark, &row.status);
@@ -145,7 +189,8 @@ impl Board {
             registry.age_out(&mut rows.gone);
         }
         let here = rows.here.values().map(|row| &row.status);
-        let mut all: Vec<_> = here.chain(rows.gone.values()).cloned().collect();
+        let elsewhere = rows.gone.values().chain(&rows.unreadable);
+        let mut all: Vec<_> = here.chain(elsewhere).cloned().collect();
         all.sort_by(|a, b| (&a.path, a.gone_unix_ms).cmp(&(&b.path, b.gone_unix_ms)));
         all
     }

@@ -1,6 +1,7 @@
 //! What a scan found is compared with what is followed: who is new, who moved, who is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -170,18 +171,25 @@ impl Files {
     }
 
     fn complain_about(&mut self, found: &Found) {
-        let now: BTreeSet<_> = found.unreadable.iter().map(|(path, _)| path.clone()).collect();
-        for (path, error) in &found.unreadable {
+        let said = |(path, error): &(PathBuf, io::Error)| (path.clone(), error.to_string());
+        let now: BTreeMap<_, _> = found.unreadable.iter().map(said).collect();
+        for (path, error) in &now {
             self.numbers.read_errors.inc();
-            if !self.complained.contains(path) {
+            if !self.complained.contains_key(path) {
                 tracing::warn!(
                     tail = self.name,
                     path = %path.display(),
-                    %error,
+                    error,
                     "a folder or file cannot be looked at; it is tried again at every scan"
                 );
             }
         }
-        self.complained = now;
+        for path in self.complained.keys().filter(|path| !now.contains_key(*path)) {
+            tracing::info!(tail = self.name, path = %path.display(), "it can be looked at again");
+        }
+        if self.complained != now {
+            self.board.show_unreadable(&now);
+            self.complained = now;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One followed file: opened, recognised, read on from where its lines are safe.
 
 mod beginning;
+mod recognise;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::body::Body;
 use super::names;
-use super::progress::{Digest, Likeness, Progress, Resume, Seen};
+use super::progress::{Digest, Progress, Resume};
 use crate::base::disk::foreign::{self, ForeignId, Look};
 use crate::source::framing::{Framed, Framing, Situation};
 
@@ -52,11 +53,15 @@ pub(super) struct Followed {
     pub(super) is_drained: bool,
     /// Whether it was looked for under the names of rotated files.
     pub(super) is_sought: bool,
-    /// Whether it was to be read already.
-    is_begun: bool,
+    /// Of its first bytes, when they were last looked at and nothing was read of it yet.
+    begun: Digest,
     /// Whether the last attempt to read it failed; it is tried again at the next scan.
     pub(super) is_in_trouble: bool,
+    /// What the system said then, unless it only was not there.
+    pub(super) trouble: Option<String>,
     handle: Option<Body>,
+    /// The open file, compressed, begins as it should; the way to the position may take several turns.
+    is_head_known: bool,
     stamp: Option<(u64, i128)>,
     /// The stamp it had when it was found to be a copy.
     judged: Option<(u64, i128)>,
@@ -135,8 +140,8 @@ pub(super) struct Share {
     pub(super) last: bool,
 }
 
-/// Why a file is begun anew.
-const OTHER_HEAD: &str = "its head is another one";
+/// A reason why a file is begun anew.
+const OTHER_MARKER: &str = "other bytes stand where it was read last";
 
 impl Followed {
     pub(super) fn new(id: ForeignId, mark: String, home: &Path, now: Instant) -> Self {
@@ -160,9 +165,11 @@ impl Followed {
             is_deleted: false,
             is_drained: false,
             is_sought: false,
-            is_begun: false,
+            begun: Digest::default(),
             is_in_trouble: false,
+            trouble: None,
             handle: None,
+            is_head_known: false,
             stamp: None,
             judged: None,
             changed: now,
@@ -172,6 +179,21 @@ impl Followed {
 
     pub(super) fn is_open(&self) -> bool {
         self.handle.is_some()
+    }
+
+    /// Whether it takes the memory that decompressing takes.
+    pub(super) fn is_unpacking(&self) -> bool {
+        self.handle.as_ref().is_some_and(Body::is_unpacking)
+    }
+
+    /// Whether somebody still writes the compressed file, as far as it was read.
+    pub(super) fn is_torn(&self) -> bool {
+        self.handle.as_ref().is_some_and(Body::is_torn)
+    }
+
+    /// Gives back the memory that decompressing takes.
+    pub(super) fn rest(&mut self) {
+        self.handle.as_mut().into_iter().for_each(Body::rest);
     }
 
     pub(super) fn is_unsaved(&self) -> bool {
@@ -209,7 +231,9 @@ impl Followed {
             self.stamp = stamp;
             self.changed = now;
         }
-        if let Some(body) = &self.handle {
+        if let Some(body) = &mut self.handle {
+            // If it cannot be told now, whoever reads it meets the same error.
+            drop(body.tell_form());
             self.is_packed = body.is_packed();
         }
         let length = self.handle.as_ref().map_or(Some(look.bytes), |body| body.length(look));
@@ -235,7 +259,7 @@ impl Followed {
             return Err(io::Error::new(io::ErrorKind::NotFound, "another file stands there now"));
         }
         self.is_packed = file.is_packed();
-        self.handle = Some(file);
+        (self.handle, self.is_head_known) = (Some(file), false);
         // A closed file may have been changed, or deleted and its inode used again.
         self.progress.recent = None;
         Ok(())
@@ -244,46 +268,6 @@ impl Followed {
     /// Lets the handle go; the content is compared again when it is next opened.
     pub(super) fn close(&mut self) {
         self.handle = None;
-    }
-
-    /// Compares the open file with what is known of it.
-    pub(super) fn recognise(&mut self) -> io::Result<Resume> {
-        let file = self.handle.as_mut().ok_or_else(not_open)?;
-        let progress = &self.progress;
-        if progress.is_done && file.is_packed() {
-            // Its end is far; the head says enough.
-            let head = Digest::of(&file.read_at(0, usize::from(progress.head.bytes))?);
-            let is_same = head == progress.head;
-            self.progress.recent = is_same.then(Vec::new);
-            return Ok(if is_same { self.is_itself() } else { Resume::FromStart(OTHER_HEAD) });
-        }
-        let head = file.read_at(0, usize::from(progress.head.bytes))?;
-        let before = progress.position.saturating_sub(u64::from(progress.marker.bytes));
-        let recent = file.read_at(before, usize::from(progress.marker.bytes))?;
-        let length = file.length(&file.look()?);
-        let seen = Seen {
-            // Of compressed content that is not read to its end, the marker tells enough.
-            bytes: length.unwrap_or(progress.position),
-            head: Digest::of(&head),
-            marker: Digest::of(&recent),
-        };
-        let resume = progress.resume(&seen);
-        if resume == Resume::Here {
-            self.progress.recent = Some(recent);
-            return Ok(self.is_itself());
-        }
-        Ok(resume)
-    }
-
-    fn is_itself(&mut self) -> Resume {
-        self.former_home = None;
-        Resume::Here
-    }
-
-    /// Whether the open file holds what was read of another one, as far as its first `depth` bytes tell.
-    pub(super) fn holds(&mut self, other: &Progress, depth: u64) -> io::Result<Likeness> {
-        let file = self.handle.as_mut().ok_or_else(not_open)?;
-        other.likeness(depth, |offset, bytes| file.read_at(offset, bytes))
     }
 
     /// Reads on. The position does not move: that takes a receipt.
@@ -305,6 +289,10 @@ impl Followed {
         self.note(&look, now);
         let length = self.handle.as_ref().and_then(|file| file.length(&look));
         if length.is_some_and(|length| length < self.progress.position) {
+            if self.is_packed {
+                self.be_done();
+                return Ok(Taken::nothing(self.progress.clone()));
+            }
             return Ok(self.restart("it is shorter than what was read of it"));
         }
         // One byte more than there is: if it does not come, this was the end.
@@ -312,8 +300,9 @@ impl Followed {
         let there = there.and_then(|there| usize::try_from(there).ok()).unwrap_or(usize::MAX);
         let (mut room, mut records_max) = (share.bytes.min(there), share.records);
         loop {
-            let Some(chunk) = self.behind_the_marker(room)? else {
-                return Ok(self.restart("other bytes stand where it was read last"));
+            let chunk = match self.behind_the_marker(room)? {
+                Ok(chunk) => chunk,
+                Err(why) => return Ok(self.restart(why)),
             };
             let at_end = chunk.len() < room;
             let quiet = now.duration_since(self.changed);
@@ -348,15 +337,21 @@ impl Followed {
         }
     }
 
-    /// The bytes behind the position, read in one go with those before it: `None` if these are not
-    /// the ones they were, for then the file was cut and written anew.
-    fn behind_the_marker(&mut self, room: usize) -> io::Result<Option<Bytes>> {
+    /// The bytes behind the position, read in one go with those before it; or why it is known, by these,
+    /// that the file was cut and written anew.
+    fn behind_the_marker(&mut self, room: usize) -> io::Result<Result<Bytes, &'static str>> {
         let file = self.handle.as_mut().ok_or_else(not_open)?;
         let recent = self.progress.recent.as_deref().unwrap_or_default();
         let from = self.progress.position.saturating_sub(recent.len() as u64);
         let bytes = file.read_at(from, recent.len() + room)?;
-        let is_same = bytes.starts_with(recent);
-        Ok(is_same.then(|| Bytes::from(bytes).split_off(recent.len())))
+        if !bytes.starts_with(recent) {
+            return Ok(Err(OTHER_MARKER));
+        }
+        let chunk = Bytes::from(bytes).split_off(recent.len());
+        if self.progress.position == 0 && !self.begins_as_before(&chunk)? {
+            return Ok(Err("it begins with other bytes than it did, and none of those was read"));
+        }
+        Ok(Ok(chunk))
     }
 
     fn restart(&mut self, why: &'static str) -> Taken {
@@ -364,6 +359,7 @@ impl Followed {
         let anew = Progress { changed_unix_ns, ..Progress::start() };
         let before = std::mem::replace(&mut self.progress, anew);
         self.revision += 1;
+        self.begun = Digest::default();
         let restarted = Some(Restart { why, before });
         Taken { has_more: true, restarted, ..Taken::nothing(self.progress.clone()) }
     }

@@ -64,8 +64,8 @@ pub(super) struct Files {
     pub(super) round_bytes: usize,
     /// Whether something was met that only a scan can settle.
     pub(super) wants_scan: bool,
-    /// What could not be read, said once.
-    pub(super) complained: BTreeSet<PathBuf>,
+    /// What could not be looked at in the last scan, and what the system said; said once.
+    pub(super) complained: BTreeMap<PathBuf, String>,
     /// Marks of delivered files that could not be put away, said once.
     pub(super) complained_of_done: BTreeSet<String>,
     /// What becomes of delivered files.
@@ -83,7 +83,9 @@ pub(super) struct Files {
     pub(super) listing: Listing,
     /// Numbers under which a file was taken in during this scan: who had one before is not there.
     pub(super) taken_in: BTreeSet<ForeignId>,
-    opened: BTreeSet<ForeignId>,
+    pub(super) opened: BTreeSet<ForeignId>,
+    /// Those that had their turn in this round and are still on the way to what they have to read.
+    pub(super) not_yet: BTreeSet<ForeignId>,
     /// Counts turns.
     pub(super) turns: u64,
 }
@@ -130,7 +132,7 @@ impl Files {
             forgets: Vec::new(),
             round_bytes: ROUND_BYTES,
             wants_scan: false,
-            complained: BTreeSet::new(),
+            complained: BTreeMap::new(),
             complained_of_done: BTreeSet::new(),
             done: settings.done.clone(),
             pinned_bytes_max: settings.pinned_bytes_max,
@@ -141,6 +143,7 @@ impl Files {
             listing: Listing::default(),
             taken_in: BTreeSet::new(),
             opened: BTreeSet::new(),
+            not_yet: BTreeSet::new(),
             turns: 0,
         };
         for (name, value) in marks {
@@ -184,6 +187,9 @@ impl Files {
     pub(super) fn wake(&mut self, path: &Path) {
         if let Some(id) = self.by_path.get(path) {
             self.turn.wake(*id);
+            if let Some(file) = self.all.get(id) {
+                self.board.show_written(&file.mark);
+            }
         }
     }
 
@@ -296,6 +302,7 @@ impl Files {
         if let Some(file) = self.vacate(id) {
             self.wants_scan |= matches!(file.place, Place::Gone { .. });
             self.board.strike(&file.mark);
+            self.complained_of_done.remove(&file.mark);
             self.forgets.push(file.mark);
         }
     }
@@ -308,7 +315,7 @@ impl Files {
             self.wants_scan = true;
         } else {
             self.numbers.read_errors.inc();
-            if !file.is_in_trouble {
+            if file.trouble.replace(error.to_string()).is_none() {
                 tracing::warn!(
                     tail = self.name,
                     path = %file.path.display(),
@@ -318,6 +325,7 @@ impl Files {
             }
         }
         file.is_in_trouble = true;
+        self.board.show_trouble(file);
         self.close(id);
     }
 }

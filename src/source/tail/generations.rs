@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::body::Body;
 use super::file::{Followed, Place, Stand};
 use super::files::Files;
+use super::heirs::PACKED_DEPTH;
 use super::progress::Progress;
 use super::{aside, mark, names};
 use crate::base::disk::foreign::{self, ForeignEntry, ForeignId, ForeignKind};
@@ -129,9 +130,10 @@ impl Files {
         let may_be = |file: &&Followed| {
             file.stand == Stand::Own && file.id != id && file.may_have_copy(path)
         };
+        let depth = if body.is_packed() { PACKED_DEPTH } else { u64::MAX };
         !self.all.values().filter(may_be).any(|file| {
             let likeness =
-                file.latest().likeness(u64::MAX, |offset, bytes| body.read_at(offset, bytes));
+                file.latest().likeness(depth, |offset, bytes| body.read_at(offset, bytes));
             matches!(likeness, Ok(likeness) if likeness.is_copy())
         })
     }

@@ -17,12 +17,22 @@ use super::round::Batch;
 use super::{mark, names};
 use crate::base::disk::foreign::ForeignId;
 
-/// So much of a compressed copy is compared where nothing is to be read of it: no more must be
-/// decompressed for that.
-const PACKED_DEPTH: u64 = 1 << 20;
+/// So much of a compressed copy is compared to tell whose it is: more is decompressed only where it is read.
+pub(super) const PACKED_DEPTH: u64 = 1 << 20;
 
 /// So much of two files is compared of which nothing was read.
 const ALIKE_BYTES: usize = 64 << 10;
+
+/// Until when it cannot be told that a file is nobody's copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Doubt {
+    /// It can.
+    None,
+    /// Until it has not changed for a while.
+    UntilQuiet,
+    /// Until it has more of what is being written into it.
+    UntilItGrows,
+}
 
 /// A file that holds what was read of another one.
 struct Heir {
@@ -47,12 +57,17 @@ impl Files {
         {
             return Ok(false);
         }
-        let (stand, is_unsure) = self.compare(id)?;
+        let (stand, doubt) = self.compare(id)?;
         let Some(file) = self.all.get_mut(&id) else { return Ok(false) };
         let quiet_at = file.changed + GRACE;
-        if stand == Stand::Own && is_unsure && !self.is_once && now < quiet_at {
+        let is_doubtful =
+            doubt == Doubt::UntilItGrows || doubt == Doubt::UntilQuiet && now < quiet_at;
+        if stand == Stand::Own && is_doubtful && !self.is_once {
             file.stand = Stand::Unjudged;
-            self.due.insert(id, quiet_at);
+            file.rest();
+            if now < quiet_at {
+                self.due.insert(id, quiet_at);
+            }
             return Ok(false);
         }
         file.judge(stand);
@@ -72,23 +87,26 @@ impl Files {
     }
 
     /// What an open file is to the others, and whether that may change if it grows.
-    fn compare(&mut self, id: ForeignId) -> io::Result<(Stand, bool)> {
+    fn compare(&mut self, id: ForeignId) -> io::Result<(Stand, Doubt)> {
         let originals = self.originals(id);
-        let Some(file) = self.all.get_mut(&id) else { return Ok((Stand::Own, false)) };
+        let Some(file) = self.all.get_mut(&id) else { return Ok((Stand::Own, Doubt::None)) };
         // Compressed, it may be half of what it will be.
-        let (mut is_like, mut is_unsure) = (Vec::new(), file.is_packed);
+        let mut doubt = if file.is_packed { Doubt::UntilQuiet } else { Doubt::None };
+        let mut is_like = Vec::new();
         let depth = if file.is_packed { PACKED_DEPTH } else { u64::MAX };
         for (original, progress) in originals {
             match file.holds(&progress, depth)? {
                 likeness if likeness.is_copy() => is_like.push(original),
                 Likeness::Other => {}
-                Likeness::Same | Likeness::Shorter { .. } => is_unsure = true,
+                // Whoever compresses makes an empty file first.
+                _ if file.is_torn() || file.bytes == 0 => doubt = Doubt::UntilItGrows,
+                _ => doubt = doubt.max(Doubt::UntilQuiet),
             }
         }
         let unread = self.unread_originals(id);
         is_like.extend(unread);
         let original = is_like.into_iter().find(|original| !self.outgrew(id, *original));
-        Ok((original.map_or(Stand::Own, Stand::CopyOf), is_unsure))
+        Ok((original.map_or(Stand::Own, Stand::CopyOf), doubt))
     }
 
     /// Files that a new one begins like, of which it is not known yet what they hold.
@@ -225,8 +243,8 @@ impl Files {
     /// Whether a new file may turn out to be a copy of this one.
     pub(super) fn may_have_heir(&self, id: ForeignId) -> bool {
         let Some(lost) = self.all.get(&id) else { return false };
-        let mut unjudged = self.all.values().filter(|file| file.stand == Stand::Unjudged);
-        unjudged.any(|file| lost.may_have_copy(&file.path))
+        let is_unjudged = |file: &&Followed| file.stand == Stand::Unjudged && file.bytes > 0;
+        self.all.values().filter(is_unjudged).any(|file| lost.may_have_copy(&file.path))
     }
 
     /// Goes on in a copy, if there is one; whoever was thought to be there becomes homeless.
@@ -268,7 +286,8 @@ impl Files {
         if id == lost.id || self.is_somebody(id, &mut body, Some(lost.id))? {
             return Ok(None);
         }
-        let depth = if lost.is_drained && body.is_packed() { PACKED_DEPTH } else { u64::MAX };
+        // What is behind is compared on the way to the position.
+        let depth = if body.is_packed() { PACKED_DEPTH } else { u64::MAX };
         let likeness =
             lost.latest().likeness(depth, |offset, bytes| body.read_at(offset, bytes))?;
         // Of one that is still being compressed nobody knows where it will end.
@@ -296,7 +315,8 @@ impl Files {
             }
             Stand::Own => {}
         }
-        let depth = if known.progress.is_done { PACKED_DEPTH } else { u64::MAX };
+        let is_far = known.progress.is_done || body.is_packed();
+        let depth = if is_far { PACKED_DEPTH } else { u64::MAX };
         let likeness = known.progress.likeness(depth, |offset, bytes| body.read_at(offset, bytes));
         Ok(likeness? == Likeness::Same)
     }

@@ -27,6 +27,7 @@ struct Numbers {
     refusals: Family<Block, Counter>,
     vanished_bytes: Family<Block, Counter>,
     pinned_bytes: Family<Block, Gauge>,
+    unreadable: Family<Block, Gauge>,
     finished: Family<Block, Counter>,
 }
 
@@ -55,6 +56,8 @@ pub(super) struct BlockNumbers {
     pub(super) vanished_bytes: Counter,
     /// Bytes of deleted files that are still open.
     pub(super) pinned_bytes: Gauge,
+    /// Files and folders that cannot be read now.
+    pub(super) unreadable: Gauge,
     /// Delivered files that were deleted or moved.
     pub(super) finished: Counter,
 }
@@ -77,6 +80,7 @@ impl BlockNumbers {
             refusals: counter(&all.refusals),
             vanished_bytes: counter(&all.vanished_bytes),
             pinned_bytes: gauge(&all.pinned_bytes),
+            unreadable: gauge(&all.unreadable),
             finished: counter(&all.finished),
         }
     }
@@ -106,6 +110,7 @@ impl Numbers {
         };
         let files = gauge("tail_files", "Files followed now");
         let pinned_bytes = gauge("tail_pinned_bytes", "Bytes of deleted files that are still open");
+        let unreadable = gauge("tail_unreadable", "Files and folders that cannot be read now");
         let lag_bytes = gauge("tail_lag_bytes", "Bytes of followed files not durable yet");
         Self {
             lines,
@@ -119,6 +124,7 @@ impl Numbers {
             refusals,
             vanished_bytes,
             pinned_bytes,
+            unreadable,
             finished,
         }
     }

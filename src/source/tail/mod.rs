@@ -16,6 +16,7 @@ mod done;
 mod generations;
 mod heirs;
 mod round;
+mod unpack;
 
 mod files;
 
@@ -42,7 +43,7 @@ mod metrics;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,10 +130,29 @@ pub struct FileStatus {
     pub is_passed_over: bool,
     /// When it went, in milliseconds since 1970, if it is gone.
     pub gone_unix_ms: Option<u64>,
+    /// What the system said when it, or the folder, could not be read; it is tried at every scan.
+    pub trouble: Option<String>,
+    /// It was written since it was last looked at.
+    is_written: bool,
     sent: Sent,
 }
 
 impl FileStatus {
+    /// A folder or file at which nobody may look.
+    fn unreadable(path: &Path, why: &str) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            bytes: 0,
+            read: 0,
+            queued: 0,
+            is_passed_over: false,
+            gone_unix_ms: None,
+            trouble: Some(why.to_owned()),
+            is_written: false,
+            sent: Sent::default(),
+        }
+    }
+
     /// How far every destination is done with its lines, when every destination is done with all
     /// records of the stream up to the place `settled`. Never more than is true.
     pub fn delivered(&self, settled: u64) -> u64 {
@@ -142,7 +162,8 @@ impl FileStatus {
     /// Whether every destination is done with all of it, from its first byte to its last, an unfinished
     /// last line included.
     pub fn is_delivered(&self, settled: u64) -> bool {
-        !self.is_passed_over && self.queued >= self.bytes && self.sent.is_settled(settled)
+        let is_read = self.trouble.is_none() && !self.is_passed_over && !self.is_written;
+        is_read && self.queued >= self.bytes && self.sent.is_settled(settled)
     }
 }
 

@@ -121,6 +121,8 @@ impl Registry {
                 queued: entry.queued,
                 is_passed_over: entry.is_passed_over,
                 gone_unix_ms: Some(entry.gone_unix_ms.unwrap_or_else(|| self.now())),
+                trouble: None,
+                is_written: false,
                 sent: entry.sent.within(self.committed),
             };
             self.write(&mark, &status);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::body::{is_not_yet, not_yet};
 use super::file::{Followed, Share, Stand, Taken};
 use super::files::{Birth, Files, GRACE, ROUND_BYTES};
 use super::mark;
@@ -96,6 +97,8 @@ impl Files {
                 self.settle(&mut batch, now);
                 self.wake_due(now);
                 self.read_round(&mut batch, now);
+                // Once in a round, however few others there are.
+                std::mem::take(&mut self.not_yet).into_iter().for_each(|id| self.turn.wake(id));
             }
         }
         let forgets = std::mem::take(&mut self.forgets);
@@ -208,13 +211,13 @@ impl Files {
 
     /// `true` if it brought anything.
     fn read_one(&mut self, id: ForeignId, share: Share, batch: &mut Batch, now: Instant) -> bool {
-        match self.open(id).and_then(|()| self.may_read(id, now)) {
+        let may_read = self.open(id).and_then(|()| {
+            if self.must_wait_to_unpack(id) { Err(not_yet()) } else { self.may_read(id, now) }
+        });
+        match may_read {
             Ok(true) => {}
             Ok(false) => return false,
-            Err(error) => {
-                self.complain(id, &error);
-                return false;
-            }
+            Err(error) => return self.failed(id, &error),
         }
         if self.all.get_mut(&id).is_some_and(Followed::may_have_lost_its_beginning) {
             // Copied and truncated before it was read at all.
@@ -238,11 +241,18 @@ impl Files {
                 true
             }
             Ok(taken) => self.add(id, taken, batch),
-            Err(error) => {
-                self.complain(id, &error);
-                false
-            }
+            Err(error) => self.failed(id, &error),
         }
+    }
+
+    /// Nothing was brought: there is more to decompress first, or it cannot be read.
+    fn failed(&mut self, id: ForeignId, error: &std::io::Error) -> bool {
+        if !is_not_yet(error) {
+            self.complain(id, error);
+        } else if self.all.get(&id).is_some_and(|file| !file.is_torn()) {
+            self.not_yet.insert(id);
+        }
+        false
     }
 
     fn add(&mut self, id: ForeignId, taken: Taken, batch: &mut Batch) -> bool {
@@ -250,8 +260,8 @@ impl Files {
             self.release(id);
         }
         let Some(file) = self.all.get_mut(&id) else { return false };
-        if file.is_in_trouble {
-            file.is_in_trouble = false;
+        file.is_in_trouble = false;
+        if file.trouble.take().is_some() {
             tracing::info!(tail = self.name, path = %file.path.display(), "the file can be read again");
         }
         match taken.due {
@@ -279,7 +289,9 @@ impl Files {
         }
         self.board.show_read(&file.mark, taken.next.position);
         file.pending = Some(taken.next.clone());
-        batch.marks.insert(file.mark.clone(), Some(mark::encode(id, &taken.next, &file.home)));
+        let mark = mark::encode(id, &taken.next, &file.home);
+        batch.bytes += mark.len();
+        batch.marks.insert(file.mark.clone(), Some(mark));
         batch.steps.push(Step {
             id,
             mark: file.mark.clone(),
@@ -310,6 +322,11 @@ impl Files {
         self.settled_at = Some(now);
         self.weigh_deleted();
         for id in self.leaving.clone() {
+            if batch.bytes >= self.round_bytes || batch.records.len() >= ROUND_RECORDS {
+                // The others have time.
+                self.settled_at = None;
+                break;
+            }
             let Some(file) = self.all.get_mut(&id) else { continue };
             let Ok(look) = file.look().and_then(|look| same(look.id == id, look)) else {
                 self.let_go(id);
@@ -326,7 +343,8 @@ impl Files {
             }
             let share = Share { bytes: self.round_bytes, records: ROUND_RECORDS, last: true };
             let has_rest = file.bytes > file.shown_position();
-            if !(has_rest && self.read_one(id, share, batch, now)) {
+            let brings_more = has_rest && self.read_one(id, share, batch, now);
+            if !brings_more && !self.not_yet.contains(&id) {
                 if let Some(file) = self.all.get_mut(&id) {
                     file.is_drained = file.is_deleted;
                 }

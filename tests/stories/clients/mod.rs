@@ -203,7 +203,7 @@ impl Client {
     }
 }
 
-fn node_modules() -> PathBuf {
+pub(crate) fn node_modules() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = std::env::var_os("WEIR_TEST_CLIENTS")
         .map_or_else(|| root.join("target/clients"), PathBuf::from);

@@ -23,6 +23,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use super::flow::{Counted, Flow};
+
 /// Longest head of a proxy's answer.
 const PROXY_HEAD_BYTES_MAX: usize = 8 << 10;
 /// After so long without a word the other end is asked whether it is still there.
@@ -112,11 +114,11 @@ impl Dialer {
     async fn dial(mut self, to: Uri) -> Result<Line, DialError> {
         let is_tls = to.scheme() == Some(&Scheme::HTTPS);
         let Some(proxy) = self.detour.to(&to) else {
-            let io = self.reach(&to).await?;
+            let (io, flow) = self.reach(&to).await?;
             let io = if is_tls { secured(&self.tls, &to, io).await? } else { io };
-            return Ok(Line { io: TokioIo::new(io), is_proxied: false });
+            return Ok(Line::new(io, flow, false));
         };
-        let mut io = self.reach(proxy.uri()).await?;
+        let (mut io, flow) = self.reach(proxy.uri()).await?;
         if proxy.uri().scheme() == Some(&Scheme::HTTPS) {
             io = secured(&self.tls_to_proxy, proxy.uri(), io).await?;
         }
@@ -124,12 +126,14 @@ impl Dialer {
             tunnel(&mut io, &to, &proxy).await?;
             io = secured(&self.tls, &to, io).await?;
         }
-        Ok(Line { io: TokioIo::new(io), is_proxied: !is_tls })
+        Ok(Line::new(io, flow, !is_tls))
     }
 
-    async fn reach(&mut self, to: &Uri) -> Result<Io, DialError> {
+    async fn reach(&mut self, to: &Uri) -> Result<(Io, Flow), DialError> {
         let tcp = self.tcp.call(to.clone()).await.map_err(|error| DialError::Tcp(error.into()))?;
-        Ok(Box::new(tcp.into_inner()))
+        let counted = Counted::new(tcp.into_inner());
+        let flow = counted.flow();
+        Ok((Box::new(counted), flow))
     }
 }
 
@@ -204,12 +208,21 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// A connection as the pool wants it.
 pub(super) struct Line {
     io: TokioIo<Io>,
+    flow: Flow,
     is_proxied: bool,
+}
+
+impl Line {
+    fn new(io: Io, flow: Flow, is_proxied: bool) -> Self {
+        // What was said until now was about the connection.
+        flow.begin_request();
+        Self { io: TokioIo::new(io), flow, is_proxied }
+    }
 }
 
 impl Connection for Line {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.is_proxied)
+        Connected::new().proxy(self.is_proxied).extra(self.flow.clone())
     }
 }
 

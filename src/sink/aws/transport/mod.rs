@@ -5,7 +5,10 @@
 //! show a device certificate.
 
 mod dial;
+mod flow;
+mod meter;
 mod trust;
+mod watch;
 
 use std::error::Error;
 use std::fmt;
@@ -25,18 +28,24 @@ use hyper::header::{AGE, AUTHORIZATION, DATE, PROXY_AUTHORIZATION};
 use hyper::http::uri::Scheme;
 use hyper::{Request, Response};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, timeout};
 
 use super::clock::ServiceClock;
 use crate::sink::{AwsSettings, Proxy};
 
 pub(super) use dial::DialError;
 use dial::{Detour, Dialer};
+pub(in crate::sink) use meter::Meter;
 pub(in crate::sink) use trust::Identity;
+pub(super) use watch::CutOff;
+use watch::Patience;
 
 /// Largest answer that is read: the results of 500 records take a tenth of it.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Longest time for one exchange of the SDK, however it moves: a signature is good for five minutes,
+/// and the largest request takes that long at 45 KiB/s.
+pub(super) const EXCHANGE_MAX: Duration = Duration::from_secs(600);
 /// A pooled connection that nobody used for so long is closed; services close theirs a little later.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 
@@ -49,6 +58,7 @@ pub(in crate::sink) struct Transport {
     answer_timeout: Duration,
     clock: ServiceClock,
     is_taught: bool,
+    meter: Meter,
 }
 
 impl Transport {
@@ -77,6 +87,7 @@ impl Transport {
             answer_timeout: settings.request_timeout,
             clock: clock.clone(),
             is_taught: true,
+            meter: Meter::default(),
         })
     }
 
@@ -86,17 +97,24 @@ impl Transport {
         Self { is_taught: false, ..self.clone() }
     }
 
+    /// How fast large requests are sent.
+    pub(in crate::sink) fn meter(&self) -> Meter {
+        self.meter.clone()
+    }
+
     /// One exchange: the whole answer, within the time a connection and an answer may take.
     pub(in crate::sink) async fn exchange(
         &self,
         request: Request<SdkBody>,
     ) -> Result<Response<Bytes>, ConnectorError> {
-        self.exchange_within(self.connect_timeout + self.answer_timeout, request).await
+        let limit = self.connect_timeout + self.answer_timeout;
+        self.exchange_within(Patience { dial: Duration::ZERO, still: limit, whole: limit }, request)
+            .await
     }
 
     async fn exchange_within(
         &self,
-        limit: Duration,
+        patience: Patience,
         mut request: Request<SdkBody>,
     ) -> Result<Response<Bytes>, ConnectorError> {
         // A plain request goes to the proxy itself, so that it must show its word there.
@@ -106,12 +124,12 @@ impl Transport {
             request.headers_mut().insert(PROXY_AUTHORIZATION, word);
         }
         let is_signed = self.is_taught && request.headers().contains_key(AUTHORIZATION);
-        let begun = Instant::now();
-        let answered = timeout(limit, self.answer(request)).await;
-        let answer = answered.map_err(|_| ConnectorError::timeout(Late(limit).into()))??;
+        let bytes = request.body().content_length().unwrap_or_default();
+        let way = capture_connection(&mut request);
+        let (answer, took) = patience.wait(self.answer(request), way, (bytes, &self.meter)).await?;
         // A cache would tell the time of another request.
         if is_signed && !answer.headers().contains_key(AGE) {
-            self.learn(&answer, begun.elapsed());
+            self.learn(&answer, took);
         }
         Ok(answer)
     }
@@ -140,11 +158,6 @@ fn detour(proxy: &Proxy) -> Result<Detour, String> {
     }
 }
 
-/// No answer in time.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer within {0:?}")]
-struct Late(Duration);
-
 /// Whatever went wrong on the way is a matter of the network, unless it took too long.
 fn connector_error(error: Box<dyn Error + Send + Sync>) -> ConnectorError {
     let mut next: Option<&(dyn Error + 'static)> = Some(error.as_ref());
@@ -172,23 +185,24 @@ impl HttpClient for Transport {
     ) -> SharedHttpConnector {
         let connect = settings.connect_timeout().unwrap_or(self.connect_timeout);
         let answer = settings.read_timeout().unwrap_or(self.answer_timeout);
-        SharedHttpConnector::new(Limit { transport: self.clone(), limit: connect + answer })
+        let patience = Patience { dial: connect, still: answer, whole: EXCHANGE_MAX };
+        SharedHttpConnector::new(Limit { transport: self.clone(), patience })
     }
 }
 
 #[derive(Debug)]
 struct Limit {
     transport: Transport,
-    limit: Duration,
+    patience: Patience,
 }
 
 impl HttpConnector for Limit {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let (transport, limit) = (self.transport.clone(), self.limit);
+        let (transport, patience) = (self.transport.clone(), self.patience);
         HttpConnectorFuture::new(async move {
             let request =
                 request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            let answer = transport.exchange_within(limit, request).await?;
+            let answer = transport.exchange_within(patience, request).await?;
             HttpResponse::try_from(answer.map(SdkBody::from))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })

@@ -7,7 +7,7 @@ use super::{Body, Followed, Place, Stand, not_open};
 use crate::base::disk::foreign::Look;
 use crate::source::framing::Framing;
 use crate::source::tail::names;
-use crate::source::tail::progress::{HEAD_BYTES, Progress};
+use crate::source::tail::progress::{Digest, HEAD_BYTES, Progress};
 
 impl Followed {
     /// Whether a file may be a copy of it, as far as the name tells.
@@ -66,18 +66,41 @@ impl Followed {
     /// Its first bytes.
     pub(in crate::source::tail) fn beginning(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
         match &mut self.handle {
-            Some(body) => body.read_at(0, bytes),
+            Some(body) => {
+                let was_unpacking = body.is_unpacking();
+                let beginning = body.read_at(0, bytes);
+                if !was_unpacking {
+                    body.rest();
+                }
+                beginning
+            }
             None => Body::open(&self.path)?.read_at(0, bytes),
         }
     }
 
     /// Whether something may have been rotated away that it held before anything was read of it. Asked
-    /// once.
+    /// once of the same content.
     pub(in crate::source::tail) fn may_have_lost_its_beginning(&mut self) -> bool {
-        let has_content = self.look().is_ok_and(|look| look.bytes > 0);
-        let is_first_read = has_content && self.is_unread() && !self.is_begun;
-        self.is_begun |= has_content;
-        is_first_read && self.place == Place::Here && !names::looks_rotated(&self.path)
+        if !self.is_unread() || self.begun.bytes > 0 {
+            return false;
+        }
+        let beginning = self.beginning(HEAD_BYTES).unwrap_or_default();
+        self.begun = Digest::of(&beginning);
+        let is_at_home = self.place == Place::Here && !names::looks_rotated(&self.path);
+        !beginning.is_empty() && is_at_home
+    }
+
+    /// Whether content of which nothing was read begins as it did when it was last looked at: an
+    /// unfinished line may have been copied away, and another one begun.
+    pub(super) fn begins_as_before(&mut self, content: &[u8]) -> io::Result<bool> {
+        let before = self.begun;
+        let looked_at = usize::from(before.bytes);
+        if content.len() < looked_at {
+            // A smaller share than the last one; or it is shorter now.
+            return Ok(Digest::of(&self.beginning(looked_at)?) == before);
+        }
+        self.begun = Digest::of(content.get(..HEAD_BYTES).unwrap_or(content));
+        Ok(content.get(..looked_at).map(Digest::of) == Some(before))
     }
 
     /// Moves behind all that is there; of a compressed file nothing is wanted then.
@@ -88,6 +111,7 @@ impl Followed {
         let all = file.look()?.bytes;
         let position = if is_done { file.read_at(0, HEAD_BYTES)?.len() as u64 } else { all };
         let progress = Progress::at(position, |offset, bytes| file.read_at(offset, bytes))?;
+        file.rest();
         self.progress = Progress { is_done, changed_unix_ns, ..progress };
         self.revision += 1;
         Ok(())

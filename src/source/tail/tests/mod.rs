@@ -4,6 +4,7 @@ mod copies;
 mod events;
 mod framing;
 mod model;
+mod packed;
 mod reading;
 mod refusals;
 mod registry;
@@ -363,6 +364,11 @@ impl Room {
             (name.to_str().unwrap().to_owned(), row.bytes, row.queued)
         };
         self.board.read().into_iter().map(row).collect()
+    }
+
+    /// How many files are being decompressed.
+    pub(super) fn unpacking(&self) -> usize {
+        self.follower.as_ref().unwrap().files.lock().unwrap().unpacking().len()
     }
 
     pub(super) fn marks(&self) -> usize {

@@ -156,3 +156,25 @@ async fn each_number_is_registered_once_for_all_blocks() {
         assert!(text.contains(&line), "{text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_was_just_written_is_not_called_delivered() {
+    let mut room = Room::new(&["a.log"]);
+    room.scratch.write("a.log", "1\n");
+    room.start();
+    room.run_dry().await;
+    let is_delivered = |room: &Room| room.board.read()[0].is_delivered(u64::MAX);
+    assert!(is_delivered(&room));
+
+    room.door.store().refuse = full();
+    room.scratch.write("a.log", "2\n");
+    room.written("a.log");
+    assert!(!is_delivered(&room), "nobody looked at it yet");
+    room.steps().await;
+    assert!(!is_delivered(&room), "it waits for room in the queue");
+
+    room.door.store().refuse = None;
+    tokio::time::advance(Duration::from_secs(60)).await;
+    room.steps().await;
+    assert!(is_delivered(&room));
+}

@@ -160,3 +160,71 @@ async fn what_a_link_leads_to_may_be_rotated_too() {
     room.restart().await;
     room.check(&["1", "2", "3", "4", "5"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_is_moved_away_and_comes_back_is_read_on() {
+    let mut room = Room::new(&["logs/*.log"]);
+    room.scratch.write("logs/a.log", "1\n");
+    room.start();
+    room.run_dry().await;
+
+    room.scratch.rename("logs", "elsewhere");
+    room.scratch.write("elsewhere/a.log", "2\n");
+    room.grace().await;
+    room.scratch.write("elsewhere/a.log", "3\n");
+    room.restart().await;
+    room.grace().await;
+    room.check(&["1", "2"]);
+    room.scratch.rename("elsewhere", "logs");
+    room.run_dry().await;
+    room.check(&["1", "2", "3"]);
+
+    room.scratch.rename("logs", "elsewhere");
+    room.grace().await;
+    tokio::time::advance(Duration::from_secs(24 * 3600)).await;
+    room.grace().await;
+    assert_eq!((room.marks(), room.status().len()), (1, 0), "nobody waits for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_files_are_kept_open_until_they_are_read_up_to_a_bound() {
+    for (limit, kept) in [(160, 2), (159, 1), (80, 1), (79, 0)] {
+        let mut room = Room::new(&["*.log"]);
+        room.settings.pinned_bytes_max = limit;
+        room.scratch.write("a.log", "a\n");
+        room.scratch.write("b.log", "b\n");
+        room.start();
+        room.run_dry().await;
+        room.door.store().refuse = full();
+        room.scratch.write("c.log", "what is refused first\n");
+        room.run_dry().await;
+        let rest = format!("{}\n", "x".repeat(77));
+        room.scratch.write("a.log", &rest);
+        room.scratch.write("b.log", &rest);
+        room.scan().await;
+        room.scratch.remove("a.log");
+        room.scan().await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        room.scratch.remove("b.log");
+        room.scan().await;
+        assert_eq!(room.numbers().pinned_bytes.get(), 80 * kept, "{limit}");
+
+        room.door.store().refuse = None;
+        tokio::time::advance(Duration::from_secs(60)).await;
+        room.grace().await;
+
+        let rest = rest.trim_end();
+        let expected = match kept {
+            2 => vec!["a", "b", "what is refused first", rest, rest],
+            1 => vec!["a", "b", "what is refused first", rest],
+            _ => vec!["a", "b", "what is refused first"],
+        };
+        let mut lines = room.door.lines();
+        lines.sort_unstable();
+        assert_eq!(lines, expected, "{limit}");
+        let (pinned, lost) =
+            (room.numbers().pinned_bytes.get(), room.numbers().vanished_bytes.get());
+        assert_eq!((pinned, lost), (0, 78 * (2 - u64::try_from(kept).unwrap())), "{limit}");
+        assert_eq!((room.marks(), room.status().len()), (2, 1), "{limit}");
+    }
+}
