@@ -123,7 +123,9 @@ fn keep_what_cannot_change(
     keep("admin", old.admin != new.admin);
     keep("log_format", old.log_format != new.log_format);
     keep("stdin", old.stdin != new.stdin);
+    keep("reload_on_change", old.reload_on_change != new.reload_on_change);
     (new.admin, new.log_format) = (old.admin.clone(), old.log_format);
+    new.reload_on_change = old.reload_on_change;
     (new.stdin, new.stdin_framing) = (old.stdin.clone(), old.stdin_framing.clone());
 
     for (name, stream) in &mut new.streams {
@@ -152,11 +154,14 @@ fn keep_what_cannot_change(
             (counts, one.head_timeout, one.idle_timeout)
         };
         let name = |what: &str| format!("http.{}.{what}", listener.name);
-        keep(&name("listen"), was.listen != listener.listen);
-        keep(&name("tls"), was.tls != listener.tls);
+        // Who may come in was written for the other sockets: the old ones go on as they are.
+        if was.listen != listener.listen || was.tls != listener.tls {
+            keep(&name("listen"), was.listen != listener.listen);
+            keep(&name("tls"), was.tls != listener.tls);
+            listener.clone_from(was);
+            continue;
+        }
         keep(&name("limits"), bounds(was) != bounds(listener));
-        listener.listen.clone_from(&was.listen);
-        listener.tls.clone_from(&was.tls);
         (listener.max_connections, listener.max_per_sender) =
             (was.max_connections, was.max_per_sender);
         (listener.head_timeout, listener.idle_timeout) = (was.head_timeout, was.idle_timeout);
@@ -243,6 +248,8 @@ mod tests {
         let admin = "[admin]\nlisten = \"127.0.0.1:1\"\n[stream.two]";
         check("[stream.two]", admin, &[], &["admin"]);
         check("8080\"", "8080\"\nmax_connections = 9", &[], &["http.a.limits"]);
+        check("8080\"", "8081\"\nmax_body = \"9 MiB\"", &[], &["http.a.listen"]);
+        check("[http.a]", "reload_on_change = true\n[http.a]", &[], &["reload_on_change"]);
     }
 
     #[test]

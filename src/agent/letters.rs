@@ -48,6 +48,11 @@ impl Room {
 
     /// Removes the letters that are meant.
     pub(super) async fn purge(self, asked: Value) -> Result<Value, String> {
+        if asked.get("limit").is_some() {
+            return Err("a purge has no `limit`: name the letters by their time or their `id`; \
+                        nothing was removed"
+                .into());
+        }
         let (filter, _) = read(asked)?;
         if filter == Filter::default() {
             return Err(

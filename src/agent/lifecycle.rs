@@ -68,9 +68,9 @@ pub async fn run(
 ) -> Result<Ending, StartError> {
     let mut signals = Signals::listen().map_err(|error| StartError::Setting(error.to_string()))?;
     let ground = Ground { disk, clock: Clock::real(), metrics: Metrics::default() };
+    let mut watcher = Watcher::new(reread.as_ref(), config.reload_on_change);
     let parts = assemble(&config, &ground).await?;
     let addresses = parts.addresses.clone();
-    let mut watcher = Watcher::new(reread.as_ref(), config.reload_on_change);
     let mut running = Running::start(parts, config, ground)?;
     announce(&addresses);
     supervisor::ready();

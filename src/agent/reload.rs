@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::{StartError, supervisor};
 use crate::admission::Renewal;
 use crate::base::disk::{RealDisk, read_named_file};
 use crate::base::tasks::{Failed, blocking};
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 use crate::queue::Writer;
 use crate::source::http;
 use crate::telemetry;
@@ -177,6 +178,7 @@ impl Running {
             let Some(stream) = config.streams.get(name) else { continue };
             opened.insert(name.clone(), open_queue(stream, &self.ground).await?);
         }
+        self.check_open_doors(config)?;
         let mut connected = Vec::new();
         let used = config.used_destinations();
         for name in changes.destinations.iter().filter(|name| used.contains(name.as_str())) {
@@ -195,6 +197,21 @@ impl Running {
             }
         }
         Ok((connected, renewal, bound))
+    }
+
+    /// A socket on the network that a service manager handed over says so only when it is there.
+    fn check_open_doors(&self, config: &Config) -> Result<(), StartError> {
+        for settings in config.http.iter().filter(|settings| settings.auth.is_empty()) {
+            let addresses = self.addresses.http.get(&settings.name).into_iter().flatten();
+            let mut at = addresses.filter_map(|address| address.parse::<SocketAddr>().ok());
+            if let Some(address) = at.find(|address| !address.ip().is_loopback()) {
+                let name = &settings.name;
+                return Err(StartError::Setting(format!(
+                    "[http.{name}] would be open to the network at {address}; name who may come in with `auth`"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Sources that end, then the door, sources that begin, then delivery: no record is handed in for

@@ -124,6 +124,10 @@ impl Bundle {
     /// Those that their readers keep, and those they drop, when it ended up in a shard of these
     /// hashes.
     pub(super) fn split_by(self, range: Option<HashRange>) -> (Vec<Parcel>, Vec<Parcel>) {
+        if self.is_lone() && range.is_none() {
+            // Nobody knows which hashes are there: an aggregate from elsewhere goes again, whole.
+            return self.parcels.into_iter().partition(|parcel| !parcel.has_span());
+        }
         if self.is_lone() {
             return self.lone_in(range);
         }

@@ -115,6 +115,11 @@ impl Parcel {
         self.left.as_ref().is_none_or(Vec::is_empty)
     }
 
+    /// Whether it is an aggregate from elsewhere, whose records may belong to several shards.
+    pub(super) fn has_span(&self) -> bool {
+        self.span.is_some()
+    }
+
     /// What it brings into an entry it shares.
     pub(super) fn piece<'a>(&'a self, key: &'a str) -> Piece<'a> {
         Piece {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::aggregate::{DIGEST_BYTES, MAGIC};
 use super::shards::hash_of;
+use crate::record::PARTITION_KEY_CHARS_MAX;
 use crate::sink::Piece;
 
 /// A record of an aggregate.
@@ -54,7 +55,12 @@ pub(crate) fn members(payload: &Bytes) -> Option<Vec<Member>> {
     while !rest.0.is_empty() {
         match rest.field()? {
             (1, Value::Bytes(key)) => {
-                let key = str::from_utf8(&key).ok()?.to_owned();
+                let key = str::from_utf8(&key).ok()?;
+                // Kinesis knows no longer ones, and each member holds its own.
+                if key.chars().nth(PARTITION_KEY_CHARS_MAX).is_some() {
+                    return None;
+                }
+                let key = key.to_owned();
                 keys.push((hash_of(&key), key));
             }
             (2, Value::Bytes(hash)) => {
@@ -136,6 +142,16 @@ mod tests {
 
     use super::super::aggregate::encode;
     use super::*;
+
+    #[test]
+    fn an_aggregate_with_a_key_that_kinesis_does_not_know_is_left_whole() {
+        for (chars, is_taken_apart) in [(256, true), (257, false)] {
+            let key = "é".repeat(chars);
+            let one = member(&key, None, b"data");
+            let payload = encode(&[one.piece()], 0);
+            assert_eq!(members(&payload).is_some(), is_taken_apart, "{chars}");
+        }
+    }
 
     fn member(key: &str, explicit: Option<u128>, data: &'static [u8]) -> Member {
         Member { key: key.into(), key_hash: hash_of(key), explicit, data: data.into() }
