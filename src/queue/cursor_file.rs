@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::cursor::{Cursor, Draft};
 use super::cursor_slots::{self as slots, HEAD_ROOM, Layout, PLACES_MAX, Slots};
-use crate::base::disk::{Disk, DiskFile, Open, is_full, read_full_at, replace_durably};
+use crate::base::disk::{
+    Disk, DiskFile, Open, beside, is_full, parent, read_full_at, replace_durably,
+};
 
 /// The file of one destination's cursor.
 pub(super) struct CursorFile {
@@ -79,10 +81,21 @@ impl CursorFile {
                 if let Found::Cursor(_, Self { file, layout, .. }) = Self::find(disk, &self.path)? {
                     (self.file, self.layout) = (file, layout);
                 }
-                Ok(())
+                self.name_again(disk)
             }
             answer => answer,
         }
+    }
+
+    /// Renames the file to and fro, which needs no space: a name that a failed sync of the folder may
+    /// have lost is written down once more. In vain, it stays unsure, and the next save tries again.
+    fn name_again(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        let aside = beside(&self.path, ".again");
+        if disk.rename(&self.path, &aside).is_ok() {
+            disk.rename(&aside, &self.path)?;
+            self.is_name_sure = disk.sync_folder(parent(&self.path)).is_ok();
+        }
+        Ok(())
     }
 
     /// Whether the next save takes a whole draft, and not only what changed.
