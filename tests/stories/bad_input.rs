@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
-use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
@@ -15,7 +14,8 @@ use std::process::Command;
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
 use crate::support::agent::Agent;
-use crate::support::out_folder;
+use crate::support::log_file::append;
+use crate::support::out_folder::{self, wait_for_lines};
 use crate::support::scratch::Scratch;
 use crate::support::{number_from, wait_for};
 
@@ -38,26 +38,6 @@ fn config(scratch: &Scratch, glob: &str, more: &str) -> String {
         "#,
         glob = scratch.join(glob).display().to_string()
     )
-}
-
-fn append(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut file = File::options().append(true).create(true).open(path).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-}
-
-/// Waits until as many lines have come as are expected: they are these, each once.
-#[track_caller]
-fn wait_for_lines(scratch: &Scratch, expected: &[&str]) {
-    let arrived =
-        || String::from_utf8_lossy(&out_folder::arrived(&scratch.join("out"))).into_owned();
-    wait_for("the lines", || (arrived().lines().count() >= expected.len()).then_some(()));
-    let arrived = arrived();
-    let mut lines: Vec<_> = arrived.lines().collect();
-    lines.sort_unstable();
-    let mut expected = expected.to_vec();
-    expected.sort_unstable();
-    assert_eq!(lines, expected);
 }
 
 /// What `weir status` says of the trouble with each path that has one.

@@ -3,22 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::agent::{Agent, configure, weir, weir_fed};
+use crate::support::agent::{Agent, ORDERS_TO_ARCHIVE, configure, weir, weir_fed};
 use crate::support::books::{Books, Row};
 use crate::support::peers::object_lines;
 use crate::support::scratch::Scratch;
 use crate::support::wait_for;
-
-const CONFIG: &str = r#"
-    [http.local]
-    listen = "127.0.0.1:0"
-    [stream.orders]
-    destinations = ["archive"]
-    [destination.archive]
-    type = "directory"
-    path = "archive"
-    object_age = "100 ms"
-    "#;
 
 #[test]
 fn help_names_every_command() {
@@ -87,7 +76,7 @@ fn a_revoked_key_stops_working_while_the_agent_runs() {
     let scratch = Scratch::new("cli-revoked");
     let file = scratch.join("keys.toml").display().to_string();
     let secret = weir(&scratch, &["keys", "add", "device-1", "--file", &file]).succeeded();
-    let config = CONFIG.replace(
+    let config = ORDERS_TO_ARCHIVE.replace(
         "[stream.orders]",
         &format!(
             "auth = [\"keys\"]\n[auth.keys]\ntype = \"api_key\"\nfile = \"{file}\"\n[stream.orders]"
@@ -109,7 +98,7 @@ fn a_revoked_key_stops_working_while_the_agent_runs() {
 #[test]
 fn check_tells_what_would_run_and_starts_nothing() {
     let scratch = Scratch::new("cli-check");
-    let file = configure(&scratch, CONFIG).display().to_string();
+    let file = configure(&scratch, ORDERS_TO_ARCHIVE).display().to_string();
 
     let told = weir(&scratch, &["check", "--config", &file]).succeeded();
 
@@ -131,7 +120,7 @@ fn check_tells_what_would_run_and_starts_nothing() {
 #[test]
 fn the_agent_is_found_whatever_else_is_wrong_with_the_file() {
     let scratch = Scratch::new("cli-found");
-    let agent = Agent::start(&scratch, CONFIG);
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
     let state_dir = format!("state_dir = {:?}\n", scratch.join("state").display().to_string());
     let keyless = "[stream.x]\ndestinations = [\"gone\"]\n[destination.y]\ntype = \"kinesis\"\n\
                    secret_access_key = \"credential:for-the-agent-alone\"\n";
@@ -152,8 +141,8 @@ fn the_agent_is_found_whatever_else_is_wrong_with_the_file() {
 #[test]
 fn what_is_sent_is_in_the_books_and_arrives() {
     let scratch = Scratch::new("cli-send");
-    let agent = Agent::start(&scratch, CONFIG);
-    let file = configure(&scratch, CONFIG).display().to_string();
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
+    let file = configure(&scratch, ORDERS_TO_ARCHIVE).display().to_string();
 
     let lines = "first\nsecond\nthird without an end";
     let sent = weir_fed(&scratch, &["send", "--stream", "orders", "--config", &file], lines);
@@ -179,8 +168,8 @@ fn what_is_sent_is_in_the_books_and_arrives() {
 #[test]
 fn a_file_that_cannot_be_sent_is_named_with_what_went_before_it() {
     let scratch = Scratch::new("cli-send-unreadable");
-    let agent = Agent::start(&scratch, CONFIG);
-    let file = configure(&scratch, CONFIG).display().to_string();
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
+    let file = configure(&scratch, ORDERS_TO_ARCHIVE).display().to_string();
     let whole = scratch.write("whole.txt", "first\nsecond\n").display().to_string();
 
     for name in ["nowhere.txt", "state"] {
@@ -199,7 +188,7 @@ fn a_file_that_cannot_be_sent_is_named_with_what_went_before_it() {
 #[test]
 fn without_an_agent_status_says_so_with_69() {
     let scratch = Scratch::new("cli-away");
-    let file = configure(&scratch, CONFIG).display().to_string();
+    let file = configure(&scratch, ORDERS_TO_ARCHIVE).display().to_string();
 
     for arguments in [&["status", "--config", &file][..], &["dead", "replay", "--config", &file]] {
         let ended = weir(&scratch, arguments);

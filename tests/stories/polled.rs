@@ -1,15 +1,14 @@
 //! Where the system tells weir nothing of what is written, the files are looked at by the clock, which is
 //! said once, with what to raise if it is a limit; no line is missed and none comes twice.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::agent::Agent;
-use crate::support::out_folder;
+use crate::support::log_file::append;
+use crate::support::out_folder::wait_for_lines;
 use crate::support::scratch::Scratch;
-use crate::support::wait_for;
 
 /// Follows `logs/**/*.log`; no scan is due within the hour, so only events or polling can help.
 fn config(scratch: &Scratch) -> String {
@@ -29,22 +28,6 @@ fn config(scratch: &Scratch) -> String {
         "#,
         scratch.join("logs/**/*.log").display().to_string()
     )
-}
-
-fn append(path: &Path, text: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let mut file = File::options().append(true).create(true).open(path).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-}
-
-#[track_caller]
-fn wait_for_lines(scratch: &Scratch, expected: &[&str]) {
-    let arrived = || String::from_utf8(out_folder::arrived(&scratch.join("out"))).unwrap();
-    wait_for("the lines", || (arrived().lines().count() >= expected.len()).then_some(()));
-    let arrived = arrived();
-    let mut lines: Vec<_> = arrived.lines().collect();
-    lines.sort_unstable();
-    assert_eq!(lines, expected);
 }
 
 /// Writes and makes files in several folders, and waits for what that should bring.

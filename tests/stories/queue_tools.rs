@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::support::agent::{Agent, Ended, weir, weir_fed};
+use crate::support::agent::{Agent, Ended, ORDERS_TO_ARCHIVE, weir, weir_fed};
 use crate::support::books::{Books, Row};
 use crate::support::client::Client;
 use crate::support::peers::object_lines;
@@ -27,17 +27,6 @@ const WAITING: &str = r#"
     region = "eu-west-1"
     endpoint_url = "http://127.0.0.1:1"
     retry_max = "1 s"
-    "#;
-
-const TAKING: &str = r#"
-    [http.local]
-    listen = "127.0.0.1:0"
-    [stream.orders]
-    destinations = ["archive"]
-    [destination.archive]
-    type = "directory"
-    path = "archive"
-    object_age = "100 ms"
     "#;
 
 #[track_caller]
@@ -90,7 +79,7 @@ fn a_running_agent_can_be_looked_at() {
 #[test]
 fn what_is_written_just_then_is_never_called_damage() {
     let scratch = Scratch::new("queue-busy");
-    let agent = Agent::start(&scratch, TAKING);
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
     let stopping = AtomicBool::new(false);
     thread::scope(|scope| {
         let busy = scope.spawn(|| {
@@ -118,7 +107,7 @@ fn what_waits_in_a_rescued_copy_goes_into_another_agent() {
     agent.kill();
     fs::rename(scratch.join("state/queue/orders"), scratch.join("rescued")).unwrap();
     let other = Scratch::new("queue-rescue-other");
-    let taking = Agent::start(&other, TAKING);
+    let taking = Agent::start(&other, ORDERS_TO_ARCHIVE);
     let to = format!("http://{}", taking.http("local"));
 
     let export = ["queue", "export", "--folder", "rescued", "--waiting-for", "cloud"];

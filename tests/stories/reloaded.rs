@@ -10,6 +10,7 @@ use std::thread;
 use crate::support::agent::{Agent, Ended, configure, weir};
 use crate::support::books::Books;
 use crate::support::client::Client;
+use crate::support::peers::object_lines;
 use crate::support::scratch::Scratch;
 use crate::support::{PATIENCE, wait_for};
 
@@ -32,20 +33,10 @@ fn reload(scratch: &Scratch) -> Ended {
     weir(scratch, &["reload", "--config", scratch.join("weir.toml").to_str().unwrap()])
 }
 
-/// Everything below a folder, line by line.
+/// Every finished line below a folder.
 fn arrived(folder: &Path) -> Vec<String> {
-    let (mut lines, mut folders) = (Vec::new(), vec![folder.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "ndjson") {
-                lines.extend(fs::read_to_string(path).unwrap().lines().map(str::to_owned));
-            }
-        }
-    }
-    lines
+    let lines = object_lines(folder).into_iter();
+    lines.map(|line| String::from_utf8(line).unwrap()).collect()
 }
 
 /// One request over a connection that stays open.

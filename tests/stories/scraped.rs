@@ -14,21 +14,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::PATIENCE;
-use crate::support::agent::{Agent, configure, orders_to_kinesis, weir};
+use crate::support::agent::{Agent, ORDERS_TO_ARCHIVE, configure, orders_to_kinesis, weir};
 use crate::support::books::Books;
 use crate::support::fake_upstream::FakeUpstream;
 use crate::support::scratch::Scratch;
-
-const CONFIG: &str = r#"
-    [http.local]
-    listen = "127.0.0.1:0"
-    [stream.orders]
-    destinations = ["archive"]
-    [destination.archive]
-    type = "directory"
-    path = "archive"
-    object_age = "100 ms"
-    "#;
 
 const COLLECTORS: usize = 1_000;
 /// Connections that the admin listener serves at once, and a few files that are opened meanwhile.
@@ -53,7 +42,7 @@ fn a_thousand_scrapes_at_once_are_all_answered_and_the_agent_works_on() {
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
     let scratch = Scratch::new("scraped");
-    let agent = Agent::start(&scratch, CONFIG);
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
     let client = agent.client("local");
     assert_eq!(client.post("orders", b"first").unwrap().status, 202);
     let (files, bytes) = (open_files(&agent), agent.resident_bytes());
@@ -79,7 +68,7 @@ fn a_thousand_scrapes_at_once_are_all_answered_and_the_agent_works_on() {
     assert!(most <= files + FILES_MORE, "{most} open files, {files} before");
     let grown = agent.resident_bytes().saturating_sub(bytes) >> 20;
     assert!(grown < 64, "{grown} MiB more");
-    let file = configure(&scratch, CONFIG).display().to_string();
+    let file = configure(&scratch, ORDERS_TO_ARCHIVE).display().to_string();
     weir(&scratch, &["status", "--live", "-c", &file]).succeeded();
     assert_eq!(Books::settled(&agent).row("orders", "archive").delivered, 21);
     assert_eq!(agent.terminate().code(), Some(0));
@@ -145,7 +134,7 @@ fn the_grafana_dashboard_and_the_alert_rules_name_only_metrics_that_there_are() 
 #[test]
 fn collectors_that_say_nothing_do_not_keep_others_out() {
     let scratch = Scratch::new("scraped-silent");
-    let agent = Agent::start(&scratch, CONFIG);
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
     let address = agent.admin_address().to_owned();
 
     let runtime = Runtime::new().unwrap();

@@ -7,21 +7,10 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::agent::{Agent, configure};
+use crate::support::agent::{Agent, ORDERS_TO_ARCHIVE, configure};
 use crate::support::books::Books;
 use crate::support::scratch::Scratch;
 use crate::support::wait_for;
-
-const CONFIG: &str = r#"
-    [http.local]
-    listen = "127.0.0.1:0"
-    [stream.orders]
-    destinations = ["archive"]
-    [destination.archive]
-    type = "directory"
-    path = "archive"
-    object_age = "100 ms"
-    "#;
 
 const WEIR: &str = env!("CARGO_BIN_EXE_weir");
 const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l";
@@ -52,8 +41,8 @@ fn check_given_back(seen: &Value) -> &str {
 #[test]
 fn it_draws_until_q_or_a_signal_and_gives_the_terminal_back() {
     let scratch = Scratch::new("watched");
-    let agent = Agent::start(&scratch, CONFIG);
-    let file = configure(&scratch, CONFIG).display().to_string();
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
+    let file = configure(&scratch, ORDERS_TO_ARCHIVE).display().to_string();
     assert_eq!(agent.client("local").post("orders", b"x").unwrap().status, 202);
     Books::settled(&agent);
 
@@ -75,8 +64,8 @@ fn it_draws_until_q_or_a_signal_and_gives_the_terminal_back() {
 #[test]
 fn elsewhere_it_writes_a_line_for_each_look() {
     let scratch = Scratch::new("watched-lines");
-    let agent = Agent::start(&scratch, CONFIG);
-    let file = configure(&scratch, CONFIG).display().to_string();
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
+    let file = configure(&scratch, ORDERS_TO_ARCHIVE).display().to_string();
     let watch = |more: &[&str]| {
         let mut command = Command::new(WEIR);
         command.args(["status", "--watch", "--every", "50 ms", "-c", &file]).args(more);

@@ -338,6 +338,18 @@ fn configure_with_admin(scratch: &Scratch, config: &str, admin: &str) -> PathBuf
     scratch.write("weir.toml", &text)
 }
 
+/// A stream `orders` from a listener `local` into a folder `archive`.
+pub const ORDERS_TO_ARCHIVE: &str = r#"
+    [http.local]
+    listen = "127.0.0.1:0"
+    [stream.orders]
+    destinations = ["archive"]
+    [destination.archive]
+    type = "directory"
+    path = "archive"
+    object_age = "100 ms"
+    "#;
+
 /// A stream `orders` with these settings of its own, from a listener `local` to a Kinesis at this
 /// address, quick to send and to try again.
 pub fn orders_to_kinesis(url: &str, of_stream: &str) -> String {

@@ -72,3 +72,10 @@ impl LogFile {
         lines
     }
 }
+
+/// Adds text to a file, which is made with its folder if need be.
+pub fn append(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut file = File::options().append(true).create(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}

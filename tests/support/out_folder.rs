@@ -4,6 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::scratch::Scratch;
+use super::wait_for;
+
 /// Everything that arrived, in order.
 pub fn arrived(folder: &Path) -> Vec<u8> {
     loop {
@@ -13,6 +16,19 @@ pub fn arrived(folder: &Path) -> Vec<u8> {
             read => return read.unwrap(),
         }
     }
+}
+
+/// Waits until as many lines have come into the folder `out` as are expected: they are these, each once.
+#[track_caller]
+pub fn wait_for_lines(scratch: &Scratch, expected: &[&str]) {
+    let came = || String::from_utf8_lossy(&arrived(&scratch.join("out"))).into_owned();
+    wait_for("the lines", || (came().lines().count() >= expected.len()).then_some(()));
+    let came = came();
+    let mut lines: Vec<_> = came.lines().collect();
+    lines.sort_unstable();
+    let mut expected = expected.to_vec();
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
 }
 
 fn read_all(folder: &Path) -> io::Result<Vec<u8>> {
