@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -15,6 +16,9 @@ use crate::base::disk::{DiskFile, Kind, Open, SharedDisk, parent};
 
 /// The least that sled works well with; reads come from weir's own view.
 const CACHE_BYTES: u64 = 1 << 20;
+/// Longest wait for whoever has the file open, and the pause between two looks.
+const HELD_MAX: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// An open sled.
 struct OnSled {
@@ -27,7 +31,8 @@ struct OnSled {
 /// Opens or makes the store in `folder`.
 ///
 /// # Errors
-/// `InvalidData` if what lies there is not whole, or no store of this kind; what the disk says.
+/// `InvalidData` if what lies there is not whole, or no store of this kind; `WouldBlock` if somebody
+/// else has it open; what the disk says.
 pub(super) fn open(disk: &SharedDisk, folder: &Path) -> io::Result<Box<dyn Engine>> {
     prepare(disk, folder)?;
     let db = sled::Config::new()
@@ -54,12 +59,29 @@ fn prepare(disk: &SharedDisk, folder: &Path) -> io::Result<()> {
         match (entry.kind, entry.name.as_str()) {
             // Half a summary, which sled would take for the newest.
             (Kind::File, name) if name.ends_with(".generating") => disk.remove(&path)?,
-            (Kind::File, "db") => disk.open(&path, Open::Write)?.sync()?,
+            (Kind::File, "db") => {
+                let file = disk.open(&path, Open::Write)?;
+                wait_for(file.as_ref())?;
+                file.sync()?;
+            }
             (Kind::Other, name) | (Kind::Folder, name @ ("db" | "conf")) => {
                 return Err(damage(format!("`{name}` is not a file")));
             }
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Waits until nobody holds the file: sled's threads let go of a store a moment after it was closed.
+fn wait_for(file: &dyn DiskFile) -> io::Result<()> {
+    let begun = Instant::now();
+    while !file.try_lock()? {
+        if begun.elapsed() > HELD_MAX {
+            let held = "another process has it open";
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, held));
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
     Ok(())
 }

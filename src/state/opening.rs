@@ -81,7 +81,7 @@ impl Opening {
                 Err(again) => error = again,
             }
         }
-        if is_full(&error) || is_forbidden(&error) {
+        if is_full(&error) || is_out_of_reach(&error) {
             return Err(error);
         }
         self.set_aside(&error.to_string())?;
@@ -183,7 +183,8 @@ impl Opening {
 
 const DAMAGED: &str = "state.damaged-";
 
-/// A new store would not fare better.
-fn is_forbidden(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+/// Nothing is wrong with the store: it may not be touched, or not now.
+fn is_out_of_reach(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, WouldBlock};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | WouldBlock)
 }

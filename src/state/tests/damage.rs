@@ -104,6 +104,25 @@ fn files_of_any_other_kind_are_set_aside() {
 }
 
 #[test]
+fn a_store_that_somebody_else_has_open_is_left_alone_and_taken_once_they_let_go() {
+    let scratch = Scratch::new();
+    filled(&scratch);
+    let path = scratch.join("state/db");
+    let held = std::fs::File::open(&path).unwrap();
+    held.lock().unwrap();
+
+    let state = on_sled(real(), &scratch);
+    let Health::InMemory { why, .. } = state.overview().health else { panic!("not held") };
+    assert_eq!(why, "another process has it open");
+    state.cloud().put("after", "1").unwrap();
+    drop(held);
+    state.close();
+
+    assert_eq!(standing(&scratch, "state.damaged-"), [""; 0]);
+    assert_eq!(check("was held", &scratch), (401, false));
+}
+
+#[test]
 fn cut_and_zeroed_and_flipped_files_never_stop_it() {
     let seed = fastrand::u64(..);
     let mut chance = fastrand::Rng::with_seed(seed);
