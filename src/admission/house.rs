@@ -8,7 +8,7 @@ use super::plans::{Holder, Meter, Plans};
 use super::quota::Quotas;
 use super::store::{self, Stream};
 use super::treatment::Treatment;
-use super::{Below, Knock, Settings};
+use super::{Below, Knock, Refusal, Settings};
 
 /// Callers, plans and streams.
 #[derive(Debug)]
@@ -41,6 +41,16 @@ impl House {
         let streams = store::streams(settings.streams, queues, before.map(|house| &house.streams))?;
         let is_treating = streams.values().any(|stream| stream.treatment != Treatment::default());
         Ok(Self { callers, plans, streams, is_treating })
+    }
+
+    /// The stream of a name, if this caller may hand in to it.
+    pub(super) fn stream_for(&self, name: &str, caller: &Caller) -> Result<&Arc<Stream>, Refusal> {
+        let stream = self.streams.get(name);
+        let name = stream.map_or(name, |stream| &stream.name);
+        if caller.streams.as_ref().is_some_and(|all| all.iter().all(|one| one != name)) {
+            return Err(Refusal::NotAllowed);
+        }
+        stream.ok_or(Refusal::UnknownStream)
     }
 
     /// What holds a caller, in the order in which it is asked: the narrowest first.

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use hyper::Uri;
+use hyper::header::AUTHORIZATION;
 use hyper::http::request::Parts;
 
 use crate::base::serve::Peer;
@@ -42,6 +44,11 @@ pub struct Bounds<'a> {
     pub guesses: Option<CountRate>,
 }
 
+/// Put into the extensions of a head whose path was brought into another form: the address as it was
+/// sent, which is what a signature covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsSent(pub Uri);
+
 /// What auth blocks may look at. A source on this host shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shown<'a> {
@@ -59,4 +66,15 @@ pub struct Shown<'a> {
     pub pattern: &'a str,
     /// Values of the pattern's parameters, by name.
     pub params: &'a [(String, String)],
+}
+
+impl Shown<'_> {
+    /// Whether there is nothing that anybody could guess: no key, no token, no signature.
+    pub fn is_nothing(&self) -> bool {
+        let is_signed = self.head.is_some_and(|head| {
+            let query = head.uri.query().unwrap_or_default();
+            head.headers.contains_key(AUTHORIZATION) || query.contains("X-Amz-Algorithm=")
+        });
+        !is_signed && self.api_key.is_none()
+    }
 }

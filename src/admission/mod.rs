@@ -13,6 +13,7 @@ mod guesses;
 mod guest;
 mod house;
 mod once;
+mod pass;
 mod plans;
 mod quota;
 mod store;
@@ -29,14 +30,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use self::callers::{Caller, Proof};
+use self::callers::Caller;
 use self::guesses::Guesses;
 use self::house::House;
 use self::metrics::Numbers;
@@ -46,9 +46,8 @@ use self::store::Stream;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
 use crate::base::shutdown::Stopping;
-use crate::base::units::CountRate;
 use crate::queue;
-use crate::record::{KeyTemplate, PARTITION_KEY_CHARS_MAX, RawRecord};
+use crate::record::RawRecord;
 use crate::sink::Lambda;
 use crate::state::Area;
 use crate::telemetry::Metrics;
@@ -56,8 +55,9 @@ use crate::telemetry::Metrics;
 pub use callers::{Algorithm, Operators, Pattern, PeerRule, SubjectField, SubjectRule};
 pub use guest::Guest;
 pub use house::Renewal;
-pub use knock::{Bounds, Knock, Shown};
+pub use knock::{AsSent, Bounds, Knock, Shown};
 pub use once::{Once, check_idempotency_key};
+pub use pass::Pass;
 pub use quota::{Period, Quota};
 pub use refusal::{Flaw, Refusal, Rejection, SignatureFault};
 pub use settings::{
@@ -70,77 +70,6 @@ pub use validate::check_partition_key;
 
 /// How often what was used of quotas is handed to the state store.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
-
-/// Proof of a known caller within its plan.
-#[derive(Debug)]
-pub struct Pass {
-    source: String,
-    caller: String,
-    /// The auth block that knows the caller.
-    block: String,
-    /// What the caller still has to show; nothing is taken from it before.
-    proof: Option<Box<dyn Proof>>,
-    /// Whose guess it is if that is not shown, and how many of those are borne.
-    guesser: Option<(IpAddr, CountRate)>,
-    declared_bytes: Option<u64>,
-    /// That of its address, which a request was taken from before it was known who comes.
-    address: Option<Arc<Meter>>,
-    /// All others that hold this hand-in.
-    meters: Vec<Arc<Meter>>,
-    stream: Arc<Stream>,
-    /// What the route does to records, before the stream does what it does.
-    route: Option<Arc<Treatment>>,
-}
-
-impl Pass {
-    /// Who it is; empty at an open door.
-    pub fn caller(&self) -> &str {
-        &self.caller
-    }
-
-    /// Has records treated as the route asks, before the stream does what it does.
-    #[must_use]
-    pub fn by_route(mut self, treatment: Option<Arc<Treatment>>) -> Self {
-        self.route = treatment;
-        self
-    }
-
-    /// Whether records are looked into, which takes time.
-    pub fn is_treated(&self) -> bool {
-        self.route.is_some() || self.stream.treatment != Treatment::default()
-    }
-
-    fn take(&self, take: impl Fn(&Meter) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        self.address.iter().chain(&self.meters).try_for_each(|meter| take(meter))
-    }
-
-    /// What is known before the body is there.
-    fn take_declared(&self) -> Result<(), Refusal> {
-        self.meters.iter().try_for_each(|meter| meter.take_request())?;
-        let bytes = self.declared_bytes.unwrap_or_default();
-        self.take(|meter| meter.take_bytes(bytes))
-    }
-
-    /// Names of the headers that the keys of the stream's records are made from, in small letters.
-    pub fn key_headers(&self) -> impl Iterator<Item = &str> {
-        self.stream.partition_key.iter().flat_map(KeyTemplate::headers)
-    }
-
-    /// Largest payload of one record that the stream takes.
-    pub fn max_record_bytes(&self) -> u64 {
-        self.stream.max_record_bytes
-    }
-
-    /// The stream by its own name.
-    pub fn stream(&self) -> &str {
-        &self.stream.name
-    }
-
-    /// Most bytes that a key of the stream's own adds to a record.
-    pub fn key_bytes_max(&self) -> usize {
-        self.stream.partition_key.as_ref().map_or(0, |_| PARTITION_KEY_CHARS_MAX)
-    }
-}
 
 /// What the door stands on.
 pub struct Below {
@@ -238,15 +167,15 @@ impl Admission {
     /// answer would tell when it was right.
     async fn identify(&self, knock: &Knock<'_>) -> Result<Caller, Refusal> {
         let house = self.house();
-        let Some((address, rate)) = knock.guesser() else {
-            return house.callers.identify(knock).await;
-        };
-        self.guesses.check(knock.source, address)?;
-        let caller = house.callers.identify(knock).await;
-        if let Err(Refusal::UnknownCaller | Refusal::BadToken { .. }) = caller {
-            self.guesses.wrong(knock.source, address, rate);
+        if let Some((address, _)) = knock.guesser() {
+            self.guesses.check(knock.source, address)?;
         }
-        caller
+        house.callers.identify(knock).await.map_err(|no| {
+            if no.is_guess {
+                self.guessed(knock.source, knock.guesser());
+            }
+            no.refusal
+        })
     }
 
     /// The way in for sources on this host: nobody is asked.
@@ -263,12 +192,15 @@ impl Admission {
 
     fn let_in(&self, knock: &Knock<'_>, caller: Caller) -> Result<Pass, Refusal> {
         let house = self.house();
-        let stream = house.streams.get(knock.stream);
-        let name = stream.map_or(knock.stream, |stream| &stream.name);
-        if caller.streams.as_ref().is_some_and(|all| all.iter().all(|one| one != name)) {
-            return Err(Refusal::NotAllowed);
-        }
-        let stream = stream.ok_or(Refusal::UnknownStream)?;
+        let (stream, withheld) = match (house.stream_for(knock.stream, &caller), &caller.proof) {
+            (Ok(stream), _) => (stream, None),
+            // Any stream will do: nothing gets as far as that.
+            (Err(refusal), Some(_)) => match house.streams.values().next() {
+                Some(any) => (any, Some(refusal)),
+                None => return Err(refusal),
+            },
+            (Err(refusal), None) => return Err(refusal),
+        };
         let pass = Pass {
             source: knock.source.to_owned(),
             address: self.address_meter(knock),
@@ -279,7 +211,9 @@ impl Admission {
             declared_bytes: knock.declared_bytes,
             stream: stream.clone(),
             route: None,
+            may_repeat: false,
             proof: caller.proof,
+            withheld,
         };
         // Whoever only says to be that caller must not use up its plan.
         if pass.proof.is_none() {
@@ -297,7 +231,8 @@ impl Admission {
         let Some(proof) = &pass.proof else { return Ok(()) };
         let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
         let judged = proof.judge(body).inspect_err(|_| self.guessed(&pass.source, pass.guesser));
-        judged.and_then(|()| pass.take_declared()).inspect_err(refused)?;
+        let told = judged.and_then(|()| pass.withheld.clone().map_or(Ok(()), Err));
+        told.and_then(|()| pass.take_declared()).inspect_err(refused)?;
         pass.proof = None;
         Ok(())
     }
@@ -315,7 +250,8 @@ impl Admission {
     /// rest. The plan is charged for all of them, also for those that are wrong.
     ///
     /// # Errors
-    /// [`Refusal::TooFast`], [`Refusal::OverBurst`] by the plan's records.
+    /// [`Refusal::TooFast`], [`Refusal::OverBurst`] by the plan's records; [`Refusal::OverQuota`],
+    /// which a hand-in with a key meets when it is stored.
     pub fn admit(
         &self,
         pass: &Pass,
@@ -339,7 +275,7 @@ impl Admission {
     ///
     /// # Errors
     /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`],
-    /// [`Refusal::KeyReused`].
+    /// [`Refusal::KeyReused`], [`Refusal::OverQuota`].
     pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
         let source = admitted.source().to_owned();
         let stored = admitted.store(&self.numbers, self.clock.unix_ms()).await;

@@ -15,7 +15,7 @@ const BODY_BYTES: usize = 8;
 /// What a sender says so that a repetition is recognised.
 #[derive(Clone, Copy, Debug)]
 pub struct Once<'a> {
-    /// The key; valid for this caller and stream.
+    /// The key; valid for this caller and stream, and at an open door for the listener.
     pub key: &'a str,
     /// Everything that makes the hand-in the same: another one under the same key is refused.
     pub content: &'a [&'a [u8]],
@@ -55,7 +55,11 @@ impl Once<'_> {
     pub(super) fn key(&self, pass: &Pass, thanked: Thanked) -> OnceKey {
         let note = Note { body: cut(&hash(self.content)), thanked };
         let (stream, key) = (pass.stream.name.as_bytes(), self.key.as_bytes());
-        let parts = [stream, pass.block.as_bytes(), pass.caller.as_bytes(), key];
+        let mut parts = vec![stream, pass.block.as_bytes(), pass.caller.as_bytes(), key];
+        // Those whom nobody knows share no more than the door that they came by.
+        if pass.block.is_empty() {
+            parts.push(pass.source.as_bytes());
+        }
         OnceKey { print: cut(&hash(&parts)), note: note.encode() }
     }
 }

@@ -151,10 +151,10 @@ impl Meter {
     /// Books what is about to be stored; both or nothing.
     fn book(&self, records: u64, bytes: u64) -> Result<(), Refusal> {
         if let Some(quota) = &self.record_quota {
-            quota.book(records)?;
+            quota.book(records, "records")?;
         }
         if let Some(quota) = &self.byte_quota {
-            quota.book(bytes).inspect_err(|_| {
+            quota.book(bytes, "bytes").inspect_err(|_| {
                 self.record_quota.iter().for_each(|quota| quota.give_back(records));
             })?;
         }

@@ -160,14 +160,19 @@ impl Count {
     /// Adds to what was used.
     ///
     /// # Errors
-    /// [`Refusal::OverQuota`]; nothing was added.
-    pub(super) fn book(&self, count: u64) -> Result<(), Refusal> {
+    /// [`Refusal::OverQuota`], and [`Refusal::OverBurst`] for what no period has room for; nothing was
+    /// added.
+    pub(super) fn book(&self, count: u64, unit: &'static str) -> Result<(), Refusal> {
+        let limit = self.quota.limit;
+        if count > limit {
+            return Err(Refusal::OverBurst { limit, unit });
+        }
         let now = self.quotas.clock.unix_ms();
         let (period, ends_ms) = self.quota.period.at(now);
         self.with(|entry| {
             entry.enter(period);
             let used = entry.used.saturating_add(count);
-            if used > self.quota.limit {
+            if used > limit {
                 let retry_after = Duration::from_millis(ends_ms.saturating_sub(now));
                 return Err(Refusal::OverQuota { retry_after });
             }
@@ -274,15 +279,17 @@ mod tests {
         let quotas = Quotas::new(clock, None);
         let count = quotas.count(daily(10), &["plan", "caller"]);
 
-        assert_eq!((count.book(9), count.book(1)), (Ok(()), Ok(())));
+        assert_eq!((count.book(9, "records"), count.book(1, "records")), (Ok(()), Ok(())));
         let over = Refusal::OverQuota { retry_after: Duration::from_secs(10) };
-        assert_eq!(count.book(1), Err(over));
+        assert_eq!(count.book(1, "records"), Err(over));
         count.give_back(1);
-        assert_eq!(count.book(1), Ok(()));
+        assert_eq!(count.book(1, "records"), Ok(()));
         let other = quotas.count(daily(10), &["plan", "other"]);
-        assert_eq!((other.book(11).is_err(), other.book(10)), (true, Ok(())));
+        let never = Refusal::OverBurst { limit: 10, unit: "records" };
+        assert_eq!(other.book(11, "records"), Err(never), "no day has room for them");
+        assert_eq!(other.book(10, "records"), Ok(()));
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(count.book(10), Ok(()));
+        assert_eq!(count.book(10, "records"), Ok(()));
     }
 
     #[test]
@@ -308,9 +315,9 @@ mod tests {
     async fn more_holders_than_there_is_room_for_leave_a_bounded_memory() {
         let quotas = Quotas::new(Clock::starting_at(0), None);
         let whale = quotas.count(daily(u64::MAX), &["plan", "whale"]);
-        whale.book(1_000_000).unwrap();
+        whale.book(1_000_000, "records").unwrap();
         for n in 0..80_000 {
-            quotas.count(daily(10), &["plan", &n.to_string()]).book(1).unwrap();
+            quotas.count(daily(10), &["plan", &n.to_string()]).book(1, "records").unwrap();
         }
         assert!(quotas.groups().all.iter().all(|group| group.len() <= GROUP_MAX));
         let used = whale.with(|entry| entry.used);

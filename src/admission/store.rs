@@ -52,6 +52,8 @@ pub struct Admitted {
     source: String,
     caller: String,
     booking: Booking,
+    /// There is no room for it in a quota; only a repetition needs none.
+    over: Option<Refusal>,
     /// What goes to the stream they were handed in for.
     own: Part,
     /// What transforms lead elsewhere, by the stream.
@@ -183,6 +185,7 @@ impl Admitted {
             source: pass.source.clone(),
             caller: pass.caller.clone(),
             booking: Booking::default(),
+            over: None,
             own: Part::of(&pass.stream),
             led: Vec::new(),
             first: None,
@@ -271,12 +274,22 @@ impl Admitted {
         self.parts().map(|part| (part.stream.name.clone(), part.group.payloads.len())).collect()
     }
 
-    /// Books it in the quotas of those who hold it.
+    /// Books it in the quotas of those who hold it. Without room there, what may be a repetition is
+    /// judged when it is to be stored.
     pub(super) fn book(&mut self, pass: &Pass) -> Result<(), Refusal> {
         let meters = pass.address.iter().chain(&pass.meters);
         let bytes = self.parts().map(|part| part.payload_bytes).sum();
-        self.booking = Booking::of(meters, self.count() as u64, bytes)?;
+        match Booking::of(meters, self.count() as u64, bytes) {
+            Ok(booking) => self.booking = booking,
+            Err(over) if pass.may_repeat => self.over = Some(over),
+            Err(refusal) => return Err(refusal),
+        }
         Ok(())
+    }
+
+    fn is_repetition(&self, unix_ms: u64) -> bool {
+        let known = |key| self.parts().any(|part| part.stream.queue.is_repetition(key, unix_ms));
+        self.once.as_ref().is_some_and(known)
     }
 
     /// What was booked counts from here on, unless it turns out that nothing was stored.
@@ -285,6 +298,11 @@ impl Admitted {
         numbers: &Numbers,
         unix_ms: u64,
     ) -> Result<Receipt, Refusal> {
+        if let Some(over) = self.over.take()
+            && !self.is_repetition(unix_ms)
+        {
+            return Err(over);
+        }
         let mut booking = std::mem::take(&mut self.booking);
         booking.keep();
         let stored = self.append(numbers, unix_ms).await;

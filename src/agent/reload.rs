@@ -201,13 +201,13 @@ impl Running {
 
     /// A socket on the network that a service manager handed over says so only when it is there.
     fn check_open_doors(&self, config: &Config) -> Result<(), StartError> {
-        for settings in config.http.iter().filter(|settings| settings.auth.is_empty()) {
+        for settings in &config.http {
+            let Some(part) = settings.open_part() else { continue };
             let addresses = self.addresses.http.get(&settings.name).into_iter().flatten();
             let mut at = addresses.filter_map(|address| address.parse::<SocketAddr>().ok());
             if let Some(address) = at.find(|address| !address.ip().is_loopback()) {
-                let name = &settings.name;
                 return Err(StartError::Setting(format!(
-                    "[http.{name}] would be open to the network at {address}; name who may come in with `auth`"
+                    "{part} would be open to the network at {address}; name who may come in with `auth`"
                 )));
             }
         }

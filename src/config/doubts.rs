@@ -6,7 +6,7 @@ use crate::base::disk::Disk;
 use crate::base::units::ByteSize;
 
 use super::Destination;
-use super::finding::{Fault, Faults};
+use super::finding::{Fault, Faults, clip};
 use super::key::MIB;
 use super::rules::destinations;
 use super::sections::Sections;
@@ -25,6 +25,7 @@ pub(super) fn check(sections: &Sections, disk: &dyn Disk, faults: &mut Faults) {
     check_state_dir(sections, faults);
     check_unused(sections, faults);
     check_sources(sections, faults);
+    check_second_doors(sections, faults);
     check_records(sections, faults);
     check_memory(sections, faults);
     check_loops(sections, faults);
@@ -92,6 +93,26 @@ fn check_sources(sections: &Sections, faults: &mut Faults) {
         let message = format!("nothing feeds stream `{}`", flow.name.value);
         let fault = Fault::warning(flow.header.clone(), message).label("no tail, and no listener");
         faults.push(fault.hint("add an [http.NAME], or a [tail.NAME] with this stream"));
+    }
+}
+
+/// Whoever leaves nothing but routes closes the doors that a route has bounds against; one of them is
+/// easily forgotten.
+fn check_second_doors(sections: &Sections, faults: &mut Faults) {
+    for http in &sections.http {
+        let settings = &http.settings;
+        let has_routes = sections.routes.iter().any(|route| route.is_served_by(&settings.name));
+        let is_meant = http.says_aws || settings.native || settings.gateway || !has_routes;
+        if is_meant {
+            continue;
+        }
+        let name = clip(&settings.name);
+        let message = format!(
+            "[http.{name}] has routes, neither `native` nor `gateway`, and still speaks the protocols of AWS"
+        );
+        let fault = Fault::warning(http.header.clone(), message);
+        let fault = fault.label("`POST /` leads to every stream, past all routes");
+        faults.push(fault.hint("add aws = false; or aws = true, if that is meant"));
     }
 }
 

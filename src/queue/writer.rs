@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::error::AppendError;
 use super::frame;
-use super::group::{Durable, Group};
+use super::group::{Durable, Group, OnceKey};
 use super::inflow::Inflow;
 use super::ledger::Overview;
 use super::marks::{NAME_BYTES_MAX, VALUE_BYTES_MAX};
@@ -54,6 +54,13 @@ impl Writer {
     /// The marks whose names begin with `prefix`, as of the last commit.
     pub fn marks(&self, prefix: &str) -> Vec<(String, Bytes)> {
         self.inflow.store.marks().with_prefix(prefix)
+    }
+
+    /// Whether a group under this key, handed in now, would be answered as a repetition.
+    pub fn is_repetition(&self, key: &OnceKey, unix_ms: u64) -> bool {
+        let store = &self.inflow.store;
+        let bounds = store.limits.once(&store.settings.policy);
+        store.marks().keys.find(&key.print, unix_ms, &bounds).is_some()
     }
 
     /// The numbers of this queue.

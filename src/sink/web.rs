@@ -54,20 +54,26 @@ impl Web {
     /// In words: no answer, another status than 200, more bytes than that.
     pub async fn fetch(&self, url: &str, bytes_max: usize) -> Result<Bytes, String> {
         let request = request(Method::GET, url)?.body(SdkBody::empty());
-        let (status, body) = self.answer(request, bytes_max).await?;
-        if status == 200 { Ok(body) } else { Err(format!("it answered {status}")) }
+        let (status, body) = self.answer(request).await?;
+        if status != 200 {
+            return Err(format!("it answered {status}"));
+        }
+        let count = body.len();
+        if count > bytes_max {
+            return Err(format!("its answer has {count} bytes; at most {bytes_max} are read"));
+        }
+        Ok(body)
     }
 
     /// Posts JSON, with a Bearer token if there is one; the status and the answer, whatever it is.
     ///
     /// # Errors
-    /// In words: no answer, or more bytes than that.
+    /// In words: no answer.
     pub async fn post(
         &self,
         url: &str,
         bearer: Option<&Secret>,
         json: Vec<u8>,
-        bytes_max: usize,
     ) -> Result<(u16, Bytes), String> {
         let mut request = request(Method::POST, url)?.header(CONTENT_TYPE, JSON);
         if let Some(bearer) = bearer {
@@ -76,23 +82,16 @@ impl Web {
             value.set_sensitive(true);
             request = request.header(hyper::header::AUTHORIZATION, value);
         }
-        self.answer(request.body(SdkBody::from(json)), bytes_max).await
+        self.answer(request.body(SdkBody::from(json))).await
     }
 
     async fn answer(
         &self,
         request: hyper::http::Result<Request<SdkBody>>,
-        bytes_max: usize,
     ) -> Result<(u16, Bytes), String> {
         let request = request.map_err(|error| error.to_string())?;
         let answer = self.0.exchange(request).await.map_err(|error| in_words(&error))?;
         let (head, body) = answer.into_parts();
-        if body.len() > bytes_max {
-            return Err(format!(
-                "its answer has {} bytes; at most {bytes_max} are read",
-                body.len()
-            ));
-        }
         Ok((head.status.as_u16(), body))
     }
 }

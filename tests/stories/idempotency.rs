@@ -17,6 +17,8 @@ fn a_request_repeated_after_a_kill_gets_the_answer_it_lost() {
         r#"
         [http.local]
         listen = "127.0.0.1:0"
+        [http.other]
+        listen = "127.0.0.1:0"
         [stream.orders]
         destinations = ["archive"]
         queue = {{ min_free_disk = "0 B" }}
@@ -55,6 +57,9 @@ fn a_request_repeated_after_a_kill_gets_the_answer_it_lost() {
     assert_eq!(committed(&agent), Some(2));
     let other = agent.client("local").post_with("orders", b"{\"n\":3}", &[lines, KEY]).unwrap();
     assert_eq!(other.status, 422);
+    // Nobody is known at either door, so that a key there says nothing of a key here.
+    let elsewhere = agent.client("other").post_with("orders", b"{\"n\":3}", &[lines, KEY]).unwrap();
+    assert_eq!((elsewhere.status, elsewhere.header("idempotent-replayed")), (202, None));
     let books = Books::settled(&agent);
-    assert_eq!(books.row("orders", "archive").accepted, 2);
+    assert_eq!(books.row("orders", "archive").accepted, 3);
 }

@@ -71,6 +71,21 @@ impl Caller {
     }
 }
 
+/// A no of an auth block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct No {
+    pub(super) refusal: Refusal,
+    /// Whether it was as good a guess as a wrong key.
+    pub(super) is_guess: bool,
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        let is_guess = matches!(refusal, Refusal::UnknownCaller | Refusal::BadToken { .. });
+        Self { refusal, is_guess }
+    }
+}
+
 /// The last piece of evidence, which covers the body.
 pub(super) trait Proof: fmt::Debug + Send + Sync {
     /// Judges the whole body, as it came in.
@@ -128,7 +143,7 @@ impl Callers {
     }
 
     /// The first block that recognises the caller decides.
-    pub(super) async fn identify(&self, knock: &Knock<'_>) -> Result<Caller, Refusal> {
+    pub(super) async fn identify(&self, knock: &Knock<'_>) -> Result<Caller, No> {
         if knock.auth.is_empty() {
             return Ok(Caller::default());
         }
@@ -138,14 +153,15 @@ impl Callers {
                 return verdict.map(|caller| Caller { block: name.clone(), ..caller });
             }
         }
-        Err(Refusal::UnknownCaller)
+        // Whoever shows nothing has guessed nothing.
+        Err(No { refusal: Refusal::UnknownCaller, is_guess: !knock.shown.is_nothing() })
     }
 }
 
 impl Block {
-    async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
+    async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, No>> {
         let verdict = self.way.recognise(knock).await?;
-        Some(verdict.and_then(|caller| self.grant(caller)))
+        Some(verdict.and_then(|caller| self.grant(caller).map_err(No::from)))
     }
 
     /// What every caller of this block is held to.
@@ -193,15 +209,16 @@ impl Way {
     }
 
     /// Kinds that may have to ask somebody else wait here, within their own bounds.
-    async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
-        match self {
+    async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, No>> {
+        let verdict = match self {
             Self::ApiKey(ring) => ring.recognise(knock),
             Self::SigV4(signers) => signers.recognise(knock),
             Self::Mtls(rules) => mtls::recognise(rules, knock),
             Self::Peer(rules) => peer::recognise(rules, knock),
             Self::Jwt(issuer) => issuer.recognise(knock).await,
             // Its future is large and seldom waited for.
-            Self::Authorizer(authorizer) => Box::pin(authorizer.recognise(knock)).await,
-        }
+            Self::Authorizer(authorizer) => return Box::pin(authorizer.recognise(knock)).await,
+        };
+        verdict.map(|verdict| verdict.map_err(No::from))
     }
 }

@@ -1,6 +1,7 @@
 //! Who is let in, and what strangers are told.
 
 use super::*;
+use crate::admission::callers::Proof;
 
 #[tokio::test(start_paused = true)]
 async fn only_a_known_caller_is_told_that_a_stream_does_not_exist() {
@@ -208,4 +209,43 @@ async fn nothing_comes_in_and_no_plan_is_charged_before_the_body_is_proven() {
 
     let charged_twice = admission.prove(&mut enter(), b"hello!").unwrap_err();
     assert!(matches!(charged_twice, Refusal::TooFast { .. }), "{charged_twice:?}");
+}
+
+/// An access key's id is no secret; which streams there are is for those who have the secret, too.
+#[tokio::test]
+async fn who_only_says_to_be_somebody_learns_no_streams_and_guesses() {
+    let admission = Door::new().open();
+    let guesses = Some(CountRate { count: 3, per: Duration::from_mins(1) });
+    let shown = Shown { address: Some("192.0.2.7".parse().unwrap()), ..Shown::default() };
+    let bounds = Bounds { guesses, ..Bounds::default() };
+    let judged = |stream: &str, body: &[u8]| {
+        let (source, auth) = ("http.lan", &[][..]);
+        let knock = Knock { source, auth, bounds, stream, declared_bytes: None, shown };
+        let proof: Option<Box<dyn Proof>> = Some(Box::new(Shouted));
+        let streams = Some(vec!["access".to_owned()]);
+        let mut pass = admission.let_in(&knock, Caller { proof, streams, ..Caller::default() })?;
+        let told = admission.prove(&mut pass, body);
+        let admitted = admission.admit(&pass, records(1));
+        let is_nobody = matches!(admitted, Err(Refusal::UnknownCaller));
+        assert_eq!(is_nobody, told.is_err(), "nothing is taken before it is shown");
+        told
+    };
+
+    assert_eq!(judged("access", b"hello!"), Ok(()));
+    assert_eq!(judged("audit", b"hello!"), Err(Refusal::NotAllowed));
+    assert_eq!(judged("nosuch", b"hello!"), Err(Refusal::NotAllowed));
+    for stream in ["access", "audit", "nosuch", "access"] {
+        assert_eq!(judged(stream, b"hello"), Err(Refusal::UnknownCaller), "{stream}");
+    }
+
+    let knock = Knock {
+        source: "http.lan",
+        auth: &[],
+        bounds,
+        stream: "access",
+        declared_bytes: None,
+        shown,
+    };
+    let silenced = admission.enter(&knock).await.unwrap_err();
+    assert!(matches!(silenced, Refusal::TooManyGuesses { .. }), "{silenced:?}");
 }

@@ -70,6 +70,15 @@ fn head(path: &str, headers: &[(&str, &str)]) -> Parts {
 }
 
 async fn enter(admission: &Admission, head: &Parts) -> Result<Pass, Refusal> {
+    enter_within(admission, head, None).await
+}
+
+/// Where so many guesses are borne.
+async fn enter_within(
+    admission: &Admission,
+    head: &Parts,
+    guesses: Option<CountRate>,
+) -> Result<Pass, Refusal> {
     let address = Some("192.0.2.7".parse().unwrap());
     let params = [("device".to_owned(), "d-1".to_owned())];
     let pattern = "/ingest/{device}/events";
@@ -81,7 +90,7 @@ async fn enter(admission: &Admission, head: &Parts) -> Result<Pass, Refusal> {
         params: &params,
         ..Shown::default()
     };
-    let (auth, bounds) = (&["other".into()], Bounds::default());
+    let (auth, bounds) = (&["other".into()], Bounds { guesses, ..Bounds::default() });
     let knock =
         Knock { source: "http.lan", auth, bounds, stream: "access", declared_bytes: None, shown };
     admission.enter(&knock).await
@@ -383,4 +392,84 @@ async fn futures_of<F: Future>(all: Vec<F>) -> Vec<F::Output> {
     })
     .await;
     all.into_iter().map(|(_, output)| output.unwrap()).collect()
+}
+
+#[tokio::test]
+async fn whoever_makes_an_authorizer_say_no_again_and_again_is_guessing() {
+    let guesses = Some(CountRate { count: 3, per: Duration::from_mins(1) });
+    for (status, answer) in
+        [(200, policy("Deny", "*")), (200, json!({"isAuthorized": false})), (403, Value::Null)]
+    {
+        let server = Server::start(answer).await;
+        server.status.store(status, Ordering::SeqCst);
+        let admission = asking(authorizer(&server));
+        let come = async |who: &str| {
+            let head = head(PATH, &[("authorization", who)]);
+            enter_within(&admission, &head, guesses).await.map(drop)
+        };
+
+        for n in 0..4 {
+            assert_eq!(come(&n.to_string()).await, Err(Refusal::NotAllowed), "{status} {n}");
+        }
+        let told = come("5").await;
+
+        assert!(matches!(told, Err(Refusal::TooManyGuesses { .. })), "{status} {told:?}");
+        assert_eq!(server.asked(), 4);
+    }
+}
+
+/// A device that tries what it may not, and is known: its neighbours must not pay for that.
+#[tokio::test]
+async fn a_kept_no_is_no_further_guess() {
+    let guesses = Some(CountRate { count: 3, per: Duration::from_mins(1) });
+    let server = Server::start(policy("Allow", "*/POST/own")).await;
+    let admission = asking(authorizer(&server));
+    let one = head(PATH, &[("authorization", "one")]);
+
+    for _ in 0..50 {
+        let told = enter_within(&admission, &one, guesses).await.map(drop);
+        assert_eq!(told, Err(Refusal::NotAllowed));
+    }
+}
+
+#[tokio::test]
+async fn whoever_shows_nothing_has_guessed_nothing() {
+    let guesses = Some(CountRate { count: 3, per: Duration::from_mins(1) });
+    let server = Server::start(policy("Allow", "*")).await;
+    let admission = asking(authorizer(&server));
+    let nothing = head(PATH, &[]);
+    for _ in 0..50 {
+        let told = enter_within(&admission, &nothing, guesses).await.map(drop);
+        assert_eq!(told, Err(Refusal::UnknownCaller));
+    }
+
+    let one = head(PATH, &[("authorization", "one")]);
+    assert!(enter_within(&admission, &one, guesses).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_its_callers_alone() {
+    let server = Server::start(json!({"isAuthorized": true, "context": {"x": "y".repeat(70_000)}}));
+    let server = server.await;
+    let admission = asking(authorizer(&server));
+    let come = async |who: &str| name(&admission, &head(PATH, &[("authorization", who)])).await;
+
+    assert_eq!(come("long").await, Err(Refusal::Unchecked));
+    server.say(policy("Allow", "*"));
+
+    assert_eq!(come("other").await.as_deref(), Ok("user-1"), "at once");
+}
+
+#[tokio::test]
+async fn an_identity_that_stands_there_twice_is_none() {
+    let server = Server::start(policy("Allow", "*")).await;
+    let identity = vec![Identity::Header("x-token".into()), Identity::Query("t".into())];
+    let admission = asking(AuthorizerSettings { identity, ..authorizer(&server) });
+
+    let two_headers = head("/?t=1", &[("x-token", "a"), ("x-token", "b")]);
+    assert_eq!(name(&admission, &two_headers).await, Err(Refusal::UnknownCaller));
+    let two_queries = head("/?t=1&t=2", &[("x-token", "a")]);
+    assert_eq!(name(&admission, &two_queries).await, Err(Refusal::UnknownCaller));
+    assert_eq!(server.asked(), 0);
+    assert!(name(&admission, &head("/?t=1", &[("x-token", "a")])).await.is_ok());
 }

@@ -252,14 +252,37 @@ async fn a_quota_of_bytes_refuses_what_would_go_beyond_it_as_a_whole() {
     let (_door, admission, secret) = planned(plan);
     let pass = knock(&admission, Some(&secret), "access").await.unwrap();
 
-    let over = admission.admit(&pass, records(4)).unwrap_err();
-    assert!(matches!(over, Refusal::OverQuota { .. }), "{over:?}");
+    let never = admission.admit(&pass, records(4)).unwrap_err();
+    assert_eq!(never, Refusal::OverBurst { limit: 3, unit: "bytes" });
     let held = admission.admit(&pass, records(3)).unwrap();
     assert!(admission.admit(&pass, records(1)).is_err(), "what is under way counts");
     drop(held);
     let (admitted, _) = admission.admit(&pass, records(3)).unwrap();
     assert_eq!(admission.store(admitted).await.unwrap().accepted, 3);
-    assert!(admission.admit(&pass, records(1)).is_err());
+    let over = admission.admit(&pass, records(1)).unwrap_err();
+    assert!(matches!(over, Refusal::OverQuota { .. }), "{over:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repetition_needs_no_quota_and_nothing_else_under_a_key_goes_without() {
+    let plan = PlanSettings { quota: of_day(1), ..PlanSettings::default() };
+    let (_door, admission, secret) = planned(plan);
+    let pass = knock(&admission, Some(&secret), "access").await.unwrap().with_key(true);
+    let store = async |key: &str, content: &[u8]| {
+        let (admitted, _) = admission.admit(&pass, records(1))?;
+        let once = Once { key, content: &[content] };
+        admission.store(admitted.once(&pass, &once)).await.map(|receipt| receipt.is_repeated)
+    };
+
+    assert_eq!(store("a", b"1").await, Ok(false));
+    assert_eq!(store("a", b"1").await, Ok(true));
+    assert_eq!(store("a", b"2").await, Err(Refusal::KeyReused));
+    let over = store("b", b"1").await;
+    assert!(matches!(over, Err(Refusal::OverQuota { .. })), "{over:?}");
+    let (admitted, _) = admission.admit(&pass, records(1)).unwrap();
+    let over = admission.store(admitted).await;
+    assert!(matches!(over, Err(Refusal::OverQuota { .. })), "without a key: {over:?}");
+    assert_eq!(admission.last_place("access"), 1);
 }
 
 #[tokio::test(start_paused = true)]

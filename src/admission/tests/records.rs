@@ -1,7 +1,7 @@
 //! What becomes of records: ids, rejections, receipts, marks.
 
 use super::*;
-use crate::record::{Origin, decode};
+use crate::record::{KeyTemplate, Origin, decode};
 
 fn reasons(rejections: &[Rejection]) -> Vec<(usize, bool, &str)> {
     rejections.iter().map(|r| (r.index, r.too_large, r.flaws[0].reason.as_str())).collect()

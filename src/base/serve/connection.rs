@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 use super::arriving::Arriving;
+use super::framing::BothLengths;
 use super::pulse::{Pulse, Stage};
 use super::{Answer, Answers, LeftUnread, Limits, Peer};
 use crate::base::shutdown::Stopping;
@@ -59,8 +60,11 @@ pub async fn serve_one<Io, A>(
     let watched = Watched { inner: io, pulse: pulse.clone(), closing: Closing::default() };
     let service = {
         let pulse = pulse.clone();
-        service_fn(move |request: Request<Incoming>| {
-            let under_way = UnderWay::new(pulse.clone());
+        service_fn(move |mut request: Request<Incoming>| {
+            let (under_way, is_doubtful) = UnderWay::new(pulse.clone());
+            if is_doubtful {
+                request.extensions_mut().insert(BothLengths);
+            }
             let version = request.version();
             let request = request.map(|body| Arriving::new(body, version));
             let answer = answers.clone().answer(request, peer.clone());
@@ -137,9 +141,10 @@ impl Shared {
 struct UnderWay(Shared);
 
 impl UnderWay {
-    fn new(pulse: Shared) -> Self {
-        pulse.lock().request_began();
-        Self(pulse)
+    /// Also tells whether nobody can be sure where its body ends.
+    fn new(pulse: Shared) -> (Self, bool) {
+        let is_doubtful = pulse.lock().request_began();
+        (Self(pulse), is_doubtful)
     }
 
     fn finish(self, mut answer: Answer, version: Version) -> Answer {

@@ -11,6 +11,7 @@ mod accept;
 mod arriving;
 mod connection;
 mod crowd;
+mod framing;
 mod pulse;
 
 mod activated;
@@ -37,6 +38,7 @@ use super::nets::Nets;
 pub use accept::serve;
 pub use arriving::Arriving;
 pub use connection::serve_one;
+pub use framing::{Misframed, misframed};
 pub use listener::{Address, Listener, bind};
 pub use problem::{Problem, REQUEST_ID};
 pub use tls::{Tls, TlsFault, TlsPart, TlsSettings, inspect};

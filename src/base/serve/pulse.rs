@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Limits;
+use super::framing::Framing;
 
 /// How long a closing connection waits for a sender that has not noticed yet.
 const LINGER: Duration = Duration::from_secs(2);
@@ -21,6 +22,9 @@ pub(super) struct Pulse {
     requests: usize,
     start: Vec<u8>,
     left_unread: bool,
+    framing: Framing,
+    /// Requests that ever began.
+    began: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +48,14 @@ impl Pulse {
             requests: 0,
             start: Vec::with_capacity(HTTP2_START.len()),
             left_unread: false,
+            framing: Framing::default(),
+            began: 0,
         }
     }
 
     /// Bytes came in.
     pub(super) fn bytes_in(&mut self, bytes: &[u8], now: Instant) {
+        self.framing.bytes_in(bytes);
         let missing = HTTP2_START.len().saturating_sub(self.start.len());
         self.start.extend(bytes.iter().take(missing));
         if self.stage == Stage::Closing || self.requests > 0 {
@@ -65,9 +72,11 @@ impl Pulse {
         }
     }
 
-    /// A request's head is complete.
-    pub(super) fn request_began(&mut self) {
+    /// A request's head is complete; whether it said the length of its body in two ways.
+    pub(super) fn request_began(&mut self) -> bool {
         self.requests += 1;
+        self.began = self.began.saturating_add(1);
+        self.framing.is_doubtful(self.began)
     }
 
     /// A request was answered or given up.

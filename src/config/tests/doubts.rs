@@ -60,6 +60,45 @@ hint: plans are for callers that are known by a key"#,
 }
 
 #[test]
+fn routes_beside_which_the_protocols_of_aws_are_forgotten_are_doubtful() {
+    let with = |http: &str| {
+        format!(
+            r#"
+[http.local]
+listen = "127.0.0.1:8080"
+{http}
+[route.r]
+path = "/r"
+stream = "a"
+[stream.a]
+destinations = ["d"]
+[destination.d]
+type = "directory"
+path = "out"
+"#
+        )
+    };
+    check_warnings(
+        &with("native = false\ngateway = false"),
+        r#"
+warning: [http.local] has routes, neither `native` nor `gateway`, and still speaks the protocols of AWS
+ --> /etc/weir/weir.toml:1:1
+  |
+1 | [http.local]
+  | ^^^^^^^^^^^^ `POST /` leads to every stream, past all routes
+hint: add aws = false; or aws = true, if that is meant"#,
+    );
+    for meant in [
+        "",
+        "native = false",
+        "native = false\ngateway = false\naws = false",
+        "native = false\ngateway = false\naws = true",
+    ] {
+        check_warnings(&with(meant), "");
+    }
+}
+
+#[test]
 fn an_auth_block_that_nobody_asks_is_doubtful_and_its_plans_are_not() {
     check_warnings(
         r#"

@@ -15,6 +15,7 @@ use super::delivery;
 use super::endpoint::Errand;
 use super::head::check_head;
 use super::metrics::Numbers;
+use super::path::bring_into_form;
 use super::problem::Fault;
 use super::routes::{NO_ROUTE, Route, Routes};
 use super::rules::Rules;
@@ -160,7 +161,7 @@ impl Door {
     /// The answer, and the label of its route.
     async fn respond(
         self: &Arc<Self>,
-        request: Request<Arriving>,
+        mut request: Request<Arriving>,
         visitor: &Visitor,
         id: &str,
     ) -> (Answer, &'static str) {
@@ -168,6 +169,7 @@ impl Door {
         let may = self
             .check_address(visitor)
             .and_then(|()| check_head(&request))
+            .and_then(|()| bring_into_form(&mut request))
             .and_then(|()| self.rules.check(visitor, &request, |rule| self.numbers.met(rule)));
         let (mut answer, label) = match may.and_then(|()| self.routes.find(&request)) {
             Ok(Route::Live) => (text(StatusCode::OK, "live\n"), "livez"),

@@ -78,7 +78,8 @@ impl Door {
         };
         let pass = self.admission.enter(&knock).await?;
         let mut pass = pass.by_route(arrival.treatment.clone());
-        let mut head = Head::of(&parts.headers, arrival)?;
+        let mut head = Head::of(&parts, arrival)?;
+        pass = pass.with_key(head.once.is_some());
         head.origin = origin(&parts.headers, pass.key_headers(), &arrival.params);
         if declared.is_some_and(|bytes| bytes > body_max) {
             return Err(Fault::BodyTooLarge { limit: body_max });
@@ -153,10 +154,12 @@ impl Door {
             return Err(Fault::Rejected(rejected));
         }
         let Some(once) = &head.once else { return Ok((admitted, share)) };
-        // The same request again has the same head and the same bytes.
-        let how = format!("{:?} {:?} {:?}", head.shape, head.packed, head.hash_key);
+        // The same request again has the same head and the same bytes: all that says what is stored,
+        // and where.
+        let Head { shape, packed, hash_key, origin, .. } = head;
+        let how = format!("{shape:?} {packed:?} {hash_key:?} {origin:?}");
         let key = head.partition_key.as_deref().unwrap_or_default();
-        let content = [how.as_bytes(), key.as_bytes(), &packed_body];
+        let content = [head.asked.as_bytes(), how.as_bytes(), key.as_bytes(), &packed_body];
         Ok((admitted.once(pass, &Once { key: once, content: &content }), share))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
 };
+use hyper::http::request::Parts;
 use hyper::{Request, Version};
 
 use super::decode::Shape;
@@ -15,6 +16,7 @@ use super::problem::Fault;
 use super::routes::Arrival;
 use super::unpack::Packing;
 use crate::admission::{check_idempotency_key, check_partition_key};
+use crate::base::serve::{Misframed, misframed};
 use crate::record::{Origin, parse_hash_key};
 
 /// Most bytes of all header names and values together.
@@ -39,6 +41,8 @@ pub(super) struct Head {
     pub(super) hash_key: Option<u128>,
     /// A repetition with the same key is not stored.
     pub(super) once: Option<String>,
+    /// Method, path and route, which decide what becomes of the body as well.
+    pub(super) asked: String,
     /// What keys are made from; nothing unless the stream asks for it.
     pub(super) origin: Option<Arc<Origin>>,
 }
@@ -53,6 +57,16 @@ pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), Fault> {
         name.as_str().len() + value.len()
     };
     let bytes: usize = request.headers().iter().map(header).sum();
+    match misframed(request) {
+        Some(Misframed::Twice) => return Err(Fault::BadFraming),
+        Some(Misframed::UnknownCoding) => return Err(Fault::UnknownCoding),
+        None => {}
+    }
+    // Which of two counts would depend on who reads them.
+    let twice = |name| request.headers().get_all(name).iter().nth(1).is_some();
+    if twice(AUTHORIZATION) || twice(API_KEY) || twice(delivery::ACCESS_KEY) {
+        return Err(Fault::TwoCredentials);
+    }
     // RFC 9112: two readers must not take one request for those of two hosts.
     let hosts = request.headers().get_all(HOST).iter().count();
     if request.version() == Version::HTTP_11 && hosts != 1 {
@@ -66,7 +80,9 @@ pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), Fault> {
 }
 
 impl Head {
-    pub(super) fn of(headers: &HeaderMap, arrival: &Arrival) -> Result<Self, Fault> {
+    pub(super) fn of(parts: &Parts, arrival: &Arrival) -> Result<Self, Fault> {
+        let headers = &parts.headers;
+        let (method, path) = (&parts.method, parts.uri.path());
         Ok(Self {
             shape: match &arrival.shape {
                 Some(shape) => shape.clone(),
@@ -76,6 +92,7 @@ impl Head {
             partition_key: partition_key(headers)?,
             hash_key: hash_key(headers)?,
             once: idempotency_key(headers)?,
+            asked: format!("{method} {path} {}", arrival.route),
             origin: None,
         })
     }

@@ -3,6 +3,7 @@
 //! Start reading at `endpoint`.
 
 mod door;
+mod path;
 mod routes;
 mod rules;
 mod visitor;
@@ -33,6 +34,7 @@ pub mod fuzzing;
 mod tests;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +107,17 @@ pub struct Settings {
     pub idle_timeout: Duration,
 }
 
+impl Settings {
+    /// The first of its tables that asks nobody who comes: itself, or one of its routes.
+    pub fn open_part(&self) -> Option<String> {
+        if self.auth.is_empty() {
+            return Some(format!("[http.{}]", self.name));
+        }
+        let is_open = |route: &&RouteSettings| route.auth.as_ref().is_some_and(Vec::is_empty);
+        self.routes.iter().find(is_open).map(|route| format!("[route.{}]", route.name))
+    }
+}
+
 /// Papers lent to whoever comes in, for trials of a configuration: they stand for a unix socket and
 /// for a handshake of TLS.
 #[derive(Clone, Debug, Default)]
@@ -167,7 +180,7 @@ pub async fn bind(disk: SharedDisk, settings: Settings) -> io::Result<Bound> {
     let mut listeners = Vec::with_capacity(settings.listen.len());
     for listen in &settings.listen {
         for listener in serve::bind(listen).await? {
-            check_open_door(&settings, listen, &listener)?;
+            check_open_door(&settings, listen, listener.tcp_address())?;
             listeners.push(listener.with_tls(tls.clone()));
         }
     }
@@ -177,12 +190,15 @@ pub async fn bind(disk: SharedDisk, settings: Settings) -> io::Result<Bound> {
 
 /// What is written in the configuration was checked there; a socket that was handed over shows its
 /// address only now.
-fn check_open_door(settings: &Settings, listen: &Listen, listener: &Listener) -> io::Result<()> {
-    let open = listener.tcp_address().filter(|at| !at.ip().is_loopback());
-    let Some(address) = open.filter(|_| settings.auth.is_empty()) else { return Ok(()) };
-    let name = &settings.name;
+fn check_open_door(
+    settings: &Settings,
+    listen: &Listen,
+    address: Option<SocketAddr>,
+) -> io::Result<()> {
+    let address = address.filter(|at| !at.ip().is_loopback());
+    let Some((address, part)) = address.zip(settings.open_part()) else { return Ok(()) };
     let words = format!(
-        "[http.{name}] would be open to the network: `{listen}` is {address}, and there is no `auth`; name who may come in, or let systemd listen on loopback"
+        "{part} would be open to the network: `{listen}` is {address}, and there is no `auth`; name who may come in, or let systemd listen on loopback"
     );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, words))
 }

@@ -29,8 +29,12 @@ pub(super) enum Fault {
     WrongMethod {
         allow: String,
     },
-    BadPath,
+    /// Why, in words.
+    BadPath(&'static str),
     BadHost,
+    BadFraming,
+    UnknownCoding,
+    TwoCredentials,
     UnknownType,
     UriTooLong {
         limit: usize,
@@ -91,8 +95,11 @@ impl Fault {
             | Self::TooFastForRule { .. }
             | Self::UnknownPath
             | Self::WrongMethod { .. }
-            | Self::BadPath
+            | Self::BadPath(_)
             | Self::BadHost
+            | Self::BadFraming
+            | Self::UnknownCoding
+            | Self::TwoCredentials
             | Self::UnknownType
             | Self::UriTooLong { .. }
             | Self::HeadTooLarge { .. }
@@ -166,11 +173,29 @@ impl Fault {
                 let problem = Problem::new(status, "wrong-method", title, detail);
                 header.into_iter().fold(problem, |problem, allow| problem.with_header(ALLOW, allow))
             }
-            Self::BadPath => Problem::new(
+            Self::BadPath(why) => Problem::new(
                 StatusCode::BAD_REQUEST,
                 "bad-path",
                 "The path cannot be read",
-                "A parameter in the path is not UTF-8 once it is unescaped. Nothing was stored.",
+                format!("The path cannot be read: {why}. Nothing was stored."),
+            ),
+            Self::BadFraming => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad-framing",
+                "It is not sure where the body ends",
+                "The length of the body is said in two ways. Nothing was stored; send `Content-Length` or `Transfer-Encoding: chunked`, once.",
+            ),
+            Self::UnknownCoding => Problem::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "unknown-coding",
+                "The transfer coding is not known",
+                "A body comes with its length or in chunks, in no other `Transfer-Encoding`. Nothing was stored; packed bodies have a `Content-Encoding`.",
+            ),
+            Self::TwoCredentials => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "two-credentials",
+                "There are two of what may stand there once",
+                "`Authorization` and the header of a key may stand in a request once each. Nothing was stored.",
             ),
             Self::BadHost => Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -407,8 +432,11 @@ mod tests {
             Refusal::TooManyGuesses { retry_after: wait }.into(),
             Fault::UnknownPath,
             Fault::WrongMethod { allow: "POST".into() },
-            Fault::BadPath,
+            Fault::BadPath("it is none"),
             Fault::BadHost,
+            Fault::BadFraming,
+            Fault::UnknownCoding,
+            Fault::TwoCredentials,
             Fault::UnknownType,
             Fault::UriTooLong { limit: 1 },
             Fault::HeadTooLarge { limit: 1, count: 1 },

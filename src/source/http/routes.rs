@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyper::{Method, Request};
-use matchit::Router;
+use matchit::{Match, Router};
 use percent_encoding::percent_decode_str;
 
 use super::Settings;
 use super::aws::TARGET;
 use super::decode::Shape;
 use super::manner::Manner;
+use super::path::is_plain;
 use super::problem::Fault;
 use crate::admission::Treatment;
 
@@ -78,6 +79,8 @@ pub(super) struct Arrival {
     pub(super) treatment: Option<Arc<Treatment>>,
     /// The pattern that the path matched.
     pub(super) pattern: Cow<'static, str>,
+    /// The name of the route; empty for the fixed paths.
+    pub(super) route: String,
     /// Values of the path's parameters, by name.
     pub(super) params: Vec<(String, String)>,
 }
@@ -149,7 +152,7 @@ fn bad(error: &matchit::InsertError, routes: &[RouteSettings], method: &str) -> 
 
 fn check_path(path: &str) -> Result<(), String> {
     let Some(rest) = path.strip_prefix('/') else { return Err("should begin with `/`".to_owned()) };
-    let plain = |c: char| c.is_ascii_graphic() && !"?#%\"\\".contains(c);
+    let plain = |c: char| "/{}".contains(c) || u8::try_from(c).is_ok_and(is_plain);
     if !path.chars().all(plain) {
         return Err("should have only plain characters, as a path has on the line".to_owned());
     }
@@ -248,10 +251,12 @@ impl Routes {
     }
 
     fn configured(&self, method: &Method, path: &str) -> Result<Arrival, Fault> {
-        let named = [method.as_str(), ANY].into_iter().filter_map(|name| self.by_method.get(name));
-        let Some(found) = named.filter_map(|router| router.at(path).ok()).next() else {
-            let others = self.by_method.iter().filter(|(_, router)| router.at(path).is_ok());
-            let allow: Vec<&str> = others.map(|(method, _)| method.as_str()).collect();
+        let any = is_one_of_any(method).then_some(ANY);
+        let named = [Some(method.as_str()), any].into_iter().flatten();
+        let named = named.filter_map(|name| self.by_method.get(name));
+        let Some(found) = named.filter_map(|router| at(router, path)).next() else {
+            let others = self.by_method.iter().filter(|(_, router)| at(router, path).is_some());
+            let allow: Vec<&str> = others.map(|(method, _)| named_in_full(method)).collect();
             return Err(match allow.as_slice() {
                 [] => Fault::UnknownPath,
                 allow => Fault::WrongMethod { allow: allow.join(", ") },
@@ -272,9 +277,31 @@ impl Routes {
             manner: Manner::Route(route.thanks.clone()),
             treatment: route.treatment.clone(),
             pattern: route.path.clone().into(),
-            params: params.ok_or(Fault::BadPath)?,
+            route: route.name.clone(),
+            params: params
+                .ok_or(Fault::BadPath("a parameter is not UTF-8 once it is unescaped"))?,
         })
     }
+}
+
+/// The methods that are commonly taken for all of them.
+const ALL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+fn named_in_full(method: &str) -> &str {
+    if method == ANY { ALL } else { method }
+}
+
+/// Names of methods are told apart by case: `post` is another one than that which rules and policies
+/// speak of. A success of CONNECT would be a tunnel.
+fn is_one_of_any(method: &Method) -> bool {
+    *method != Method::CONNECT && !method.as_str().bytes().any(|byte| byte.is_ascii_lowercase())
+}
+
+/// What takes a path; a parameter stands for a segment, and nothing is none.
+fn at<'r, 'p>(router: &'r Router<usize>, path: &'p str) -> Option<Match<'r, 'p, &'r usize>> {
+    let found = router.at(path).ok()?;
+    let is_whole = found.params.iter().all(|(_, value)| !value.is_empty());
+    is_whole.then_some(found)
 }
 
 /// The label of a request that was refused before its route was known, or has none.
@@ -347,18 +374,44 @@ mod tests {
 
     #[test]
     fn what_no_route_takes_is_told_apart() {
-        let all =
-            routes(&[route("a", &["POST", "PUT"], "/a/{b}"), route("get", &["GET"], "/a/{b}")]);
+        let all = routes(&[
+            route("a", &["POST", "PUT"], "/a/{b}"),
+            route("get", &["GET"], "/a/{b}"),
+            route("c", &["POST"], "/c/{d}/e"),
+        ]);
         let allow = |text: &str| Err(Fault::WrongMethod { allow: text.into() });
         assert_eq!(found(&all, "DELETE", "/a/1"), allow("GET, POST, PUT"));
         assert_eq!(found(&all, "GET", "/v1/streams/a"), allow("POST"));
         assert_eq!(found(&all, "POST", "/streams/a/record"), allow("PUT"));
-        for path in
-            ["/a", "/a/", "/a/1/2", "/", "/v1/streams/", "/v1/streams/a/b", "/streams//record"]
-        {
+        for path in [
+            "/a",
+            "/a/",
+            "/a/1/2",
+            "/c//e",
+            "/",
+            "/v1/streams/",
+            "/v1/streams/a/b",
+            "/streams//record",
+        ] {
             assert_eq!(found(&all, "POST", path), Err(Fault::UnknownPath), "{path}");
         }
-        assert_eq!(found(&all, "POST", "/a/%ff"), Err(Fault::BadPath));
+        assert_eq!(
+            found(&all, "POST", "/a/%ff"),
+            Err(Fault::BadPath("a parameter is not UTF-8 once it is unescaped"))
+        );
+    }
+
+    #[test]
+    fn a_route_for_any_method_makes_no_tunnel_and_takes_no_other_spelling() {
+        let all =
+            routes(&[route("any", &["ANY"], "/a/{b}"), route("own", &["PROPFIND"], "/a/{b}")]);
+        let allow = Err(Fault::WrongMethod { allow: format!("{ALL}, PROPFIND") });
+        for method in ["POST", "GET", "M-SEARCH"] {
+            assert_eq!(found(&all, method, "/a/1"), Ok("any b=1".to_owned()));
+        }
+        for method in ["CONNECT", "post", "Post"] {
+            assert_eq!(found(&all, method, "/a/1"), allow, "{method}");
+        }
     }
 
     #[test]

@@ -48,15 +48,26 @@ pub(super) fn unpack(
         Packing::Gzip => drain(MultiGzDecoder::new(packed), packed.len(), max, share),
         // The name means zlib's format; some senders mean the bare one.
         Packing::Deflate if is_zlib(packed) => {
-            drain(ZlibDecoder::new(packed), packed.len(), max, share)
+            let mut decoder = ZlibDecoder::new(packed);
+            let body = drain(&mut decoder, packed.len(), max, share)?;
+            whole(body, decoder.total_in(), packed)
         }
-        Packing::Deflate => drain(DeflateDecoder::new(packed), packed.len(), max, share),
+        Packing::Deflate => {
+            let mut decoder = DeflateDecoder::new(packed);
+            let body = drain(&mut decoder, packed.len(), max, share)?;
+            whole(body, decoder.total_in(), packed)
+        }
         Packing::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(bad)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(bad)?;
             drain(decoder, packed.len(), max, share)
         }
     }
+}
+
+/// Unlike the others, this format has no second part: what stands behind its end would be lost.
+fn whole(body: Bytes, read: u64, packed: &[u8]) -> Result<Bytes, Fault> {
+    if read == packed.len() as u64 { Ok(body) } else { Err(Fault::BadCompression) }
 }
 
 fn is_zlib(packed: &[u8]) -> bool {

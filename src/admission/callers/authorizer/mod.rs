@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use self::memory::{Memory, Print};
 use self::policy::Answer;
-use super::Caller;
+use super::{Caller, No};
 use crate::admission::settings::{AuthorizerSettings, AuthorizerTo, Identity};
 use crate::admission::{Knock, Refusal};
 use crate::base::clock::Clock;
@@ -85,24 +85,38 @@ impl Authorizer {
     }
 
     /// `None` if a part of the identity is missing: nobody is asked then.
-    pub(super) async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, Refusal>> {
+    pub(super) async fn recognise(&self, knock: &Knock<'_>) -> Option<Result<Caller, No>> {
         let identity = self.identity(knock)?;
         let arn = event::method_arn(&self.settings.api, knock)?;
-        let answer = match self.answer(knock, &identity).await {
-            Ok(answer) => answer,
-            Err(refusal) => return Some(Err(refusal)),
+        // Most authorizers say no to a stranger as to a caller who may not do this one thing. The
+        // answer to a caller is kept; a guess is a question each time.
+        let guessed = |refusal: Refusal, was_asked: bool| {
+            let is_no = matches!(refusal, Refusal::NotAllowed | Refusal::UnknownCaller);
+            No { refusal, is_guess: is_no && was_asked }
         };
-        Some(if answer.allows(&arn) { self.caller(&answer) } else { Err(Refusal::NotAllowed) })
+        let (answer, was_asked) = match self.answer(knock, &identity).await {
+            Ok(answered) => answered,
+            Err(refusal) => return Some(Err(guessed(refusal, true))),
+        };
+        let caller =
+            if answer.allows(&arn) { self.caller(&answer) } else { Err(Refusal::NotAllowed) };
+        Some(caller.map_err(|refusal| guessed(refusal, was_asked)))
     }
 
-    /// All its parts; one that is empty counts as missing.
+    /// All its parts; one that is empty, or a header that stands there twice, counts as missing: the
+    /// one asked about must be the one that the authorizer looks at.
     fn identity(&self, knock: &Knock<'_>) -> Option<Vec<String>> {
         let head = knock.shown.head?;
         let part = |identity: &Identity| match identity {
-            Identity::Header(name) => Some(head.headers.get(name)?.to_str().ok()?.to_owned()),
+            Identity::Header(name) => {
+                let mut values = head.headers.get_all(name).iter();
+                let value = values.next().filter(|_| values.next().is_none())?;
+                Some(value.to_str().ok()?.to_owned())
+            }
             Identity::Query(name) => {
-                let mut pairs = event::query_pairs(knock).into_iter();
-                pairs.find(|(has, _)| has == name).map(|(_, value)| value)
+                let mut pairs =
+                    event::query_pairs(knock).into_iter().filter(|(has, _)| has == name);
+                pairs.next().filter(|_| pairs.next().is_none()).map(|(_, value)| value)
             }
             Identity::Address => knock.shown.address.map(|address| address.to_string()),
         };
@@ -120,14 +134,19 @@ impl Authorizer {
         Ok(caller)
     }
 
-    async fn answer(&self, knock: &Knock<'_>, identity: &[String]) -> Result<Arc<Answer>, Refusal> {
+    /// The answer, and whether somebody had to be asked for it.
+    async fn answer(
+        &self,
+        knock: &Knock<'_>,
+        identity: &[String],
+    ) -> Result<(Arc<Answer>, bool), Refusal> {
         let print = print(identity);
         if let Some(answer) = self.memory.fresh(&print) {
-            return Ok(answer);
+            return Ok((answer, false));
         }
         let asked = timeout(self.settings.timeout, self.ask_once(knock, identity, print)).await;
         let why = match asked.unwrap_or_else(|_| Err(NoAnswer::Bad("it is too slow".to_owned()))) {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => return Ok((answer, true)),
             Err(NoAnswer::Refused(refusal)) => return Err(refusal),
             Err(NoAnswer::Bad(why)) => why,
             Err(NoAnswer::Away(why)) => {
@@ -140,7 +159,7 @@ impl Authorizer {
             let (auth, stale) = (&self.block, stale.is_some());
             tracing::warn!(auth, why, stale, unsaid, "the authorizer gives no answer");
         }
-        stale.ok_or(Refusal::Unchecked)
+        stale.map(|answer| (answer, false)).ok_or(Refusal::Unchecked)
     }
 
     /// One question per identity at a time; who waited for it looks at the answer first.
@@ -172,8 +191,15 @@ impl Authorizer {
         let body = match &self.to {
             To::Lambda(lambda) => lambda.invoke(event).await?,
             To::Http { web, url, bearer } => {
-                let post = web.post(url, bearer.as_ref(), event, ANSWER_BYTES_MAX);
+                let post = web.post(url, bearer.as_ref(), event);
                 match post.await.map_err(NoAnswer::Away)? {
+                    // It may be what this caller had put into it, so others are not held up.
+                    (_, body) if body.len() > ANSWER_BYTES_MAX => {
+                        let count = body.len();
+                        return Err(NoAnswer::Bad(format!(
+                            "its answer has {count} bytes; at most {ANSWER_BYTES_MAX} are read"
+                        )));
+                    }
                     (200, body) => body,
                     (401, _) => return Err(NoAnswer::Refused(Refusal::UnknownCaller)),
                     (403, _) => return Err(NoAnswer::Refused(Refusal::NotAllowed)),
@@ -181,7 +207,8 @@ impl Authorizer {
                 }
             }
         };
-        Answer::parse(&body).map_err(NoAnswer::Bad)
+        let context = ["principalId"].into_iter().chain(self.settings.plan_context.as_deref());
+        Answer::parse(&body, context).map_err(NoAnswer::Bad)
     }
 
     fn silent_until(&self) -> MutexGuard<'_, Option<Instant>> {

@@ -12,7 +12,7 @@ const INVOKE: &str = "execute-api:Invoke";
 pub(super) struct Answer {
     /// Who it is; nobody in particular if it is empty.
     pub(super) principal: String,
-    /// `context`.
+    /// What is asked for of its `context`.
     pub(super) context: Map<String, Value>,
     allows: Allows,
 }
@@ -81,11 +81,14 @@ impl<T> From<OneOrMany<T>> for Vec<T> {
 }
 
 impl Answer {
-    /// Reads an answer.
+    /// Reads an answer, and of its `context` the members of these names.
     ///
     /// # Errors
     /// In words, what it lacks.
-    pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse<'a>(
+        json: &[u8],
+        context: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, String> {
         let written: Written = serde_json::from_slice(json)
             .map_err(|error| format!("its answer is not as API Gateway wants it: {error}"))?;
         let allows = match (written.policy_document, written.is_authorized) {
@@ -96,9 +99,25 @@ impl Answer {
                 return Err(why.to_owned());
             }
         };
-        let context = written.context.unwrap_or_default();
+        let mut all = written.context.unwrap_or_default();
+        let context = context.filter_map(|name| all.remove_entry(name)).collect();
         let principal = written.principal_id.unwrap_or_default();
         Ok(Self { principal, context, allows })
+    }
+
+    /// What it takes of memory, about, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let text = |text: &str| text.len() + PIECE_BYTES;
+        let texts = |all: &[String]| all.iter().map(|one| text(one)).sum::<usize>();
+        let context = self.context.iter().map(|(name, value)| text(name) + bytes_of(value));
+        let statements = match &self.allows {
+            Allows::Simply(_) => 0,
+            Allows::By(all) => {
+                let one = |one: &Statement| texts(&one.actions) + texts(&one.resources);
+                all.iter().map(|statement| one(statement) + PIECE_BYTES).sum()
+            }
+        };
+        PIECE_BYTES + text(&self.principal) + context.sum::<usize>() + statements
     }
 
     /// Whether it lets this request in: a Deny that fits beats every Allow, and nothing is No.
@@ -121,6 +140,19 @@ impl Answer {
         }
         allowed && !denied
     }
+}
+
+/// What a text or a value takes beside its bytes.
+const PIECE_BYTES: usize = 96;
+
+fn bytes_of(value: &Value) -> usize {
+    let inner = match value {
+        Value::String(text) => text.len(),
+        Value::Array(all) => all.iter().map(bytes_of).sum(),
+        Value::Object(all) => all.iter().map(|(name, value)| name.len() + bytes_of(value)).sum(),
+        _ => 0,
+    };
+    PIECE_BYTES + inner
 }
 
 fn statements(document: Document) -> Result<Vec<Statement>, String> {
@@ -175,7 +207,7 @@ mod tests {
         let json = format!(
             r#"{{"principalId":"p","policyDocument":{{"Version":"2012-10-17","Statement":{statements}}}}}"#
         );
-        Answer::parse(json.as_bytes()).unwrap()
+        Answer::parse(json.as_bytes(), ["plan"].into_iter()).unwrap()
     }
 
     fn statement(effect: &str, resource: &str) -> String {
@@ -223,12 +255,29 @@ mod tests {
 
     #[test]
     fn yes_and_no_are_answers_too() {
-        let answer = |json: &str| Answer::parse(json.as_bytes()).unwrap();
+        let answer = |json: &str| Answer::parse(json.as_bytes(), ["plan"].into_iter()).unwrap();
         let yes = answer(r#"{"isAuthorized":true,"context":{"plan":"gold","n":1}}"#);
 
         assert!(yes.allows(ARN) && yes.principal.is_empty());
         assert_eq!(yes.context["plan"], "gold");
+        assert_eq!(yes.context.len(), 1, "nobody asks for the rest");
         assert!(!answer(r#"{"isAuthorized":false}"#).allows(ARN));
+    }
+
+    #[test]
+    fn an_answer_weighs_what_it_keeps() {
+        let small = policy(&statement("Allow", "\"*\""));
+        let many = vec!["\"*\""; 1_000].join(",");
+        let long = format!("\"{}\"", "x".repeat(10_000));
+
+        assert!((200..2_000).contains(&small.bytes()));
+        assert!(policy(&statement("Allow", &format!("[{many}]"))).bytes() > 1_000 * PIECE_BYTES);
+        assert!(policy(&statement("Allow", &long)).bytes() > 10_000);
+        let context = |name: &str| {
+            let json = format!(r#"{{"isAuthorized":true,"context":{{"{name}":[{long},{long}]}}}}"#);
+            Answer::parse(json.as_bytes(), ["plan"].into_iter()).unwrap().bytes()
+        };
+        assert!(context("plan") > 20_000 && context("other") < 1_000);
     }
 
     #[test]
@@ -248,7 +297,7 @@ mod tests {
             conditional,
             excluding,
         ] {
-            assert!(Answer::parse(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(Answer::parse(wrong.as_bytes(), [].into_iter()).is_err(), "{wrong}");
         }
     }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::SignatureFault;
 use super::claim::{Claim, Scope};
+use crate::admission::AsSent;
 
 /// What RFC 3986 leaves as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -19,7 +20,8 @@ const AUTHORITY: &str = ":authority";
 
 /// The canonical request, but for the hash of its body, which stands last.
 pub(super) fn canonical_head(head: &Parts, claim: &Claim) -> Result<String, SignatureFault> {
-    let mut out = format!("{}\n{}\n", head.method, path(head.uri.path()));
+    let sent = head.extensions.get::<AsSent>().map_or(&head.uri, |sent| &sent.0);
+    let mut out = format!("{}\n{}\n", head.method, path(sent.path()));
     out.push_str(&query(head.uri.query().unwrap_or_default(), claim.expires.is_some()));
     out.push('\n');
     for name in &claim.names {

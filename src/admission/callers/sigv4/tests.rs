@@ -8,7 +8,7 @@ use hyper::Request;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::*;
-use crate::admission::{Bounds, Shown};
+use crate::admission::{AsSent, Bounds, Shown};
 use crate::base::disk::{RealDisk, SharedDisk};
 use crate::base::scratch::Scratch;
 
@@ -425,4 +425,19 @@ async fn the_authority_of_http_2_is_signed_as_a_header() {
     let right = hex(hmac::sign(&key, text.as_bytes()).as_ref());
     let signed = sent.headers["authorization"].replace(&claim.signature, &right);
     assert_eq!(judge(&signers, &sent.with("authorization", &signed)), Some(Ok("till".into())));
+}
+
+/// Rules and routes see a path in one form; what was signed is what was sent.
+#[test]
+fn a_path_is_signed_as_it_was_sent() {
+    let sent = Sent { uri: "/ingest/%7Ea?b=%7E".into(), ..in_headers() };
+    let (as_sent, mut formed) = (sent.head(), sent.head());
+    formed.uri = "/ingest/~a?b=%7E".parse().unwrap();
+    let claim = Claim::of(&as_sent).unwrap().unwrap();
+    let canonical = |head: &Parts| canonical_head(head, &claim).unwrap();
+    assert_ne!(canonical(&formed), canonical(&as_sent));
+
+    formed.extensions.insert(AsSent(as_sent.uri.clone()));
+
+    assert_eq!(canonical(&formed), canonical(&as_sent));
 }

@@ -15,6 +15,7 @@ use super::super::document::{At, Named, Section};
 use super::super::finding::Fault;
 use super::super::key::{Default, GIB, HOUR, KIB, Key, Kind, MIB, MINUTE, SECOND, TIB, Table};
 use super::super::value::Reading;
+use super::super::written::Place;
 
 use super::route::JSON_ARRAY;
 pub(super) use listen::address;
@@ -90,15 +91,18 @@ const FORWARDED: Key = Key::new(
 )
 .says("The header in which `trusted_proxies` name the client; the other one is not looked at.");
 const NATIVE: Key = Key::new("native", Kind::Flag, Default::Flag(true)).says(
-    "Whether `POST /v1/streams/{stream}` is served here for every stream; `false` leaves health and \
-     what else is configured.",
+    "Whether `POST /v1/streams/{stream}` is served here for every stream. For a listener with \
+     nothing but health and its routes, set `gateway` and `aws` to `false` as well: each of the three \
+     leads to every stream.",
 );
 const GATEWAY: Key = Key::new("gateway", Kind::Flag, Default::Flag(true)).says(
     "Whether `PUT /streams/{stream}/record` and `…/records` are served here, the API that Amazon \
      documents for API Gateway in front of Kinesis.",
 );
 const AWS: Key = Key::new("aws", Kind::Flag, Default::Flag(true)).says(
-    "Whether the protocols of Amazon Kinesis Data Streams and Amazon Data Firehose are spoken here: an      AWS SDK whose `endpoint_url` names this listener works unchanged. Streams answer to their names      and `aliases`.",
+    "Whether the protocols of Amazon Kinesis Data Streams and Amazon Data Firehose are spoken here, by `POST /`: an \
+     AWS SDK whose `endpoint_url` names this listener works unchanged, and every stream answers to its \
+     name and `aliases`.",
 );
 const MAX_CONNECTIONS: Key = Key::count("max_connections", 1024)
     .within(1, 65_536)
@@ -146,6 +150,10 @@ pub(in crate::config) struct Http {
     pub(in crate::config) listen: Vec<At<Listen>>,
     /// The auth blocks with their places.
     pub(in crate::config) auth: Vec<At<String>>,
+    /// Whether it is written that the protocols of AWS are spoken, or not.
+    pub(in crate::config) says_aws: bool,
+    /// Where the listener stands.
+    pub(in crate::config) header: Place,
     /// Its plan, and that of its addresses.
     pub(in crate::config) plans: Vec<At<String>>,
 }
@@ -173,6 +181,7 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Http {
     let address_plan = section.optional_text(reading, &ADDRESS_PLAN);
     let guesses = section
         .read(reading, &MAX_GUESSES, GUESSES, |reading, entry| reading.rate(&MAX_GUESSES, entry));
+    let says_aws = section.has(&AWS);
     let name = |plan: &Option<At<String>>| plan.as_ref().map(|plan| plan.value.clone());
     let settings = source::http::Settings {
         name: table.name.value.clone(),
@@ -208,7 +217,7 @@ pub(super) fn read(table: &Named<'_>, reading: &mut Reading<'_>) -> Http {
     };
     section.finish(&mut reading.faults);
     let plans = plan.into_iter().chain(address_plan).collect();
-    Http { settings, listen, auth, plans }
+    Http { settings, listen, auth, says_aws, header: table.header.clone(), plans }
 }
 
 /// Largest body as it comes in, and once unpacked.

@@ -110,7 +110,7 @@ impl Door {
     ) -> Result<Answer, CallFault> {
         let call = caller.call;
         let knock = self.knock(&caller, "");
-        let shows_nothing = is_nobody(&knock);
+        let shows_nothing = knock.shown.is_nothing();
         let guest = self.admission.greet(&knock).await.map_err(|refusal| match refusal {
             Refusal::UnknownCaller if shows_nothing => CallFault::NoCaller,
             other => other.into(),
@@ -272,16 +272,6 @@ fn name_request(answer: &mut Answer, service: Service, id: &str) {
         answer.headers_mut().insert(HOST_ID, id.clone());
     }
     answer.headers_mut().insert(REQUEST_ID, id);
-}
-
-/// Whether nothing is shown that anybody could be known by.
-fn is_nobody(knock: &Knock<'_>) -> bool {
-    let head = knock.shown.head;
-    let is_signed = head.is_some_and(|head| {
-        let query = head.uri.query().unwrap_or_default();
-        head.headers.contains_key(AUTHORIZATION) || query.contains("X-Amz-Algorithm=")
-    });
-    !is_signed && knock.shown.api_key.is_none()
 }
 
 /// The region that a request is signed for, whether or not its signature matters here.

@@ -45,11 +45,40 @@ async fn no_request_is_smuggled_in_with_another() {
     let open = Wanted::default().open().await;
     let chunked = "transfer-encoding: chunked\r\n";
     for (name, head, body, status) in [
-        ("both lengths", "content-length: 5\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n", "400"),
+        (
+            "both lengths",
+            "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+            "1\r\na\r\n0\r\n\r\n",
+            "400",
+        ),
         (
             "both, other order",
             "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
-            "0\r\n\r\n",
+            "1\r\na\r\n0\r\n\r\n",
+            "400",
+        ),
+        (
+            "both that agree",
+            "content-length: 11\r\nTransfer-Encoding: Chunked\r\n",
+            "1\r\na\r\n0\r\n\r\n",
+            "400",
+        ),
+        (
+            "a coding before the chunks",
+            "transfer-encoding: gzip, chunked\r\n",
+            "1\r\na\r\n0\r\n\r\n",
+            "501",
+        ),
+        (
+            "codings on two lines",
+            "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+            "1\r\na\r\n0\r\n\r\n",
+            "501",
+        ),
+        (
+            "chunks of chunks",
+            "transfer-encoding: chunked, chunked\r\n",
+            "1\r\na\r\n0\r\n\r\n",
             "400",
         ),
         ("two lengths", "content-length: 1\r\ncontent-length: 2\r\n", "ab", "400"),
@@ -81,6 +110,42 @@ async fn no_request_is_smuggled_in_with_another() {
     ] {
         check(&open, name, format!("{START}{head}\r\n{body}{HIDDEN}").as_bytes(), status).await;
     }
+}
+
+/// The one before it is taken, whatever stands in its body, and what stands behind is not looked at.
+#[tokio::test]
+async fn both_lengths_are_found_in_a_later_request_of_a_connection() {
+    let open = Wanted::default().open().await;
+    let chunked = "transfer-encoding: chunked\r\n";
+    let both = format!("{START}content-length: 1\r\n{chunked}\r\n1\r\na\r\n0\r\n\r\n");
+    let length = both.len();
+    for first in [
+        format!("{START}content-length: {length}\r\n\r\n{both}"),
+        format!("{START}{chunked}\r\n{length:x}\r\n{both}\r\n0\r\n\r\n"),
+    ] {
+        let before = open.stored();
+
+        let text = open.raw_half(format!("{first}{both}{HIDDEN}").as_bytes()).await;
+
+        assert!(text.contains("urn:weir:problem:bad-framing"), "{text}");
+        assert_eq!((heard(&text), open.stored()), (("202".to_owned(), 2), before + 1), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn who_shows_two_keys_is_nobody() {
+    let open = Wanted { keys: vec![key("a")], ..Wanted::default() }.open().await;
+    let (secret, bearer) = (open.secrets[0].as_str(), format!("Bearer {}", open.secrets[0]));
+    for headers in [
+        [("x-api-key", secret), ("x-api-key", "other")],
+        [("x-api-key", "other"), ("x-api-key", secret)],
+        [("authorization", bearer.as_str()), ("authorization", "Bearer other")],
+    ] {
+        check_problem(&open.post(&headers, "x").await, 400, "two-credentials");
+    }
+    let two_kinds = [("x-api-key", secret), ("authorization", "Basic eDp5")];
+    check_accepted(&open.post(&two_kinds, "x").await, 1);
+    assert_eq!(open.stored(), 1);
 }
 
 #[tokio::test]

@@ -40,6 +40,44 @@ async fn the_same_key_with_another_content_is_refused() {
     assert_eq!(again.header("idempotent-replayed"), Some("true"), "the key still holds");
 }
 
+/// A gateway that relays for many devices, each of which numbers its messages from 1.
+#[tokio::test]
+async fn the_same_key_and_body_on_another_path_or_route_or_for_another_key_is_another_content() {
+    let route = |name: &str, path: &str| RouteSettings {
+        name: name.into(),
+        methods: vec![ANY.into()],
+        path: path.into(),
+        stream: "access".into(),
+        auth: None,
+        plan: None,
+        split_arrays: false,
+        thanks: Thanks { status: 202, body: None },
+        treatment: None,
+    };
+    let routes = vec![route("a", "/ingest/{device}/events"), route("b", "/other/{device}")];
+    let partition_key = KeyTemplate::parse("{route:device}|{header:x-device}").ok();
+    let open = Wanted { routes, partition_key, ..Wanted::default() }.open().await;
+    let device = |name| [KEY, ("x-device", name)];
+    let first = open.ask(Method::POST, "/ingest/d-1/events", &device("d"), "on").await;
+    check_accepted(&first, 1);
+
+    for (method, path, name) in [
+        (Method::POST, "/ingest/d-2/events", "d"),
+        (Method::PUT, "/ingest/d-1/events", "d"),
+        (Method::POST, "/ingest/d-1/events", "e"),
+        (Method::POST, "/other/d-1", "d"),
+        (Method::POST, PATH, "d"),
+    ] {
+        let reply = open.ask(method, path, &device(name), "on").await;
+        check_problem(&reply, 422, "idempotency-key-reused");
+    }
+
+    assert_eq!(open.stored(), 1);
+    let again = open.ask(Method::POST, "/ingest/d-1/events", &device("d"), "on").await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (202, Some("true")));
+    assert_eq!(json(&again), json(&first));
+}
+
 #[tokio::test]
 async fn a_key_is_valid_for_its_caller_only() {
     let open = Wanted { keys: vec![key("a"), key("b")], ..Wanted::default() };

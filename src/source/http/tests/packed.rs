@@ -73,6 +73,17 @@ async fn what_is_cut_or_is_something_else_is_refused() {
         }
         check_problem(&post(&open, encoding, "plain").await, 400, "bad-compression");
     }
+    // What stands behind the end is never lost unnoticed.
+    for (encoding, body) in [
+        ("deflate", [zlib(b"1\n"), zlib(b"2\n")].concat()),
+        ("deflate", [zlib(b"1\n"), b"garbage".to_vec()].concat()),
+        ("deflate", [bare_deflate(b"1\n"), b"g".to_vec()].concat()),
+        ("deflate", [bare_deflate(text.as_bytes()), bare_deflate(b"2\n")].concat()),
+        ("gzip", [gzip(b"1\n"), b"garbage".to_vec()].concat()),
+        ("zstd", [zstd(b"1\n"), b"garbage".to_vec()].concat()),
+    ] {
+        check_problem(&post(&open, encoding, body).await, 400, "bad-compression");
+    }
     let mut flipped = gzip(text.as_bytes());
     let place = flipped.len() - 6;
     flipped[place] ^= 1;

@@ -62,6 +62,72 @@ async fn a_route_may_ask_for_callers_of_its_own() {
     assert_eq!(open.stored(), 2);
 }
 
+/// Rules and fixed routes see what a parameter will be, not how it was written.
+#[tokio::test]
+async fn no_rule_and_no_route_is_passed_by_writing_a_path_in_another_way() {
+    let guarded = RouteSettings {
+        name: "admin".into(),
+        auth: Some(vec!["nobody".into()]),
+        ..route("/ingest/admin/events", 202, None)
+    };
+    let rules = vec![RuleSettings {
+        name: "evil".into(),
+        mode: Mode::Block,
+        addresses: Nets::default(),
+        methods: Vec::new(),
+        path: Some(admission::Pattern::new("/ingest/evil:1/*", None)),
+        header: None,
+        rate: None,
+    }];
+    let routes = vec![route("/ingest/{device}/events", 202, None), guarded];
+    let open = Wanted { routes, rules, ..Wanted::default() }.open().await;
+
+    for (path, status, slug) in [
+        ("/ingest/evil:1/events", 403, "blocked-by-rule"),
+        ("/ingest/%65vil%3a1/events", 403, "blocked-by-rule"),
+        ("/ingest/admin/events", 401, "unknown-caller"),
+        ("/%69ngest/%61dmin/event%73", 401, "unknown-caller"),
+        ("/ingest//events", 404, "unknown-path"),
+        ("/ingest/../ingest/d/events", 400, "bad-path"),
+        ("/ingest/%2e%2e/events", 400, "bad-path"),
+        ("/ingest/%6/events", 400, "bad-path"),
+    ] {
+        check_problem(&open.ask(Method::POST, path, &[], "x").await, status, slug);
+    }
+
+    assert_eq!(open.stored(), 0);
+    check_accepted(&open.ask(Method::POST, "/ingest/%64-1/events", &[], "x").await, 1);
+    check_accepted(&open.ask(Method::POST, "/v1/streams/%61ccess", &[], "x").await, 1);
+}
+
+/// A socket that was handed over shows its address only when it is there; the configuration knew none.
+#[test]
+fn an_open_route_is_not_served_on_an_address_of_the_network() {
+    let open = RouteSettings { auth: Some(Vec::new()), ..route("/open", 202, None) };
+    let closed = RouteSettings { auth: Some(vec!["keys".into()]), ..route("/closed", 202, None) };
+    let handed_over = Listen::Systemd("in".into());
+    for (keys, routes, part) in [
+        (vec![key("a")], vec![closed.clone(), open], Some("[route.r]")),
+        (vec![], vec![], Some("[http.lan]")),
+        (vec![key("a")], vec![closed], None),
+    ] {
+        let settings = Wanted { keys, routes, ..Wanted::default() }.settings(&Scratch::new());
+        let at = |address: &str| {
+            check_open_door(&settings, &handed_over, address.parse().ok())
+                .map_err(|error| error.to_string())
+        };
+
+        assert_eq!((at("127.0.0.1:80"), at("unix:/in")), (Ok(()), Ok(())));
+        match part {
+            Some(part) => {
+                let words = at("192.0.2.1:80").unwrap_err();
+                assert!(words.starts_with(&format!("{part} would be open")), "{words}");
+            }
+            None => assert_eq!(at("192.0.2.1:80"), Ok(())),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_parameter_of_the_path_becomes_the_key_where_the_stream_says_so() {
     let routes = vec![route("/ingest/{device}/events", 204, None)];
