@@ -11,6 +11,7 @@ mod worker;
 
 mod runner;
 
+mod apart;
 mod bundle;
 mod lane;
 mod lanes;

@@ -238,6 +238,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             self.show_trouble(Instant::now());
         }
         let again = Bundle::count_try(&mut bundles);
+        Bundle::allot(&mut bundles, self.sink.limits().entries);
         self.metrics.sent(&bundles, again);
         let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
         let age = bundles.first().map(|first| first.age(self.clock.unix_ms()));
@@ -246,9 +247,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.requests += 1;
         let sink = Arc::clone(&self.sink);
         self.jobs.spawn(async move {
-            let entries = bundles.iter().map(|bundle| bundle.entry(&*sink)).collect();
+            let (entries, counts) = Bundle::entries(&bundles, &*sink);
             let begun = Instant::now();
             let outcome = sink.put(entries).await;
+            let outcome = outcome.and_then(|fates| Bundle::fates(&mut bundles, &counts, fates));
             Ended::Answered(Answered { bundles, outcome, was_probe, took: begun.elapsed() })
         });
     }
