@@ -13,6 +13,7 @@ mod runner;
 
 mod apart;
 mod bundle;
+mod jam;
 mod lane;
 mod lanes;
 mod lapsing;
