@@ -7,7 +7,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,8 +16,8 @@ use crate::base::disk::{DiskFile, Kind, Open, SharedDisk, parent};
 
 /// The least that sled works well with; reads come from weir's own view.
 const CACHE_BYTES: u64 = 1 << 20;
-/// Longest wait for whoever has the file open, and the pause between two looks.
-const HELD_MAX: Duration = Duration::from_secs(2);
+/// Looks at a file that somebody has open, and the pause behind each: two seconds.
+const LOOKS_MAX: usize = 400;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// An open sled.
@@ -75,15 +75,13 @@ fn prepare(disk: &SharedDisk, folder: &Path) -> io::Result<()> {
 
 /// Waits until nobody holds the file: sled's threads let go of a store a moment after it was closed.
 fn wait_for(file: &dyn DiskFile) -> io::Result<()> {
-    let begun = Instant::now();
-    while !file.try_lock()? {
-        if begun.elapsed() > HELD_MAX {
-            let held = "another process has it open";
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, held));
+    for _ in 0..LOOKS_MAX {
+        if file.try_lock()? {
+            return Ok(());
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-    Ok(())
+    Err(io::Error::new(io::ErrorKind::WouldBlock, "another process has it open"))
 }
 
 impl Engine for OnSled {

@@ -1,0 +1,228 @@
+//! A Kinesis over TLS that takes all it gets as fast as it can, takes aggregates apart, and books each
+//! record that arrives. It can be away.
+
+use std::convert::Infallible;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use base64_simd::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use md5::{Digest as _, Md5};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+
+use super::aggregate::{self, number_in};
+use super::ledger::Ledger;
+use super::tls_peer::{ALWAYS, Authority};
+
+const SHARDS: u128 = 32;
+/// A stream is billed by the units of each entry: 25 KiB, and what is begun of it.
+const UNIT_BYTES: u64 = 25 << 10;
+
+/// The running upstream; its threads end when it is dropped.
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    counts: Arc<Counts>,
+    _runtime: Runtime,
+}
+
+struct Counts {
+    ledger: Arc<Ledger>,
+    is_away: AtomicBool,
+    requests: AtomicU64,
+    units: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What came so far.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
+    pub(crate) requests: u64,
+    /// PUT payload units.
+    pub(crate) units: u64,
+    /// Of bodies, before TLS.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct PutRecords<'a> {
+    #[serde(rename = "Records", borrow)]
+    records: Vec<Entry<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    #[serde(rename = "Data", borrow)]
+    data: &'a str,
+    #[serde(rename = "PartitionKey", borrow)]
+    key: std::borrow::Cow<'a, str>,
+    #[serde(rename = "ExplicitHashKey", borrow)]
+    hash: Option<&'a str>,
+}
+
+impl Upstream {
+    /// Starts it; its authority's certificate is written to `ca`.
+    pub(crate) fn start(ca: &Path, ledger: Arc<Ledger>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("threads for the upstream");
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let counts = Arc::new(Counts {
+            ledger,
+            is_away: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            units: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        });
+        runtime.spawn(accept(listener, acceptor(ca), Arc::clone(&counts)));
+        Self { address, counts, _runtime: runtime }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Whether it hangs up on everybody.
+    pub(crate) fn be_away(&self, is_away: bool) {
+        self.counts.is_away.store(is_away, Relaxed);
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        let Counts { requests, units, bytes, .. } = &*self.counts;
+        let [requests, units, bytes] = [requests, units, bytes].map(|number| number.load(Relaxed));
+        Seen { requests, units, bytes }
+    }
+}
+
+fn acceptor(ca: &Path) -> TlsAcceptor {
+    let authority = Authority::new("bench");
+    fs::write(ca, &authority.pem).expect("a scratch file");
+    let own = authority.issue("localhost", ALWAYS);
+    let chain = vec![CertificateDer::from_pem_slice(own.cert.as_bytes()).expect("our own")];
+    let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("our own");
+    let crypto = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(crypto)
+        .with_safe_default_protocol_versions()
+        .expect("ring has them")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("our own");
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, counts: Arc<Counts>) {
+    while let Ok((tcp, _)) = listener.accept().await {
+        if counts.is_away.load(Relaxed) {
+            continue;
+        }
+        tokio::spawn(serve(tcp, acceptor.clone(), Arc::clone(&counts)));
+    }
+}
+
+async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, counts: Arc<Counts>) {
+    tcp.set_nodelay(true).expect("it is TCP");
+    let Ok(tls) = acceptor.accept(tcp).await else { return };
+    let service = service_fn(move |request| answer(request, Arc::clone(&counts)));
+    // A connection that its client closes is at its end.
+    drop(
+        hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(tls), service)
+            .await,
+    );
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    counts: Arc<Counts>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+    let action = target.and_then(|target| target.rsplit('.').next()).unwrap_or("").to_owned();
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let (status, text) = if counts.is_away.load(Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "{\"__type\":\"ServiceUnavailable\"}".to_owned())
+    } else {
+        match action.as_str() {
+            "PutRecords" => (StatusCode::OK, put(&body, &counts)),
+            "ListShards" => (StatusCode::OK, shards().to_string()),
+            "DescribeStreamSummary" => (StatusCode::OK, summary().to_string()),
+            _ => (StatusCode::BAD_REQUEST, "{\"__type\":\"AccessDeniedException\"}".to_owned()),
+        }
+    };
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = status;
+    let kind = hyper::header::HeaderValue::from_static("application/x-amz-json-1.1");
+    answer.headers_mut().insert("content-type", kind);
+    Ok(answer)
+}
+
+fn put(body: &[u8], counts: &Counts) -> String {
+    let entries = serde_json::from_slice::<PutRecords<'_>>(body).expect("a body of PutRecords");
+    let mut answers = String::with_capacity(entries.records.len() * 64);
+    for entry in &entries.records {
+        let data = STANDARD.decode_to_vec(entry.data).expect("Base64");
+        match aggregate::members(&data) {
+            Some(members) => members.for_each(|member| counts.ledger.arrive(number_in(member))),
+            None => counts.ledger.arrive(number_in(&data)),
+        }
+        let bytes = (data.len() + entry.key.len()) as u64;
+        counts.units.fetch_add(bytes.div_ceil(UNIT_BYTES), Relaxed);
+        let shard = shard_of(entry);
+        let comma = if answers.is_empty() { "" } else { "," };
+        answers += comma;
+        answers += &format!("{{\"SequenceNumber\":\"1\",\"ShardId\":\"shardId-{shard:012}\"}}");
+    }
+    counts.bytes.fetch_add(body.len() as u64, Relaxed);
+    counts.requests.fetch_add(1, Relaxed);
+    format!("{{\"FailedRecordCount\":0,\"Records\":[{answers}]}}")
+}
+
+fn shard_of(entry: &Entry<'_>) -> u128 {
+    let hash = match entry.hash {
+        Some(hash) => hash.parse().expect("a number of 128 bits"),
+        None => u128::from_be_bytes(Md5::digest(entry.key.as_bytes()).into()),
+    };
+    hash / (u128::MAX / SHARDS + 1)
+}
+
+fn shards() -> Value {
+    let size = u128::MAX / SHARDS + 1;
+    let shard = |place: u128| {
+        let first = place * size;
+        let last = if place + 1 == SHARDS { u128::MAX } else { first + size - 1 };
+        json!({
+            "ShardId": format!("shardId-{place:012}"),
+            "HashKeyRange": {
+                "StartingHashKey": first.to_string(), "EndingHashKey": last.to_string(),
+            },
+            "SequenceNumberRange": { "StartingSequenceNumber": "1" },
+        })
+    };
+    json!({ "Shards": (0..SHARDS).map(shard).collect::<Vec<_>>() })
+}
+
+fn summary() -> Value {
+    json!({ "StreamDescriptionSummary": {
+        "StreamName": "bench", "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
+        "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/bench",
+        "StreamModeDetails": { "StreamMode": "PROVISIONED" }, "EnhancedMonitoring": [],
+        "StreamCreationTimestamp": 1.0, "OpenShardCount": 32, "MaxRecordSizeInKiB": 1024,
+        "RecordDistributionStrategy": "USER_PARTITION_KEY",
+    } })
+}
