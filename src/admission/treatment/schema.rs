@@ -68,7 +68,7 @@ impl Schema {
             .should_ignore_unknown_formats(true)
             .with_pattern_options(patterns)
             .with_retriever(Nowhere)
-            .with_keyword(steps::KEYWORD, Step::new)
+            .with_keyword(steps::KEYWORD, Step::keyword)
             .build(&document);
         let validator = Arc::new(built.map_err(|error| bad(text, &error))?);
         Ok(Self { validator, text: text.into(), checks_formats })

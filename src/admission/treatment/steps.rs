@@ -67,7 +67,7 @@ pub(super) struct Step;
 
 impl Step {
     #[expect(clippy::unnecessary_wraps, reason = "keywords may be at fault")]
-    pub(super) fn new<'a>(
+    pub(super) fn keyword<'a>(
         _: &'a Map<String, Value>,
         _: &'a Value,
         _: Location,

@@ -42,10 +42,9 @@ pub(super) fn take(name: &str) -> io::Result<(Vec<Handed>, Lease)> {
 }
 
 fn take_from(all: &mut [Named], name: &str) -> io::Result<(Vec<Handed>, Lease)> {
-    let Some(place) = all.iter().position(|known| known.name == name) else {
+    let Some(known) = all.iter_mut().find(|known| known.name == name) else {
         return Err(io::Error::new(io::ErrorKind::NotFound, missing(name, all)));
     };
-    let known = &mut all[place];
     if known.taken.strong_count() > 0 {
         let words = format!("`systemd:{name}` is taken by another listener");
         return Err(io::Error::new(io::ErrorKind::AddrInUse, words));
