@@ -147,7 +147,7 @@ impl DeliveryMetrics {
         );
         registry.register(
             "shards_in_doubt",
-            "1 while answers name other shards than the stream lists, else 0",
+            "1 while answers name other shards than the stream lists, or it does not tell, else 0",
             self.shards_in_doubt.clone(),
         );
         registry.register(

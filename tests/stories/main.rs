@@ -48,6 +48,8 @@ mod idle;
 #[cfg(test)]
 mod image;
 #[cfg(test)]
+mod jammed;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod listeners;
