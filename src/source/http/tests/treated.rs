@@ -115,8 +115,10 @@ async fn a_route_checks_and_changes_what_comes_in_by_it_alone() {
 async fn a_deep_record_costs_an_answer_and_nothing_else() {
     let open = Wanted { treatment: program("."), ..Wanted::default() }.open().await;
     let deep = "[".repeat(15_000) + &"]".repeat(15_000);
-    // Too deep to be looked into, so it is a text.
-    check_accepted(&open.post(&[], deep.clone()).await, 1);
+    // What a program cannot look into does not pass it by.
+    let reply = open.post(&[], deep.clone()).await;
+    check_problem(&reply, 422, "records-rejected");
+    assert_eq!(json(&reply)["rejected"][0]["reason"], "it begins as JSON and is none");
 
     let open = Wanted { treatment: schema("true"), ..Wanted::default() }.open().await;
     let reply = open.post(&[], deep).await;
