@@ -43,6 +43,7 @@ mod window;
 
 use std::time::Duration;
 
+pub(crate) use class::{Class, classify};
 pub use order::Ordering;
 pub use replay::{Replayed, replay};
 pub use suspicion::Suspected;

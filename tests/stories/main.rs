@@ -20,6 +20,8 @@ mod cli;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod consumed;
+#[cfg(test)]
 mod containers;
 #[cfg(test)]
 mod credentials;
