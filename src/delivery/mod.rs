@@ -37,6 +37,7 @@ mod feed;
 mod metrics;
 mod parcel;
 mod progress;
+mod traced;
 mod watch;
 mod ways;
 mod window;

@@ -244,11 +244,14 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.tempo.sent(bytes, age.unwrap_or_default(), Instant::now());
         self.metrics.wire_bytes.inc_by(bytes);
         self.requests += 1;
-        let sink = Arc::clone(&self.sink);
+        let (sink, span) = (Arc::clone(&self.sink), self.metrics.span(&bundles, bytes));
         self.jobs.spawn(async move {
             let entries = bundles.iter().map(|bundle| bundle.entry(&*sink)).collect();
             let begun = Instant::now();
             let outcome = sink.put(entries).await;
+            if let Some(span) = span {
+                span.end(&outcome);
+            }
             Ended::Answered(Answered { bundles, outcome, was_probe, took: begun.elapsed() })
         });
     }

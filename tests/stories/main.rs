@@ -8,6 +8,8 @@ pub mod support;
 #[cfg(test)]
 mod aggregates;
 #[cfg(test)]
+mod audited;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod batch;
@@ -58,6 +60,8 @@ mod manual;
 #[cfg(test)]
 mod many_streams;
 #[cfg(test)]
+mod metered;
+#[cfg(test)]
 mod ordered;
 #[cfg(test)]
 mod packaged;
@@ -103,6 +107,8 @@ mod suspected;
 mod sync_levels;
 #[cfg(test)]
 mod tailed;
+#[cfg(test)]
+mod traced;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]
