@@ -99,6 +99,10 @@ pub(super) fn consume(consume: &Consume) -> Answer {
         return Err(Report::new(Exit::Usage, "from the latest on there is nothing yet")
             .hint("add `--follow` to print what arrives from now on"));
     }
+    if matches!(consume.begin(), Begin::At(unix_ms) if unix_ms > Clock::real().unix_ms()) {
+        return Err(Report::new(Exit::Usage, "`--from` names a time that is still to come")
+            .hint("add `--follow` and begin at `latest` to print what arrives from now on"));
+    }
     let settings = consume.settings()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Report::new(Exit::Software, error))?;
