@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
 use super::status::Picture;
 use crate::base::shutdown::Stopping;
 use crate::queue::Ledger;
 use crate::telemetry::{EmfSettings, Measure, Metrics, emf_line, host_name};
+
+/// Longest time for the last line to get out.
+const LAST: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Default)]
 struct Numbers {
@@ -39,6 +44,8 @@ pub(super) struct Emf {
     host: String,
     numbers: Numbers,
     out: SyncSender<String>,
+    /// Ends when the thread has.
+    written: oneshot::Receiver<()>,
     books: Books,
 }
 
@@ -54,7 +61,9 @@ impl Emf {
     ) -> io::Result<Self> {
         // One text waits while another is being written.
         let (out, texts) = sync_channel::<String>(1);
+        let (writes, written) = oneshot::channel::<()>();
         std::thread::Builder::new().name("emf".into()).spawn(move || {
+            let _until_here = writes;
             for text in texts {
                 let mut stdout = io::stdout().lock();
                 if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
@@ -63,7 +72,8 @@ impl Emf {
             }
         })?;
         let numbers = metrics.shared(Numbers::register);
-        Ok(Self { settings, picture, host: host_name(), numbers, out, books: Books::default() })
+        let books = Books::default();
+        Ok(Self { settings, picture, host: host_name(), numbers, out, written, books })
     }
 
     /// A line for each stream and destination, again and again, and a last one at the end.
@@ -80,9 +90,15 @@ impl Emf {
             };
             self.write();
             if is_last {
-                return Ok(());
+                break;
             }
         }
+        // The process would end before the last line is out.
+        let Self { out, written, .. } = self;
+        drop(out);
+        // An error is the end of the thread, which is what is waited for.
+        drop(timeout(LAST, written).await);
+        Ok(())
     }
 
     fn ledgers(&self) -> BTreeMap<(String, String), Ledger> {

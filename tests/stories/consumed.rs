@@ -160,7 +160,10 @@ fn part_of_it_can_be_asked_for_and_the_reader_may_go_away() {
         kinesis.put("orders", &format!("key {number}"), b"more");
     }
     let ended = child.wait_with_output().unwrap();
-    assert_eq!((ended.status.code(), &ended.stderr[..]), (Some(0), &b""[..]), "{ended:?}");
+    // But for what begins like an aggregate nothing is said, least of all about the reader.
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    let of_pipe = |line: &&str| !line.contains("begins like an aggregate");
+    assert_eq!((ended.status.code(), told.lines().find(of_pipe)), (Some(0), None), "{told}");
 }
 
 #[test]
@@ -189,8 +192,8 @@ fn a_follower_sees_what_arrives_whatever_kinesis_refuses_meanwhile_and_ends_when
         .spawn()
         .unwrap();
     let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-    let throttled = told.next().unwrap().unwrap();
-    assert!(throttled.contains("slowing down"), "{throttled}");
+    // Once, however often it happens.
+    assert!(told.any(|line| line.unwrap().contains("slowing down")));
 
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     for round in 0..3 {
