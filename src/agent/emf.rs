@@ -150,8 +150,8 @@ struct Row {
 impl Books {
     fn turn(&mut self, now: BTreeMap<(String, String), Ledger>) -> Vec<((String, String), Row)> {
         let rows = now.iter().map(|(key, ledger)| {
-            let before = self.0.get(key).cloned().unwrap_or_default();
-            (key.clone(), Row { now: ledger.clone(), before })
+            let before = self.0.get(key).copied().unwrap_or_default();
+            (key.clone(), Row { now: *ledger, before })
         });
         let rows = rows.collect();
         self.0 = now;
