@@ -48,11 +48,23 @@ impl Agent {
 
     /// What `/status` says, once it is up.
     pub(crate) fn status(&self) -> Option<Value> {
+        let answer = ureq::get(format!("http://{}/status", self.admin()?)).call().ok()?;
+        serde_json::from_reader(answer.into_body().into_reader()).ok()
+    }
+
+    fn admin(&self) -> Option<String> {
         let addresses = fs::read(self.folder.join("state/addresses.json")).ok()?;
         let addresses: Value = serde_json::from_slice(&addresses).ok()?;
-        let admin = addresses["admin"].as_str()?;
-        let answer = ureq::get(format!("http://{admin}/status")).call().ok()?;
-        serde_json::from_reader(answer.into_body().into_reader()).ok()
+        Some(addresses["admin"].as_str()?.to_owned())
+    }
+
+    /// What `/metrics` counts under a name, of its first block.
+    pub(crate) fn counter(&self, name: &str) -> Option<u64> {
+        let answer = ureq::get(format!("http://{}/metrics", self.admin()?)).call().ok()?;
+        let metrics = std::io::read_to_string(answer.into_body().into_reader()).ok()?;
+        let mut values =
+            metrics.lines().filter_map(|line| line.strip_prefix(name)?.split_once(' '));
+        values.next()?.1.parse().ok()
     }
 
     /// Bytes of all its tailed files that are durable in queues.

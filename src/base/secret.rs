@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, read_named_file};
 
-/// A secret text. `Debug` and `Display` show `[secret]`; two are equal if their texts are.
-#[derive(Clone, Default)]
+/// A secret text. `Debug` and `Display` show `[secret]`. Two are equal if their texts are, and where
+/// they come from: the one of a file that is named no more could not be read [`again`](Self::again).
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret {
     text: String,
     /// The file it was read from.
@@ -41,14 +42,6 @@ impl Secret {
         }
     }
 }
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,4 +91,33 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, String> {
         String::from_utf8(bytes).map_err(|_| format!("`{}` is not UTF-8 text", path.display()))?;
     let text = text.trim_end_matches(['\r', '\n']).to_owned();
     Ok(Secret { text, file: Some(path.to_path_buf()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::disk::RealDisk;
+    use crate::base::random;
+
+    #[test]
+    fn the_same_text_from_another_file_is_another_secret_as_that_file_is_read_again() {
+        let folder = std::env::temp_dir().join(format!("weir-secret-{:032x}", random::bits()));
+        std::fs::create_dir(&folder).unwrap();
+        let secret_of = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            resolve(&RealDisk, &|_| None, &format!("file:{}", path.display())).unwrap()
+        };
+        let old = secret_of("old", "the same\n");
+        let new = secret_of("new", "the same");
+
+        assert_eq!(old, secret_of("old", "the same"), "nothing has changed");
+        assert_ne!(old, new, "who changed the file's name in the settings changed them");
+
+        std::fs::remove_file(folder.join("old")).unwrap();
+        secret_of("new", "another");
+        assert!(old.again(&RealDisk).unwrap_err().contains("cannot be read"));
+        assert_eq!(new.again(&RealDisk).unwrap().reveal(), "another");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

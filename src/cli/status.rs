@@ -206,7 +206,9 @@ fn seen(stream: &str, destination: &str, ledger: &Value, now_unix_ms: u64) -> Ve
     }
     if ledger.get("shards_in_doubt").and_then(Value::as_bool) == Some(true) {
         all.push(
-            "its answers name other shards than it lists, so records are not aggregated".into(),
+            "its answers name other shards than it lists, or it does not tell them now, so records are \
+             not aggregated"
+                .into(),
         );
     }
     all.into_iter().map(|words| format!("{stream} to {destination}: {words}")).collect()

@@ -70,20 +70,39 @@ impl Bulletin {
         if self.told.take().is_none() {
             return;
         }
-        let whole_seconds = now.duration_since(trouble.since).as_secs();
         info!(
             stream = self.stream,
             destination = self.destination,
             class = trouble.class.as_str(),
             code = trouble.fault.code,
-            lasted = %Span(Duration::from_secs(whole_seconds)),
+            lasted = %trouble.lasted(now),
             waiting,
             "the destination takes records again"
+        );
+    }
+
+    /// All that waited has lapsed; whether the trouble is over shows with the next record.
+    pub(super) fn nothing_waits(&mut self, trouble: &Trouble, now: Instant) {
+        if self.told.take().is_none() {
+            return;
+        }
+        info!(
+            stream = self.stream,
+            destination = self.destination,
+            class = trouble.class.as_str(),
+            code = trouble.fault.code,
+            lasted = %trouble.lasted(now),
+            "nothing waits for the destination any more, so it is not tried before the next record"
         );
     }
 }
 
 impl Trouble {
+    /// How long, in whole seconds.
+    fn lasted(&self, now: Instant) -> Span {
+        Span(Duration::from_secs(now.duration_since(self.since).as_secs()))
+    }
+
     /// As status and readiness show it.
     pub(super) fn hold(&self, now: Instant, now_unix_ms: u64) -> Hold {
         let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);

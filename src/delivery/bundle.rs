@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::parcel::Parcel;
+use super::parcel::{Parcel, miscounted};
 use crate::queue::Position;
-use crate::sink::{Entry, Form, HashRange, Load, Shard, Sink, Tally};
+use crate::sink::{Entry, Fate, Form, HashRange, Load, Outcome, Shard, Sink, Tally};
 
 /// One record, to learn whether anything leaves the host.
 pub(super) const ANY_LOAD: Load = Load { entries: 1, weight: 1_000, hash_keys: 0 };
@@ -82,13 +82,51 @@ impl Bundle {
         self.parcels.iter().map(|parcel| parcel.weight).sum()
     }
 
-    /// Makes what the sink sends; anew for each try, so that nothing is held twice while it waits.
-    pub(super) fn entry<S: Sink>(&self, sink: &S) -> Entry {
-        let entry = match self.parcels.as_slice() {
-            [parcel] => parcel.entry(sink, self.range()),
-            parcels => pack(self.form, parcels),
+    /// What has no shard to go to may be several entries, as long as the request has no more than
+    /// these.
+    pub(super) fn allot(bundles: &mut [Self], entries_max: usize) {
+        let mut free = entries_max.saturating_sub(bundles.len());
+        for parcel in bundles.iter_mut().flat_map(|bundle| &mut bundle.parcels) {
+            free = parcel.allot(free);
+        }
+    }
+
+    /// Makes what the sink sends, and how many entries each is; anew for each try, so that nothing is
+    /// held twice while it waits.
+    pub(super) fn entries<S: Sink>(bundles: &[Self], sink: &S) -> (Vec<Entry>, Vec<usize>) {
+        let (mut entries, mut counts) = (Vec::with_capacity(bundles.len()), Vec::new());
+        for bundle in bundles {
+            let before = entries.len();
+            match bundle.parcels.as_slice() {
+                [parcel] => parcel.put_entries(sink, bundle.range(), &mut entries),
+                parcels => entries.push(pack(bundle.form, parcels)),
+            }
+            for entry in entries.iter_mut().skip(before) {
+                entry.shard = bundle.shard.clone().filter(Shard::is_known);
+            }
+            counts.push(entries.len() - before);
+        }
+        (entries, counts)
+    }
+
+    /// One fate for each, of the fates of all their entries. Of one that was several, what arrived is
+    /// noted before the first fault of the others becomes its own.
+    pub(super) fn fates(bundles: &mut [Self], counts: &[usize], fates: Vec<Fate>) -> Outcome {
+        if fates.len() != counts.iter().sum::<usize>() {
+            return Err(miscounted());
+        }
+        let mut fates = fates.into_iter();
+        let fate_of = |(bundle, count): (&mut Self, &usize)| {
+            let own: Vec<Fate> = fates.by_ref().take(*count).collect();
+            let is_taken = |fate: &Fate| *fate == Fate::Taken;
+            if own.len() > 1 && !own.iter().all(is_taken) {
+                for parcel in &mut bundle.parcels {
+                    parcel.parts_arrived(own.iter().map(is_taken));
+                }
+            }
+            own.into_iter().find(|fate| !is_taken(fate)).unwrap_or(Fate::Taken)
         };
-        Entry { shard: self.shard.clone().filter(Shard::is_known), ..entry }
+        Ok(bundles.iter_mut().zip(counts).map(fate_of).collect())
     }
 
     /// The two halves of one that was refused for something in it.
@@ -125,8 +163,11 @@ impl Bundle {
     /// hashes.
     pub(super) fn split_by(self, range: Option<HashRange>) -> (Vec<Parcel>, Vec<Parcel>) {
         if self.is_lone() && range.is_none() {
-            // Nobody knows which hashes are there: an aggregate from elsewhere goes again, whole.
-            return self.parcels.into_iter().partition(|parcel| !parcel.has_span());
+            // Nobody knows which hashes are there: an aggregate from elsewhere goes again.
+            let (kept, mut dropped): (Vec<_>, Vec<_>) =
+                self.parcels.into_iter().partition(|parcel| !parcel.has_span());
+            dropped.iter_mut().for_each(Parcel::go_apart);
+            return (kept, dropped);
         }
         if self.is_lone() {
             return self.lone_in(range);

@@ -2,6 +2,8 @@
 //!
 //! Sources: the service models of Kinesis and Firehose, and the common errors of AWS.
 
+use std::time::Duration;
+
 use crate::sink::{At, Fault};
 
 /// What is to be done about a fault.
@@ -145,6 +147,25 @@ pub(crate) fn classify(fault: &Fault) -> Class {
     }
 }
 
+/// The services take a signature for five minutes, counted to when they have the whole request; one
+/// less, as clocks differ.
+const SIGNED_FOR: Duration = Duration::from_secs(240);
+
+/// A signature that was refused for its age after a request of so many bytes took so long: nothing is
+/// wrong with the clock, but such a request is too large for the link, like one that breaks off.
+pub(super) fn outlived(fault: Fault, took: Duration, sent: u64) -> Fault {
+    if took < SIGNED_FOR || classify(&fault) != Clock {
+        return fault;
+    }
+    let message = format!(
+        "the request took {} s, longer than its signature is taken for (5 min); it says: {}: {}",
+        took.as_secs(),
+        fault.code,
+        fault.message
+    );
+    Fault { at: At::Upload(sent), code: "signature-outlived".to_owned(), message, ..fault }
+}
+
 fn by_code(fault: &Fault) -> Option<Class> {
     let short = fault.code.strip_suffix("Exception");
     let row = |code: &str| BY_CODE.iter().find(|(known, _)| *known == code);
@@ -267,6 +288,27 @@ mod tests {
         assert_eq!(classify(&refused(early)), Clock);
         assert_eq!(classify(&refused("Signature not yet current: 2099…")), Clock);
         assert_eq!(classify(&refused("The request signature we calculated does not match")), Auth);
+    }
+
+    #[test]
+    fn a_signature_that_grew_too_old_on_the_way_is_a_matter_of_the_link() {
+        let told = || fault(At::Answer(400), "InvalidSignatureException", "Signature expired: old");
+        let outlived = outlived(told(), SIGNED_FOR, 9_000);
+        assert_eq!((outlived.at, classify(&outlived)), (At::Upload(9_000), Transient));
+        assert!(
+            outlived
+                .message
+                .ends_with("it says: InvalidSignatureException: Signature expired: old")
+        );
+
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            super::outlived(told(), SIGNED_FOR - second, 9_000),
+            told(),
+            "that is the clock"
+        );
+        let denied = fault(At::Answer(400), "AccessDeniedException", "no");
+        assert_eq!(super::outlived(denied.clone(), SIGNED_FOR * 2, 9_000), denied);
     }
 
     #[test]

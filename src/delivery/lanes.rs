@@ -36,6 +36,8 @@ pub(super) struct Lanes {
     /// What stands for the shards while they are not known.
     parts: Arc<ShardMap>,
     form: Option<Form>,
+    /// Whether the shards are not known for sure, though the upstream was asked.
+    is_in_doubt: bool,
     lanes: Vec<Lane>,
     /// The lane that the next request begins with.
     turn: usize,
@@ -45,8 +47,9 @@ impl Lanes {
     pub(super) fn new(limits: Limits, linger: Duration, shard_share: usize) -> Self {
         let lanes = vec![Lane::new(None, Pace::free(Instant::now()))];
         let (ration, parts) = (limits.request_bytes, Arc::new(ShardMap::of_parts(PARTS)));
-        let (shards, form) = (None, None);
-        Self { limits, ration, linger, shard_share, shards, parts, form, lanes, turn: 0 }
+        let (shards, form, is_in_doubt) = (None, None, false);
+        let turn = 0;
+        Self { limits, ration, linger, shard_share, shards, parts, form, is_in_doubt, lanes, turn }
     }
 
     /// From now on no request has more bytes than this, if its records allow it.
@@ -100,9 +103,11 @@ impl Lanes {
     pub(super) fn follow<S: Sink>(&mut self, sink: &S, now: Instant) -> bool {
         let parts = || sink.has_shards().then(|| Arc::clone(&self.parts));
         let (shards, form) = (sink.shards().or_else(parts), sink.form());
-        if (&shards, form) == (&self.shards, self.form) {
+        let is_in_doubt = sink.is_in_doubt();
+        if (&shards, form, is_in_doubt) == (&self.shards, self.form, self.is_in_doubt) {
             return false;
         }
+        self.is_in_doubt = is_in_doubt;
         self.change(shards, form, now);
         true
     }
@@ -284,8 +289,10 @@ impl Lanes {
 
     /// What others have put together goes apart where it belongs to several shards.
     pub(super) fn fit(&self, parcel: &mut Parcel) {
-        if let Some(shard) = self.shard_of(parcel.hash()).filter(Shard::is_known) {
-            parcel.fit_into(shard.range);
+        match self.shard_of(parcel.hash()).filter(Shard::is_known) {
+            Some(shard) => parcel.fit_into(shard.range),
+            None if self.is_in_doubt => parcel.go_apart(),
+            None => {}
         }
     }
 

@@ -149,7 +149,7 @@ impl DeliveryMetrics {
         );
         registry.register(
             "shards_in_doubt",
-            "1 while answers name other shards than the stream lists, else 0",
+            "1 while answers name other shards than the stream lists, or it does not tell, else 0",
             self.shards_in_doubt.clone(),
         );
         registry.register(
@@ -267,7 +267,6 @@ impl WorkerMetrics {
             begun,
             stream: self.route.stream.clone(),
             destination: self.route.destination.clone(),
-            entries: bundles.len(),
             records: bundles.iter().map(|bundle| bundle.parcels.len()).sum(),
             bytes,
         })

@@ -11,7 +11,9 @@ mod worker;
 
 mod runner;
 
+mod apart;
 mod bundle;
+mod jam;
 mod lane;
 mod lanes;
 mod lapsing;

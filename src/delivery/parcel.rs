@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use super::Settings;
+use super::apart::{Apart, Span};
 use crate::base::clock::Clock;
 use crate::dead_letter::{Letter, bare};
 use crate::queue::{Position, Stored};
 use crate::record::{BadCode, Record, decode};
-use crate::sink::{
-    At, Entry, Fault, Form, HashRange, Member, Piece, Sink, hash_of, is_aggregate, members,
-};
+use crate::sink::{At, Entry, Fault, HashRange, Piece, Sink, hash_of, is_aggregate};
 
 /// What a parcel costs in memory beside its payload, in bytes; counted so that many tiny records
 /// stay within the same bound as few large ones.
 pub(super) const OVERHEAD_BYTES: usize = 256;
+
+/// Whatever hash there is.
+const ALL: HashRange = HashRange { first: 0, last: u128::MAX };
 
 /// A record, its place in the queue, and how often it was sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,10 +28,10 @@ pub(super) struct Parcel {
     pub(super) key_hash: u128,
     /// Whether it must travel alone: it is an aggregate already, or one that it was in went astray.
     pub(super) is_sealed: bool,
-    /// The least and the greatest hash of the records in it, where it is an aggregate already.
-    pub(super) span: Option<(u128, u128)>,
-    /// Those of them that are still to be sent, where they do not belong to one shard.
-    pub(super) left: Option<Vec<Member>>,
+    /// The hashes of the records in it, where it is an aggregate already.
+    pub(super) span: Option<Span>,
+    /// What of them is still to be sent, where they do not belong to one shard.
+    pub(super) apart: Option<Apart>,
     /// How often it was sent.
     pub(super) tries: u32,
 }
@@ -73,16 +75,13 @@ impl Parcel {
     pub(super) fn new(position: Position, record: Record) -> Self {
         let key_hash = hash_of(&record.routing_key());
         let is_sealed = is_aggregate(&record.payload);
-        let inside = if is_sealed { members(&record.payload) } else { None };
-        let hashes = || inside.iter().flatten().map(Member::hash);
-        let span = hashes().min().zip(hashes().max());
-        Self { position, record, weight: 0, key_hash, is_sealed, span, left: None, tries: 0 }
+        let span = if is_sealed { Span::of(&record.payload) } else { None };
+        Self { position, record, weight: 0, key_hash, is_sealed, span, apart: None, tries: 0 }
     }
 
     /// The number that chooses its shard.
     pub(super) fn hash(&self) -> u128 {
-        let first_left = self.left.iter().flatten().next().map(Member::hash);
-        first_left.unwrap_or_else(|| self.own_hash())
+        self.apart.as_ref().map_or_else(|| self.own_hash(), Apart::next)
     }
 
     /// The number that chose its shard at first; never changes.
@@ -92,27 +91,43 @@ impl Parcel {
 
     /// Its records belong to one shard of these hashes, or are sent by shards from now on.
     pub(super) fn fit_into(&mut self, range: HashRange) {
-        let lies_beyond = |(least, most)| !(range.holds(least) && range.holds(most));
-        if self.left.is_none() && self.span.is_some_and(lies_beyond) {
-            self.left = members(&self.record.payload);
+        if self.span.is_some_and(|span| !span.lies_in(range)) {
+            self.go_apart();
         }
     }
 
-    /// The upstream has what was sent of it for a shard of these hashes (`None`: all there was) in
-    /// one of those. Whether nothing of it is still to be sent.
-    pub(super) fn arrived(&mut self, sent: Option<HashRange>, is_in: Option<HashRange>) -> bool {
-        let has = |range: Option<HashRange>, hash| range.is_none_or(|range| range.holds(hash));
-        match (&mut self.left, self.span, is_in) {
-            (Some(left), ..) => {
-                left.retain(|one| !(has(sent, one.hash()) && has(is_in, one.hash())));
-            }
-            (None, Some(_), Some(range)) => {
-                self.fit_into(range);
-                self.left.iter_mut().for_each(|left| left.retain(|one| !range.holds(one.hash())));
-            }
-            (None, ..) => {}
+    /// From now on its records are sent by shards, whichever there are.
+    pub(super) fn go_apart(&mut self) {
+        if self.apart.is_none() {
+            self.apart = self.span.map(Apart::new);
         }
-        self.left.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// The upstream has what was sent of it for a shard of these hashes in one of those (`None`:
+    /// where it belongs, or nobody knows). Whether nothing of it is still to be sent.
+    pub(super) fn arrived(&mut self, sent: Option<HashRange>, is_in: Option<HashRange>) -> bool {
+        let was_whole = self.apart.is_none();
+        if let Some(range) = is_in {
+            self.fit_into(range);
+        }
+        let Some(apart) = &mut self.apart else { return true };
+        let payload = &self.record.payload;
+        let sent = if was_whole { vec![ALL] } else { apart.shares(payload, sent) };
+        let kept = |share: HashRange| is_in.map_or(Some(share), |range| share.shared_with(range));
+        apart.arrived(payload, sent.into_iter().filter_map(kept))
+    }
+
+    /// Of several parts that were sent at once, each by itself, these have arrived.
+    pub(super) fn parts_arrived(&mut self, have: impl Iterator<Item = bool>) {
+        let Some(apart) = &mut self.apart else { return };
+        let shares = apart.shares(&self.record.payload, None).into_iter().zip(have);
+        let arrived = shares.filter_map(|(share, has)| has.then_some(share));
+        apart.arrived(&self.record.payload, arrived);
+    }
+
+    /// How many entries more than one it may be, of so many; how many of these are free still.
+    pub(super) fn allot(&mut self, free: usize) -> usize {
+        self.apart.as_mut().map_or(free, |apart| apart.allot(free))
     }
 
     /// Whether it is an aggregate from elsewhere, whose records may belong to several shards.
@@ -131,16 +146,21 @@ impl Parcel {
         }
     }
 
-    /// What the sink sends for it; made anew for each try, so that framing takes no memory while
+    /// Adds what the sink sends for it; made anew for each try, so that framing takes no memory while
     /// the record waits. Of an aggregate that was taken apart, what belongs to a shard of these hashes.
-    pub(super) fn entry<S: Sink>(&self, sink: &S, range: Option<HashRange>) -> Entry {
-        if let Some(left) = &self.left {
-            let is_here = |one: &&Member| range.is_none_or(|range| range.holds(one.hash()));
-            return part(sink, &left.iter().filter(is_here).collect::<Vec<_>>());
+    pub(super) fn put_entries<S: Sink>(
+        &self,
+        sink: &S,
+        range: Option<HashRange>,
+        entries: &mut Vec<Entry>,
+    ) {
+        if let Some(apart) = &self.apart {
+            apart.put_entries(sink, &self.record.payload, range, entries);
+            return;
         }
         let key = self.record.routing_key().to_string();
         let entry = sink.entry(key, self.record.payload.clone());
-        Entry { hash_key: self.record.hash_key, ..entry }
+        entries.push(Entry { hash_key: self.record.hash_key, ..entry });
     }
 
     /// Its key, and its place among the records of that key.
@@ -176,18 +196,6 @@ impl Parcel {
             message: fault.message,
         }
     }
-}
-
-/// Some records of an aggregate that others made.
-fn part<S: Sink>(sink: &S, members: &[&Member]) -> Entry {
-    if let [one] = members {
-        let entry = sink.entry(one.key().to_owned(), one.data().clone());
-        return Entry { hash_key: one.explicit(), ..entry };
-    }
-    let pieces: Vec<_> = members.iter().map(|one| one.piece()).collect();
-    let weight = pieces.iter().map(|piece| piece.key.len() + piece.data.len() + 32).sum();
-    // How large it may be was decided when it was made.
-    Form::Aggregate { weight_max: 0 }.pack(&pieces, weight)
 }
 
 /// From where to where, and when.

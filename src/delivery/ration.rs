@@ -46,16 +46,24 @@ impl Ration {
         self.measured(rate);
     }
 
+    /// A request was handed over and refused: larger ones would only be dearer to refuse.
+    pub(super) fn refused(&mut self, rate: Option<u64>) {
+        self.measured(rate);
+    }
+
     /// A request of this weight was not handed over: it broke off, or took too long.
     pub(super) fn cut_off(&mut self, weight: usize, rate: Option<u64>) {
         self.bytes = (self.bytes.min(weight) / 2).max(1);
         self.measured(rate);
     }
 
-    /// A request of this weight was sent, and no answer came in time.
+    /// A request of this weight was sent, and no answer came in time. A small one says nothing about
+    /// the link.
     pub(super) fn unanswered(&mut self, weight: usize) {
-        let half = self.bytes.min(weight) / 2;
-        self.bytes = self.bytes.min(half.max(UNANSWERED_LEAST));
+        if weight > UNANSWERED_LEAST {
+            let half = self.bytes.min(weight) / 2;
+            self.bytes = self.bytes.min(half.max(UNANSWERED_LEAST));
+        }
     }
 
     /// Rates count what goes over the wire, a third more than the records: on the safe side.
@@ -99,10 +107,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_lets_nothing_grow() {
+        let mut ration = Ration::new(10 * MIB);
+        (0..40).for_each(|_| ration.refused(None));
+        assert_eq!(ration.bytes(), FIRST);
+        ration.refused(Some(64 << 10));
+        assert_eq!(ration.bytes(), 256 << 10, "but what was measured counts");
+    }
+
+    #[test]
     fn a_request_that_is_not_answered_halves_the_next_but_not_for_ever() {
         let mut ration = of(MIB);
         ration.unanswered(MIB);
         assert_eq!(ration.bytes(), MIB / 2);
+        ration.unanswered(4 << 10);
+        assert_eq!(ration.bytes(), MIB / 2, "a small one says nothing about the link");
         (0..40).for_each(|_| ration.unanswered(MIB));
         assert_eq!(ration.bytes(), UNANSWERED_LEAST);
         ration.cut_off(MIB, None);

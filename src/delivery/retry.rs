@@ -90,6 +90,11 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
+    /// One that sending goes on in spite of.
+    pub(super) fn passed_by(class: Class, fault: Fault, since: Instant, tries: u32) -> Self {
+        Self { class, fault, since, tries, until: since, is_probing: true }
+    }
+
     /// When the next request is sent to look; `None` while one is under way.
     pub(super) fn next_try(&self) -> Option<Instant> {
         (!self.is_probing).then_some(self.until)

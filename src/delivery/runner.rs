@@ -1,6 +1,7 @@
 //! The loop: next, wrap, cut, put, settle, shelve, acknowledge.
 
 mod intake;
+mod troubles;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::bulletin::{Bulletin, HOLD_TOLD_EVERY};
 use super::bundle::{ANY_LOAD, Bundle};
-use super::class::POISON;
+use super::class::{POISON, outlived};
 use super::errand::{Answered, Ended};
 use super::feed::Feed;
+use super::jam::Jam;
 use super::lapsing::{self, Lapsing};
 use super::metrics::WorkerMetrics;
 use super::outbox::{Outbox, Wanted};
@@ -42,6 +44,7 @@ pub(super) struct Runner<S, F> {
     outbox: Outbox,
     ration: Ration,
     pause: Pause,
+    jam: Jam,
     tempo: Tempo,
     suspicion: Suspicion,
     shelving: Shelving,
@@ -71,6 +74,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             ration,
             tempo: Tempo::new(&settings, &uplink).exempt(is_near),
             pause: Pause::new(settings.retry_first, settings.retry_max),
+            jam: Jam::lasting(settings.retry_max),
             suspicion: suspected.map(Suspicion::recalled).unwrap_or_default(),
             shelving: Shelving::new(shelf, backoff, Instant::now()),
             jobs: Jobs::default(),
@@ -190,6 +194,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         for parcel in self.outbox.take_below(below, now) {
             self.let_go(parcel, now);
         }
+        self.rest_if_nothing_waits(now);
         let is_letter = |at| matches!(self.feed.lapse_of(at), Some((_, Lapsed::DeadLetter)));
         self.outbox.lapsed(below, is_letter);
     }
@@ -238,6 +243,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             self.show_trouble(Instant::now());
         }
         let again = Bundle::count_try(&mut bundles);
+        Bundle::allot(&mut bundles, self.sink.limits().entries);
         self.metrics.sent(&bundles, again);
         let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
         let age = bundles.first().map(|first| first.age(self.clock.unix_ms()));
@@ -246,11 +252,12 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.requests += 1;
         let (sink, span) = (Arc::clone(&self.sink), self.metrics.span(&bundles, bytes));
         self.jobs.spawn(async move {
-            let entries = bundles.iter().map(|bundle| bundle.entry(&*sink)).collect();
-            let begun = Instant::now();
+            let (entries, counts) = Bundle::entries(&bundles, &*sink);
+            let (sent, begun) = (entries.len(), Instant::now());
             let outcome = sink.put(entries).await;
+            let outcome = outcome.and_then(|fates| Bundle::fates(&mut bundles, &counts, fates));
             if let Some(span) = span {
-                span.end(&outcome);
+                span.end(sent, &outcome);
             }
             Ended::Answered(Answered { bundles, outcome, was_probe, took: begun.elapsed() })
         });
@@ -266,6 +273,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
                 self.owed.less(graves.iter().map(|grave| grave.debt));
                 self.outbox.settled(graves.iter().map(|grave| grave.place), now);
                 self.acknowledge(graves.iter().map(|grave| grave.place.1), Settled::Dead);
+                self.rest_if_nothing_waits(now);
             }
         }
     }
@@ -276,6 +284,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let sent = bundles.len();
         self.requests -= 1;
         self.metrics.took(took);
+        let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
+        let outcome = outcome.map_err(|fault| outlived(fault, took, bytes));
         if let Ok(fates) = &outcome {
             self.outbox.heard(&bundles, fates, now);
         }
@@ -287,12 +297,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.metrics.faults(&settlement.faults, sent);
         let is_search = settlement.trouble.is_none();
         match settlement.trouble {
-            Some((class, fault)) => self.pause.met(now, class, fault, was_probe),
-            None => {
-                if let Some(trouble) = self.pause.answered(was_probe || is_cleared) {
-                    self.bulletin.ended(&trouble, now, self.feed.waiting());
-                }
-            }
+            Some(trouble) => self.meet_trouble(trouble, was_probe),
+            None => self.hear_answer(settlement.jam, was_probe || is_cleared),
         }
         self.show_trouble(now);
 
@@ -323,7 +329,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let weight = Bundle::load(bundles).weight;
         let rate = self.sink.upload_rate();
         match outcome.as_ref().map_err(|fault| fault.at) {
-            Ok(_) | Err(At::Answer(_)) => self.ration.passed(weight, rate),
+            Ok(_) => self.ration.passed(weight, rate),
+            Err(At::Answer(_)) => self.ration.refused(rate),
             Err(At::Upload(sent)) => {
                 self.metrics.cut_off_bytes.inc_by(sent);
                 self.ration.cut_off(weight, rate);
@@ -336,33 +343,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.metrics.ration(self.ration.bytes());
     }
 
-    /// Shows the present trouble, if any, to everybody who looks.
-    fn show_trouble(&mut self, now: Instant) {
-        let trouble = self.pause.trouble();
-        if let Some(trouble) = trouble {
-            self.bulletin.met(trouble, self.feed.waiting());
-        }
-        let hold = trouble.map(|trouble| trouble.hold(now, self.clock.unix_ms()));
-        self.watch.set_hold(hold);
-    }
-
     fn acknowledge(&self, positions: impl Iterator<Item = Position>, how: Settled) {
         let positions: Vec<_> = positions.collect();
         if !positions.is_empty() {
             self.feed.settle(&positions, how);
         }
-    }
-
-    fn tell_counts(&mut self) {
-        let class = self.pause.trouble().map(|trouble| trouble.class);
-        let now = Instant::now();
-        self.bulletin.count(class, now, &self.metrics);
-        let paced = self.tempo.wait(now).map(|(why, _)| why);
-        let parked = self.outbox.parked();
-        self.metrics.paced(paced);
-        self.watch.set_paced(paced);
-        self.watch.set_counts(self.requests, self.owed.count + parked);
-        self.metrics.work(self.requests, self.tempo.in_flight(), self.owed.bytes);
-        self.metrics.shards(self.outbox.slowed(), parked, self.sink.is_in_doubt());
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Settlement {
     pub(super) refused: Option<Fault>,
     /// The destination as a whole takes nothing now.
     pub(super) trouble: Option<(Class, Fault)>,
+    /// Nothing of the request got through, but each entry may have failed for its shard alone.
+    pub(super) jam: Option<(Class, Fault)>,
     /// Each kind of fault that was met, for the numbers, and how many entries it met.
     pub(super) faults: Vec<(Class, u64)>,
 }
@@ -89,6 +91,7 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
         settlement.trouble = worst;
         settlement.alone.push(failed);
     } else {
+        settlement.jam = worst.filter(|_| nothing_passed);
         settlement.again.extend(failed.into_iter().flat_map(|bundle| bundle.parcels));
     }
     settlement

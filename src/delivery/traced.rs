@@ -8,15 +8,14 @@ pub(super) struct Sending {
     pub(super) begun: Begun,
     pub(super) stream: String,
     pub(super) destination: String,
-    pub(super) entries: usize,
     pub(super) records: usize,
     pub(super) bytes: u64,
 }
 
 impl Sending {
-    /// It came back; of entries that were refused, the first says why.
-    pub(super) fn end(self, outcome: &Outcome) {
-        let Self { begun, stream, destination, entries, records, bytes } = self;
+    /// It came back, so many entries; of entries that were refused, the first says why.
+    pub(super) fn end(self, entries: usize, outcome: &Outcome) {
+        let Self { begun, stream, destination, records, bytes } = self;
         let fault = match outcome {
             Ok(fates) => fates.iter().find_map(|fate| match fate {
                 Fate::Failed(fault) => Some(fault),

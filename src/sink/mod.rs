@@ -190,8 +190,8 @@ pub trait Sink: Send + Sync + 'static {
         false
     }
 
-    /// Whether the upstream's answers contradict what it says of its shards: then [`Sink::shards`]
-    /// tells none.
+    /// Whether the upstream's answers contradict what it says of its shards, or that is no whole: then
+    /// [`Sink::shards`] tells none, and what belongs to several must not go as one.
     fn is_in_doubt(&self) -> bool {
         false
     }

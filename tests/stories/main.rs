@@ -52,6 +52,8 @@ mod idle;
 #[cfg(test)]
 mod image;
 #[cfg(test)]
+mod jammed;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod listeners;

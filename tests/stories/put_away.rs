@@ -83,6 +83,49 @@ fn what_waits_in_the_queue_is_not_put_away() {
     assert_eq!(fs::read_to_string(logs.join("a.log")).unwrap(), lines("a"));
 }
 
+/// What `weir status` says of the only file: its bytes, how far it is queued, and whether it may be
+/// deleted.
+fn stands(agent: &Agent) -> Option<(u64, u64, bool)> {
+    let status = agent.status();
+    let file = status["tails"]["app"].as_array()?.first()?.clone();
+    Some((file["bytes"].as_u64()?, file["queued"].as_u64()?, file["is_delivered"].as_bool()?))
+}
+
+#[test]
+fn a_file_written_anew_is_not_called_delivered_after_a_kill_because_the_one_before_was() {
+    let scratch = Scratch::new("put-away-killed");
+    let logs = scratch.folder("logs");
+    let write = |name: &str| fs::write(logs.join("a.log"), lines(name)).unwrap();
+    let committed = |agent: &Agent| agent.status()["streams"]["s"]["committed"].as_u64();
+    let all = lines("a").len() as u64;
+    write("a");
+    let agent = Agent::start(&scratch, &config(&scratch, "", true));
+    wait_for("the file to be delivered", || {
+        (stands(&agent) == Some((all, all, true))).then_some(())
+    });
+    // What is known of files is saved at a stop.
+    assert!(agent.terminate().success());
+
+    let agent = Agent::start(&scratch, &config(&scratch, "", false));
+    wait_for("the file to be known again", || (stands(&agent)? == (all, all, true)).then_some(()));
+    write("b");
+    wait_for("the new lines to be stored", || (committed(&agent) == Some(100)).then_some(()));
+    agent.kill();
+
+    let agent = Agent::start(&scratch, &config(&scratch, "", false));
+    wait_for("the file to be known again", || stands(&agent).filter(|now| now.1 == all));
+    assert_eq!(stands(&agent), Some((all, all, false)), "its lines wait in the queue");
+    agent.kill();
+
+    let agent = Agent::start(&scratch, &config(&scratch, "", true));
+    wait_for("the file to be delivered", || {
+        (stands(&agent) == Some((all, all, true))).then_some(())
+    });
+    let arrived = arrived(&scratch.join("out"));
+    assert!(arrived.contains(&lines("a")) && arrived.contains(&lines("b")), "{arrived}");
+    assert_eq!(arrived.lines().count(), 100);
+}
+
 #[test]
 fn delivered_files_go_to_a_folder_of_their_own_and_old_ones_are_passed_over() {
     let scratch = Scratch::new("put-away-moved");

@@ -177,10 +177,15 @@ struct State {
     listed: Option<Shards>,
     /// How often it was deleted and made anew.
     lives: u32,
-    keeps_to_itself: bool,
+    /// Why it tells nobody of its shards.
+    keeps_to_itself: Option<&'static str>,
+    lists_half: bool,
     looks: usize,
     listings: usize,
 }
+
+/// What the policy does not permit.
+const DENIED: &str = "AccessDeniedException";
 
 /// What the stream says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -267,7 +272,8 @@ impl FakeUpstream {
             shards: None,
             listed: None,
             lives: 1,
-            keeps_to_itself: false,
+            keeps_to_itself: None,
+            lists_half: false,
             looks: 0,
             listings: 0,
         }));
@@ -329,12 +335,23 @@ impl FakeUpstream {
 
     /// It has its shards, but lets nobody ask for them.
     pub(crate) fn keep_to_itself(&self) {
-        self.locked().keeps_to_itself = true;
+        self.locked().keeps_to_itself = Some(DENIED);
     }
 
-    /// And from now on it does.
+    /// It has its shards, but is asked for them too often.
+    pub(crate) fn put_off(&self) {
+        self.locked().keeps_to_itself = Some("LimitExceededException");
+    }
+
+    /// It leaves out some of its shards, as in the middle of a reshard.
+    pub(crate) fn list_half(&self) {
+        self.locked().lists_half = true;
+    }
+
+    /// And from now on it tells all.
     pub(crate) fn tell(&self) {
-        self.locked().keeps_to_itself = false;
+        let mut state = self.locked();
+        (state.keeps_to_itself, state.lists_half) = (None, false);
     }
 
     /// How often it was asked what it is.
@@ -443,12 +460,17 @@ async fn answer_of_now(
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.looks += 1;
             state.listings += usize::from(asked == "ListShards");
-            return Ok(match state.shards.filter(|_| !state.keeps_to_itself) {
-                Some(shards) if asked == "ListShards" => {
-                    told(&state.listed.unwrap_or(shards).list())
+            let refused = state.keeps_to_itself.or(state.shards.is_none().then_some(DENIED));
+            return Ok(match (refused, state.shards) {
+                (None, Some(shards)) if asked == "ListShards" => {
+                    let mut list = state.listed.unwrap_or(shards).list();
+                    if let Some(all) = list["Shards"].as_array_mut().filter(|_| state.lists_half) {
+                        all.pop();
+                    }
+                    told(&list)
                 }
-                Some(shards) => told(&shards.summary()),
-                None => refusal(400, "AccessDeniedException", "not for you", None),
+                (None, Some(shards)) => told(&shards.summary()),
+                (code, _) => refusal(400, code.unwrap_or(DENIED), "not for you", None),
             });
         }
         Some("DescribeDeliveryStream") => return Ok(told(&delivery_stream())),

@@ -122,7 +122,7 @@ async fn a_record_that_no_program_touches_keeps_its_bytes() {
             assert_eq!(door.one(raw(payload, None)).unwrap().unwrap().0, payload);
         }
         // Texts stay as they are also behind a program.
-        if !payload.starts_with('{') {
+        if !payload.trim_start().starts_with('{') {
             check(".", payload, payload);
         }
     }

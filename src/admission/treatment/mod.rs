@@ -11,6 +11,7 @@ mod digest;
 #[cfg(feature = "transform")]
 mod functions;
 mod program;
+mod steps;
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A JSON Schema, ready to check records. Nothing outside its file is ever looked up, and patterns
-//! are matched in linear time: what comes in from strangers meets them.
+//! A JSON Schema, ready to check records. Nothing outside its file is ever looked up, patterns are
+//! matched in linear time, and steps are counted: what comes in from strangers meets them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::steps::{self, Step};
 use crate::admission::refusal::Flaw;
 
 /// Most faults of one record that are named.
@@ -20,6 +21,14 @@ const FLAWS_MAX: usize = 10;
 const ALL_FLAWS_BYTES: usize = 64 << 10;
 /// Most bytes of one pattern once compiled, and of what its matching keeps at hand.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Steps that a record may take to be checked: these, and so many for each of its bytes. The
+/// smallest value has two bytes; a step takes well below a microsecond.
+const STEPS: u64 = 10_000;
+const STEPS_PER_BYTE: u64 = 4;
+
+const TOO_BRANCHED: &str =
+    "too deep for its schema, which looks at each of its values again for every level above it";
 
 /// A schema that holds together.
 #[derive(Clone)]
@@ -45,11 +54,13 @@ impl Schema {
     /// # Errors
     /// [`BadSchema`], the first fault.
     pub fn parse(text: &str, checks_formats: bool) -> Result<Self, BadSchema> {
-        let document: Value = serde_json::from_str(text).map_err(|error| no_json(text, &error))?;
+        let mut document: Value =
+            serde_json::from_str(text).map_err(|error| no_json(text, &error))?;
         if !matches!(document, Value::Object(_) | Value::Bool(_)) {
             let words = "a schema is a JSON object, or true or false".to_owned();
             return Err(BadSchema { at: 0..text.len(), words });
         }
+        steps::count_in(&mut document);
         let patterns =
             PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
         let built = jsonschema::options()
@@ -57,6 +68,7 @@ impl Schema {
             .should_ignore_unknown_formats(true)
             .with_pattern_options(patterns)
             .with_retriever(Nowhere)
+            .with_keyword(steps::KEYWORD, Step::keyword)
             .build(&document);
         let validator = Arc::new(built.map_err(|error| bad(text, &error))?);
         Ok(Self { validator, text: text.into(), checks_formats })
@@ -64,6 +76,12 @@ impl Schema {
 
     /// What is wrong with a record; nothing when it is as it should be.
     pub(super) fn flaws(&self, record: &Value, bytes: usize) -> Vec<Flaw> {
+        let steps = STEPS + STEPS_PER_BYTE * bytes as u64;
+        let flaws = steps::within(steps, || self.all_flaws(record, bytes));
+        flaws.unwrap_or_else(|| vec![Flaw::whole(TOO_BRANCHED)])
+    }
+
+    fn all_flaws(&self, record: &Value, bytes: usize) -> Vec<Flaw> {
         let Err(first) = self.validator.validate(record) else { return Vec::new() };
         if bytes > ALL_FLAWS_BYTES {
             return vec![flaw(&first)];
@@ -292,6 +310,58 @@ mod tests {
                 bad.words
             );
         }
+    }
+
+    /// Lists in lists, so many deep; whether the innermost is as it should be.
+    fn nested(depth: usize, is_fit: bool) -> Value {
+        let innermost = if is_fit { json!({ "z": "leaf" }) } else { json!({ "z": 7 }) };
+        (0..depth).fold(innermost, |below, _| json!({ "c": below, "z": "list" }))
+    }
+
+    #[test]
+    fn a_schema_that_leads_back_to_itself_twice_is_given_up_in_time() {
+        let branches = r##"[
+            { "properties": { "c": { "$ref": "#/$defs/tree" }, "z": { "const": "item" } } },
+            { "properties": { "c": { "$ref": "#/$defs/tree" }, "z": { "enum": ["list", "leaf"] } } }
+        ]"##;
+        for keyword in ["oneOf", "anyOf", "allOf"] {
+            let text = format!(
+                r##"{{"$ref": "#/$defs/tree", "$defs": {{"tree": {{"{keyword}": {branches}}}}}}}"##
+            );
+            let schema = Schema::parse(&text, true).unwrap();
+            let is_fit = keyword != "allOf";
+            for depth in [1, 3] {
+                let flaws = schema.flaws(&nested(depth, true), 20 * depth);
+                assert_eq!(flaws.is_empty(), is_fit, "{keyword}, {depth} deep: {flaws:?}");
+                assert!(!schema.flaws(&nested(depth, false), 20 * depth).is_empty(), "{keyword}");
+            }
+            let flaws = schema.flaws(&nested(120, keyword != "anyOf"), 2_400);
+            let is_given_up = flaws.iter().any(|flaw| flaw.reason == TOO_BRANCHED);
+            assert!(is_given_up || keyword == "allOf", "{keyword}: {flaws:?}");
+            // The next record is checked anew.
+            assert_eq!(schema.flaws(&nested(1, true), 40).is_empty(), is_fit);
+        }
+    }
+
+    #[test]
+    fn what_is_no_schema_in_a_schema_stays_as_it_is() {
+        let schema = Schema::parse(
+            r#"{"properties": {"enum": {"enum": [{"a": 1}]}, "const": {"const": {"properties": {}}}}}"#,
+            true,
+        );
+        let schema = schema.unwrap();
+        check(&schema, &json!({ "enum": { "a": 1 }, "const": { "properties": {} } }), &[]);
+        assert_eq!(schema.flaws(&json!({ "enum": {}, "const": {} }), 0).len(), 2);
+    }
+
+    #[test]
+    fn a_large_record_of_a_plain_schema_has_steps_enough() {
+        let schema = Schema::parse(
+            r##"{"items": {"allOf": [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/n"}]}, "$defs": {"n": {"type": "integer"}}}"##,
+            true,
+        );
+        let record = Value::Array(vec![json!(7); 500_000]);
+        assert_eq!(schema.unwrap().flaws(&record, 1_000_001), []);
     }
 
     #[test]

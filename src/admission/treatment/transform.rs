@@ -19,9 +19,6 @@ use super::{Circumstances, Patient, Treated, functions};
 use crate::admission::Flaw;
 use crate::admission::validate::check_partition_key;
 
-/// A program looks at the time once in so many steps.
-const STEPS_PER_LOOK: u32 = 64;
-
 /// A program that compiles.
 #[derive(Clone)]
 pub struct Transform {
@@ -144,18 +141,18 @@ impl<'a> Work<'a> {
         patient: &mut Patient<'_>,
         until: Instant,
     ) -> Treated {
-        let mut value = record(parsed, &patient.payload);
+        let Some(mut value) = record(parsed, &patient.payload) else {
+            return wrong(transform, "it begins as JSON and is none".to_owned());
+        };
         let mut metadata = Value::Null;
         if transform.uses_metadata {
             metadata = self.metadata(patient);
         }
         let (secrets, program) = (&mut self.secrets, &transform.program);
         let mut target = TargetValueRef { value: &mut value, metadata: &mut metadata, secrets };
-        let mut steps = 0_u32;
+        // At every step: one of them alone may take long.
         let mut control = || {
-            steps = steps.wrapping_add(1);
-            let is_late = steps % STEPS_PER_LOOK == 1 && Instant::now() >= until;
-            if is_late { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let ran = self.runtime.resolve_with_control(&mut target, program, &self.utc, &mut control);
         self.runtime.clear();
@@ -166,13 +163,12 @@ impl<'a> Work<'a> {
             Err(Terminate::Interrupted) => Err("the transform takes too long".to_owned()),
             Err(Terminate::Error(error)) => Err(format!("the transform fails: {error}")),
         };
-        match (settled.and_then(|()| written(&value)), transform.outlets.when_wrong) {
-            (Ok(payload), _) => {
+        match settled.and_then(|()| written(&value)) {
+            Ok(payload) => {
                 patient.payload = payload;
                 Treated::Fit
             }
-            (Err(_), WhenWrong::Drop) => Treated::Dropped,
-            (Err(why), WhenWrong::Reject) => Treated::Wrong(vec![Flaw::whole(why)]),
+            Err(why) => wrong(transform, why),
         }
     }
 
@@ -196,14 +192,35 @@ impl<'a> Work<'a> {
     }
 }
 
+fn wrong(transform: &Transform, why: String) -> Treated {
+    match transform.outlets.when_wrong {
+        WhenWrong::Drop => Treated::Dropped,
+        WhenWrong::Reject => Treated::Wrong(vec![Flaw::whole(why)]),
+    }
+}
+
 /// Objects and arrays are values; anything else is a text, which stays as it is unless the program
-/// changes it.
-fn record(parsed: Option<serde_json::Value>, payload: &Bytes) -> Value {
-    let is_nested = matches!(payload.trim_ascii_start().first(), Some(b'{' | b'['));
-    let parsed = is_nested.then(|| parsed.or_else(|| serde_json::from_slice(payload).ok()));
-    match parsed.flatten() {
-        Some(parsed) => Value::from(parsed),
-        None => Value::Bytes(payload.clone()),
+/// changes it. `None` for what was meant to be a value and cannot be read: as a text it would pass
+/// a program that takes secrets out of values.
+fn record(parsed: Option<serde_json::Value>, payload: &Bytes) -> Option<Value> {
+    if !is_meant_as_json(payload) {
+        return Some(Value::Bytes(payload.clone()));
+    }
+    let parsed = parsed.or_else(|| serde_json::from_slice(payload).ok());
+    parsed.map(Value::from)
+}
+
+/// An object, or an array of what only JSON has there: lines of logs begin with brackets, too.
+fn is_meant_as_json(payload: &[u8]) -> bool {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    let text = payload.strip_prefix(MARK).unwrap_or(payload).trim_ascii_start();
+    match text.split_first() {
+        Some((b'{', _)) => true,
+        Some((b'[', rest)) => {
+            matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[' | b'"' | b']'))
+                || serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok()
+        }
+        _ => false,
     }
 }
 

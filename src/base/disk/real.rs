@@ -25,7 +25,9 @@ impl Disk for RealDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.read(true).mode(FILE_MODE);
-        options.custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed());
+        // What somebody put in the place of a file must not hold us up: a pipe waits for its writer.
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
         match how {
             Open::Read => {}
             Open::Write => _ = options.write(true),

@@ -63,9 +63,10 @@ pub async fn serve_one<Io, A>(
             let under_way = UnderWay::new(pulse.clone());
             let version = request.version();
             let request = request.map(|body| Arriving::new(body, version));
-            let answer = answers.clone().answer(request, peer.clone());
-            // hyper makes room for one with each connection; boxed, only those that answer have it.
-            Box::pin(async move { Ok::<_, Infallible>(under_way.finish(answer.await, version)) })
+            // hyper makes room for one with each connection; boxed, only those that answer have it,
+            // and what is around it holds no room for it a second time.
+            let answer = Box::pin(answers.clone().answer(request, peer.clone()));
+            async move { Ok::<_, Infallible>(under_way.finish(answer.await, version)) }
         })
     };
     let builder = builder();

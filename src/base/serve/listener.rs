@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::activated::{self, Handed};
+use super::activated::{self, Handed, Lease};
 use super::tls::Tls;
 use super::unix::{self, Access, SocketFile};
 use super::{Peer, Process};
@@ -40,6 +40,8 @@ pub struct Listener {
     address: Arc<str>,
     socket: Socket,
     tls: Option<Arc<Tls>>,
+    #[expect(dead_code, reason = "it ends when dropped")]
+    lease: Option<Lease>,
 }
 
 #[derive(Debug)]
@@ -70,10 +72,12 @@ pub async fn bind(address: &Address) -> io::Result<Vec<Listener>> {
         Address::Unix(path, access) => {
             let (listener, file) = unix::bind(path, access).await?;
             let address = address.to_string().into();
-            Ok(vec![Listener { address, socket: Socket::Unix(listener, Some(file)), tls: None }])
+            let socket = Socket::Unix(listener, Some(file));
+            Ok(vec![Listener { address, socket, tls: None, lease: None }])
         }
         Address::Systemd(name) => {
-            activated::take(name)?.into_iter().map(Listener::handed).collect()
+            let (sockets, lease) = activated::take(name)?;
+            sockets.into_iter().map(|socket| Listener::handed(socket, &lease)).collect()
         }
     }
 }
@@ -82,14 +86,15 @@ impl Listener {
     fn tcp(listener: TcpListener) -> io::Result<Self> {
         let bound = listener.local_addr()?;
         let address = bound.to_string().into();
-        Ok(Self { address, socket: Socket::Tcp(listener, bound), tls: None })
+        Ok(Self { address, socket: Socket::Tcp(listener, bound), tls: None, lease: None })
     }
 
-    fn handed(socket: Handed) -> io::Result<Self> {
+    fn handed(socket: Handed, lease: &Lease) -> io::Result<Self> {
+        let lease = Some(Arc::clone(lease));
         match socket {
             Handed::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
-                Self::tcp(TcpListener::from_std(socket)?)
+                Ok(Self { lease, ..Self::tcp(TcpListener::from_std(socket)?)? })
             }
             Handed::Unix(socket) => {
                 socket.set_nonblocking(true)?;
@@ -97,7 +102,7 @@ impl Listener {
                 let path = path.as_pathname().map(|path| path.display().to_string());
                 let address = format!("unix:{}", path.unwrap_or_default()).into();
                 let socket = Socket::Unix(UnixListener::from_std(socket)?, None);
-                Ok(Self { address, socket, tls: None })
+                Ok(Self { address, socket, tls: None, lease })
             }
             Handed::Foreign => Err(io::ErrorKind::InvalidInput.into()),
         }

@@ -28,7 +28,8 @@ const SCHEMA: Key = Key::new(
 .says(
     "A file with a JSON Schema (draft 4 to 2020-12) that records must meet before they are \
      transformed. Records that do not are refused with 422, each fault with its JSON pointer; lines of \
-     files become dead letters.",
+     files become dead letters. So are those that a schema which leads back to itself in several ways \
+     would have to look at without end.",
 );
 const SCHEMA_FORMATS: Key = Key::new("schema_formats", Kind::Flag, Default::Flag(true))
     .says("Whether `format` in the schema is checked, or a note that nobody checks.");
@@ -46,12 +47,12 @@ const TRANSFORM_TO: Key = Key::texts("transform_to", Default::Nothing)
     .says("Names of the streams that the program may lead records to, by `%stream = \"NAME\"`.");
 const TRANSFORM_ERRORS: Key =
     Key::new("transform_errors", Kind::Choice(&["reject", "drop"]), Default::Text("reject")).says(
-        "What becomes of a record that the program fails on: refused with 422, or a dead letter if \
-         it is a line of a file; or dropped and counted.",
+        "What becomes of a record that the program fails on, or that begins as JSON and is none: \
+         refused with 422, or a dead letter if it is a line of a file; or dropped and counted.",
     );
 const TRANSFORM_TIME: Key = Key::time("transform_time", SECOND).within(10, MINUTE).says(
-    "Longest time that the program may take for one record; a request, or a round of lines, may \
-     take 60 times as long.",
+    "Longest time that the program may take for one record, asked before each of its steps; a \
+     request, or a round of lines, may take 60 times as long.",
 );
 
 /// Largest file of either kind, in bytes.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::worker::{ScriptSink, all_taken, fault};
+use super::script::{ScriptSink, all_taken, fault};
 use super::{Settings, a_record, letters_settings, settings};
 use crate::base::clock::Clock;
 use crate::base::disk::FaultyDisk;

@@ -1,11 +1,19 @@
 //! The worker with a queue of the test's own, against sinks that do what they are told.
 
 mod books;
+mod busy;
+mod elsewhere;
+mod held;
+mod link;
 mod machines;
+mod ordered;
 mod outbox;
 mod pace;
 mod replays;
+mod resharded;
+mod script;
 mod shards;
+mod shelved;
 mod upstream;
 mod worker;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::worker::ScriptSink;
+use super::script::ScriptSink;
 use super::{Bench, NOW, TestQueue, a_record, settings};
 use crate::base::units::{ByteRate, ByteSize};
 use crate::delivery::tempo::{Concurrency, request_bytes_max};

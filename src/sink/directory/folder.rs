@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::leftover;
+use super::leftover::{self, Leftovers};
 use super::name::Name;
 use super::object::Object;
 use super::pack::pack;
@@ -29,7 +29,7 @@ pub(super) struct Folder {
     object: Option<Object>,
     /// Number of the open object, so that a timer of an earlier one does nothing.
     begun: u64,
-    /// Something in `.open` could not be finished and waits for another try.
+    /// Something in `.open` could not be finished, or somebody holds it, and waits for another try.
     has_leftovers: bool,
 }
 
@@ -130,8 +130,9 @@ impl Folder {
     }
 
     fn finish_leftovers(&mut self) -> io::Result<()> {
-        let finished = leftover::finish_all(&*self.disk, &self.path, &self.first_part)?;
-        self.has_leftovers = false;
+        let Leftovers { finished, are_held } =
+            leftover::finish_all(&*self.disk, &self.path, &self.first_part)?;
+        self.has_leftovers = are_held;
         if finished > 0 {
             info!(objects = finished, folder = %self.path.display(), "unfinished objects were finished");
         }

@@ -12,31 +12,45 @@ use crate::sink::Compression;
 /// Bytes read at once while looking for the end.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// Finishes every hidden file of this name that nobody holds; how many there were.
-pub(super) fn finish_all(disk: &dyn Disk, path: &Path, first_part: &str) -> io::Result<usize> {
-    let mut finished = 0;
-    for listed in disk.list(&path.join(OPEN_FOLDER))? {
-        if let Some(name) = Name::of_part(&listed.name, first_part) {
-            finished += usize::from(finish(disk, path, name)?);
-        }
-    }
-    Ok(finished)
+/// What became of hidden files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Leftovers {
+    /// How many were finished.
+    pub(super) finished: usize,
+    /// Whether somebody holds one of them: another process, or a worker of this one that was cut off
+    /// and lets go in a moment.
+    pub(super) are_held: bool,
 }
 
-fn finish(disk: &dyn Disk, path: &Path, name: Name) -> io::Result<bool> {
+/// Finishes every hidden file of this name that nobody holds.
+pub(super) fn finish_all(disk: &dyn Disk, path: &Path, first_part: &str) -> io::Result<Leftovers> {
+    let mut all = Leftovers::default();
+    for listed in disk.list(&path.join(OPEN_FOLDER))? {
+        if let Some(name) = Name::of_part(&listed.name, first_part) {
+            match finish(disk, path, name)? {
+                Some(is_finished) => all.finished += usize::from(is_finished),
+                None => all.are_held = true,
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Whether there was anything to finish; `None` while somebody holds it.
+fn finish(disk: &dyn Disk, path: &Path, name: Name) -> io::Result<Option<bool>> {
     let part = name.part(path);
     let file = match disk.open(&part, Open::Write) {
         Ok(file) => file,
         // Its owner finished it just now.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(false)),
         Err(error) => return Err(error),
     };
     if !file.try_lock()? {
-        return Ok(false);
+        return Ok(None);
     }
     let whole = whole_bytes(&*file, name.compression())?;
     Object::found(file, name, part, whole).give_up(disk, path)?;
-    Ok(whole > 0)
+    Ok(Some(whole > 0))
 }
 
 /// How many bytes from the start are whole puts. Every record that was taken lies within them,

@@ -6,9 +6,15 @@ use tokio::time::Instant;
 
 use super::belief::Belief;
 use super::facts::StreamFacts;
-use super::scout::LOOK_AGAIN_AFTER;
+use super::fleet::LOOK_AGAIN_AFTER;
+use super::refusals::is_denial;
 use super::shards::{Shard, ShardMap};
-use crate::sink::Fate;
+use crate::sink::{At, Fate, Fault};
+
+/// Codes of requests for the shards that may be answered another time.
+const FOR_NOW: [&str; 5] =
+    ["LimitExceeded", "Throttl", "TooManyRequests", "ResourceNotFound", "ResourceInUse"];
+const NOT_IMPLEMENTED: u16 = 501;
 
 /// What is known.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +29,10 @@ pub(super) struct Known {
     pub(super) wish: Option<Instant>,
     /// When the stream said last how large a record may be.
     pub(super) size_told: Option<Instant>,
+    /// Whether the shards are not known though it may be asked for them.
+    pub(super) is_unsure: bool,
+    /// Whether the stream said last that it spreads records as it likes.
+    pub(super) spreads: bool,
 }
 
 impl Known {
@@ -36,6 +46,17 @@ impl Known {
     /// The shards, unless answers contradict them.
     pub(super) fn map(&self) -> Option<&Arc<ShardMap>> {
         self.facts.shards.as_ref().filter(|_| !self.facts.is_refuted)
+    }
+
+    /// The shards that records are sent for. Where the stream spreads them as it likes, none is for
+    /// one of them.
+    pub(super) fn map_of_keys(&self) -> Option<&Arc<ShardMap>> {
+        self.map().filter(|_| !self.spreads)
+    }
+
+    /// Whether nobody can tell where keys lead, though it matters.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        (self.facts.is_refuted || self.is_unsure) && !self.spreads
     }
 
     /// Whether what is put together for one shard now ends up in it.
@@ -60,10 +81,24 @@ impl Known {
         }
     }
 
+    /// It was asked for its shards, and did not tell them.
+    pub(super) fn not_told(&mut self, fault: &Fault) {
+        self.is_unsure = match fault.at {
+            _ if is_denial(&fault.code) => false,
+            // Who may not ask is not told that there is no such stream, nor is throttled.
+            At::Answer(status) => {
+                let is_for_now = status >= 500 && status != NOT_IMPLEMENTED
+                    || FOR_NOW.iter().any(|code| fault.code.starts_with(code));
+                self.is_unsure || is_for_now && self.facts.shards.is_none()
+            }
+            _ => self.is_unsure || self.facts.shards.is_none(),
+        };
+    }
+
     /// The stream is not the one that was known.
     pub(super) fn forget(&mut self) {
-        self.facts.shards = None;
-        (self.facts.keys_choose, self.facts.is_refuted) = (false, false);
+        self.is_unsure |= self.facts.shards.take().is_some();
+        (self.facts.keys_choose, self.facts.is_refuted, self.spreads) = (false, false, false);
         self.belief.lost();
     }
 }

@@ -57,6 +57,12 @@ pub(super) fn do_keys_choose(summary: &StreamDescriptionSummary) -> bool {
     }
 }
 
+/// Whether it says itself that it spreads records as it likes.
+pub(super) fn does_spread(summary: &StreamDescriptionSummary) -> bool {
+    let strategy = summary.record_distribution_strategy.as_ref();
+    strategy.is_some_and(|strategy| *strategy != RecordDistributionStrategy::UserPartitionKey)
+}
+
 fn open_shard(shard: &aws_sdk_kinesis::types::Shard) -> Option<Listed> {
     let sequence = shard.sequence_number_range.as_ref();
     let is_closed = sequence.is_some_and(|range| range.ending_sequence_number.is_some());

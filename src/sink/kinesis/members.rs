@@ -1,5 +1,7 @@
 //! The records of an aggregate that others made, to take it apart where it lies in several shards.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::aggregate::{DIGEST_BYTES, MAGIC};
@@ -10,7 +12,8 @@ use crate::sink::Piece;
 /// A record of an aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    key: String,
+    /// Shared by all records of the key: it may be far longer than they are.
+    key: Arc<str>,
     key_hash: u128,
     explicit: Option<u128>,
     data: Bytes,
@@ -79,8 +82,7 @@ fn taken_apart(payload: &Bytes, unknown: Unknown) -> Option<Vec<Member>> {
                 if !may_pass && key.chars().nth(PARTITION_KEY_CHARS_MAX).is_some() {
                     return None;
                 }
-                let key = key.to_owned();
-                keys.push((hash_of(&key), key));
+                keys.push((hash_of(key), Arc::from(key)));
             }
             (2, Value::Bytes(hash)) => {
                 hash_keys.push(str::from_utf8(&hash).ok()?.parse::<u128>().ok()?);

@@ -3,6 +3,7 @@
 pub(super) mod aggregate;
 mod belief;
 mod facts;
+mod fleet;
 mod known;
 mod listing;
 mod members;
@@ -133,9 +134,9 @@ impl Kinesis {
         }
     }
 
-    /// Whether answers contradict what the stream says of its shards.
+    /// Whether answers contradict what the stream says of its shards, or it says nothing whole.
     pub fn is_in_doubt(&self) -> bool {
-        self.scout.known().facts.is_refuted
+        self.scout.known().is_in_doubt()
     }
 
     /// What became of each entry, and whether it went where it was meant to.
@@ -216,7 +217,7 @@ impl Sink for Kinesis {
     }
 
     fn shards(&self) -> Option<Arc<ShardMap>> {
-        self.scout.known().map().cloned()
+        self.scout.known().map_of_keys().cloned()
     }
 
     fn has_shards(&self) -> bool {

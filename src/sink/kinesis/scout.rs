@@ -13,27 +13,17 @@ use tracing::{info, warn};
 use super::StreamName;
 use super::belief::{Belief, Doubt};
 use super::facts::{StreamFacts, StreamNews};
+use super::fleet;
 use super::known::Known;
-use super::listing::{do_keys_choose, list_shards};
+use super::listing::{do_keys_choose, does_spread, list_shards};
 use super::refusals::{Refusals, SHARDS, SUMMARY};
 use super::shards::{Listed, ShardMap};
-use crate::base::backoff::Backoff;
-use crate::base::random;
 use crate::sink::{Fault, Prospect, aws};
 
-/// What is known is asked again after half of this time to the whole of it: a fleet that was
-/// started together does not ask together.
-pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(600);
-/// First wait after a look that failed; doubled up to [`LOOK_AGAIN_AFTER`].
-const LOOK_FIRST: Duration = Duration::from_secs(1);
 /// A reshard shows in many answers at once; one look is enough for all of them.
 const LOOK_APART: Duration = Duration::from_millis(250);
 /// Longest time that records, or an answer, wait for a look.
 const WAITED_FOR: Duration = Duration::from_secs(2);
-
-/// What an earlier run learned longer ago is asked again within this time: a fleet that comes back
-/// from the same outage does not ask together.
-const OLD_LOOK_WITHIN: Duration = Duration::from_secs(60);
 
 /// Asks, and keeps what it heard.
 #[derive(Debug)]
@@ -70,9 +60,11 @@ impl Scout {
     pub(super) fn recall(&self, mut facts: StreamFacts, age: Duration) {
         let is_all = facts.is_all();
         if is_all {
-            let calm = Backoff::new(LOOK_AGAIN_AFTER, LOOK_AGAIN_AFTER).wait_at(0);
-            let soon = OLD_LOOK_WITHIN.mul_f64(random::fraction());
-            let wait = calm.checked_sub(age).unwrap_or(soon);
+            // What answers contradicted is asked soon: records go the dear way until then.
+            let wait = match facts.is_refuted {
+                true => fleet::uneasy().next_wait(),
+                false => fleet::first_in(age),
+            };
             *self.first_look_in.lock().unwrap_or_else(PoisonError::into_inner) = wait;
         }
         // Without its shards nobody could tell whether it is still the same stream.
@@ -129,8 +121,7 @@ impl Scout {
 
     /// Looks, again and again.
     pub(super) async fn tend(&self) {
-        let mut backoff = Backoff::new(LOOK_FIRST, LOOK_AGAIN_AFTER);
-        let calm = Backoff::new(LOOK_AGAIN_AFTER, LOOK_AGAIN_AFTER);
+        let mut backoff = fleet::uneasy();
         let first = *self.first_look_in.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = Instant::now() + first;
         loop {
@@ -138,7 +129,7 @@ impl Scout {
                 () = sleep_until(next) => self.look().await,
                 () = self.is_old.notified() => {
                     // What lists shards may itself be behind.
-                    sleep(LOOK_FIRST).await;
+                    sleep(fleet::LOOK_FIRST).await;
                     self.look().await
                 }
                 () = self.wished.notified() => {
@@ -150,7 +141,7 @@ impl Scout {
                     false
                 }
             };
-            let wait = if is_well { calm.wait_at(0) } else { backoff.next_wait() };
+            let wait = if is_well { fleet::calm() } else { backoff.next_wait() };
             next = Instant::now() + wait;
             if is_well {
                 backoff.reset();
@@ -246,6 +237,7 @@ impl Scout {
         let created =
             summary.and_then(|summary| summary.stream_creation_timestamp().to_millis().ok());
         let keys_choose = summary.is_some_and(do_keys_choose);
+        let spreads = summary.is_some_and(does_spread);
         self.known.send_if_modified(|known| {
             let before = known.facts.clone();
             let is_another = before.created_unix_ms.is_some() && before.created_unix_ms != created;
@@ -255,6 +247,7 @@ impl Scout {
             let facts = &mut known.facts;
             (facts.record_bytes_max, facts.created_unix_ms) = (bytes, created);
             facts.keys_choose = keys_choose;
+            known.spreads = spreads;
             let is_news = *facts != before;
             known.size_told = Some(Instant::now());
             is_news
@@ -293,6 +286,12 @@ impl Scout {
             Err(fault) => {
                 self.refused(&fault, SHARDS);
                 self.in_vain();
+                let was_unsure = self.known().is_unsure;
+                self.known.send_if_modified(|known| {
+                    known.not_told(&fault);
+                    false
+                });
+                self.say_unsure(was_unsure);
                 false
             }
         }
@@ -303,6 +302,7 @@ impl Scout {
     fn heard_shards(&self, listed: Vec<Listed>, asked: Instant) -> bool {
         let now = Instant::now();
         let (mut is_new, mut is_another, mut is_believed) = (false, false, false);
+        let mut was_unsure = false;
         let mut map = None;
         self.known.send_if_modified(|known| {
             let before = known.facts.clone();
@@ -316,10 +316,12 @@ impl Scout {
                 None => belief.looked_in_vain(now),
             }
             known.facts.is_refuted = map.is_some() && !is_believed;
+            was_unsure = std::mem::replace(&mut known.is_unsure, map.is_none());
             is_new = before.shards != map;
             known.facts.shards.clone_from(&map);
             before != known.facts
         });
+        self.say_unsure(was_unsure);
         let (stream, count) = (self.stream.text(), map.map_or(0, |map| map.shards().len()));
         if is_new {
             info!(stream, shards = count, "the shards of the stream are known");
@@ -329,6 +331,17 @@ impl Scout {
             self.is_old.notify_one();
         }
         is_believed
+    }
+
+    /// Says once that it does not tell its shards any more, though it might.
+    fn say_unsure(&self, was_unsure: bool) {
+        if self.known().is_unsure && !was_unsure {
+            info!(
+                stream = self.stream.text(),
+                "the stream does not tell its shards now; records are not aggregated, and aggregates \
+                 of producers go key by key, until it does"
+            );
+        }
     }
 
     fn refused(&self, fault: &Fault, permission: &'static str) {

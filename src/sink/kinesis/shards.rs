@@ -16,6 +16,12 @@ impl HashRange {
     pub fn holds(self, hash: u128) -> bool {
         (self.first..=self.last).contains(&hash)
     }
+
+    /// The hashes that belong to both.
+    pub fn shared_with(self, other: Self) -> Option<Self> {
+        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
+        (first <= last).then_some(Self { first, last })
+    }
 }
 
 /// An open shard.

@@ -220,6 +220,23 @@ async fn two_sinks_on_one_folder_leave_each_others_open_object_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_sink_that_was_cut_off_left_is_finished_with_the_next_object_of_the_one_after() {
+    let scratch = Scratch::new();
+    let first = scratch.open(Compression::None);
+    first.put(entries(&first, &["of the first"])).await.unwrap();
+    let second = scratch.open(Compression::None);
+    // It had not let go yet, and never closes.
+    drop(first);
+    assert_eq!(scratch.objects(), []);
+
+    second.put(entries(&second, &["of the second"])).await.unwrap();
+
+    assert_eq!((scratch.texts(), scratch.hidden().len()), (vec!["of the first\n".into()], 1));
+    second.close().await;
+    scratch.remove();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_disk_that_fails_is_a_fault_of_the_disk() {
     let scratch = Scratch::new();
     let sink = scratch.open(Compression::None);

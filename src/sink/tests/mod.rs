@@ -1,8 +1,11 @@
 //! The sinks against an upstream that does what it is told, and against a disk.
 
 mod aws;
+mod credentials;
 mod device;
 mod directory;
+mod packed;
+mod sizes;
 mod slow;
 mod way;
 

@@ -178,7 +178,9 @@ impl Door {
             Ok(Route::Ready) => (self.ready(), "readyz"),
             Ok(Route::Call) => {
                 let label = aws::service(request.headers()).label();
-                (self.answer_call(request, visitor, id, &mut is_read).await, label)
+                // Boxed: every request would have room for it otherwise.
+                let answer = Box::pin(self.answer_call(request, visitor, id, &mut is_read));
+                (answer.await, label)
             }
             Ok(Route::Records(mut arrival)) => {
                 let label = arrival.manner.label();

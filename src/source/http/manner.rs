@@ -1,10 +1,13 @@
 //! In whose manner a request is answered: weir's own, Amazon Data Firehose's, API Gateway's, or a
 //! route's.
 
+use std::num::NonZeroU32;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::gateway;
@@ -63,7 +66,7 @@ impl Manner {
 
     fn thanks(&self, receipt: &Receipt) -> Answer {
         match self {
-            Self::Own => json_answer(StatusCode::ACCEPTED, &own(receipt)),
+            Self::Own => json_answer(StatusCode::ACCEPTED, &Stored::of(receipt)),
             Self::Delivery(id) => json_answer(StatusCode::OK, &delivered(id, None)),
             Self::GatewayRecord => json_answer(StatusCode::OK, &gateway::stored_one(receipt)),
             Self::GatewayRecords => json_answer(StatusCode::OK, &gateway::stored_many(receipt)),
@@ -92,18 +95,27 @@ impl Manner {
     }
 }
 
-fn own(receipt: &Receipt) -> Value {
-    let id = |id: Option<RecordId>| id.map(|id| id.to_string());
-    let mut words = json!({
-        "accepted": receipt.accepted,
-        "first": id(receipt.first),
-        "last": id(receipt.last),
-    });
-    // Nobody should look for a record that the operator does not want.
-    if let (1.., Some(words)) = (receipt.dropped, words.as_object_mut()) {
-        words.insert("dropped".to_owned(), receipt.dropped.into());
+/// What weir itself says of a receipt.
+#[derive(Serialize)]
+struct Stored {
+    accepted: u32,
+    /// Nobody should look for a record that the operator does not want.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<NonZeroU32>,
+    first: Option<String>,
+    last: Option<String>,
+}
+
+impl Stored {
+    fn of(receipt: &Receipt) -> Self {
+        let id = |id: Option<RecordId>| id.map(|id| id.to_string());
+        Self {
+            accepted: receipt.accepted,
+            dropped: NonZeroU32::new(receipt.dropped),
+            first: id(receipt.first),
+            last: id(receipt.last),
+        }
     }
-    words
 }
 
 fn delivered(id: &str, error: Option<&str>) -> Value {
@@ -120,7 +132,7 @@ fn thanked(thanks: &Thanks, receipt: &Receipt) -> Answer {
         return plain(status, Bytes::new(), None);
     }
     match &thanks.body {
-        None => json_answer(status, &own(receipt)),
+        None => json_answer(status, &Stored::of(receipt)),
         Some(body) => {
             let is_json = body.starts_with(['{', '[', '"']);
             let kind = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
@@ -129,8 +141,9 @@ fn thanked(thanks: &Thanks, receipt: &Receipt) -> Answer {
     }
 }
 
-fn json_answer(status: StatusCode, words: &Value) -> Answer {
-    plain(status, Bytes::from(words.to_string()), Some("application/json"))
+fn json_answer(status: StatusCode, words: &impl Serialize) -> Answer {
+    let words = serde_json::to_vec(words).expect("what is answered has a form in JSON");
+    plain(status, Bytes::from(words), Some("application/json"))
 }
 
 pub(super) fn plain(status: StatusCode, body: Bytes, kind: Option<&'static str>) -> Answer {

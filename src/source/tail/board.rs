@@ -113,7 +113,7 @@ impl Board {
     /// Its lines up to its position lie in the queue, the last of them at `place` or before.
     pub(super) fn show_queued(&self, file: &Followed, place: u64) {
         if let Some(row) = self.rows().here.get_mut(&file.mark) {
-            row.status.sent.note(place, file.shown_position());
+            row.status.sent.note_all(place, file.shown_position(), &file.progress);
             row.is_changed = true;
         }
         self.show(file);
@@ -145,7 +145,8 @@ impl Board {
     fn first_sight(&self, file: &Followed) -> Row {
         self.numbers.files.inc();
         let position = file.shown_position();
-        let sent = self.shared.registry.as_ref().map(|known| known.sent(&file.mark, position));
+        let known = self.shared.registry.as_ref();
+        let sent = known.map(|known| known.sent(&file.mark, position, &file.progress));
         let status = FileStatus {
             path: file.path.clone(),
             bytes: 0,

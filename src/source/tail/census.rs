@@ -8,11 +8,13 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::StartAt;
+use super::body::is_not_yet;
 use super::file::{Followed, Place, Stand};
 use super::files::{Birth, Files};
 use super::find::{Found, FoundFile};
+use super::progress::Resume;
 use super::{mark, names};
-use crate::base::disk::foreign::{self, ForeignId, Look};
+use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
 
 /// Inode and home.
 type Absent = BTreeMap<(u64, PathBuf), ForeignId>;
@@ -22,6 +24,7 @@ impl Files {
     pub(super) fn census(&mut self, found: &Found, now: Instant) {
         self.complain_about(found);
         self.listing.clear();
+        self.kin.forget();
         self.taken_in.clear();
         let here = self.one_path_each(found);
         let mut absent = self.absent(&here);
@@ -52,6 +55,39 @@ impl Files {
         self.may_be_unsaved = true;
         self.weigh_deleted();
         self.draw_up();
+    }
+
+    /// Takes in one new file without looking through all folders, where nothing can depend on those: a
+    /// name nobody had, a number nobody has, and no copy of anybody. `false` if only a scan can tell.
+    /// Blocks.
+    pub(super) fn meet(&mut self, path: &Path, now: Instant) -> bool {
+        let path_is = |other: &Path| other.as_os_str() == path.as_os_str();
+        let is_free = |file: &Followed| !path_is(&file.home) && !path_is(&file.path);
+        let is_straight = foreign::resolve(path).is_ok_and(|real| real == path);
+        let is_alone = self.birth == Birth::Done
+            && is_straight
+            && self.globs.matches(path)
+            && self.homeless.is_empty()
+            && !self.by_path.contains_key(path)
+            && !self.holds.contains_key(path)
+            && self.all.values().all(is_free);
+        let look = foreign::look(path).ok().filter(|look| look.kind == ForeignKind::File);
+        let Some(look) = look.filter(|look| is_alone && look.names == 1) else { return false };
+        let may_be_copy = names::looks_rotated(path) && !self.kin_of(path).is_empty();
+        if may_be_copy || self.all.contains_key(&look.id) {
+            return false;
+        }
+        self.welcome(path, &look, &mut Absent::new(), now);
+        self.see_here(look.id, path, &FoundFile { look, target: None }, now);
+        self.by_path.insert(path.to_path_buf(), look.id);
+        self.may_be_unsaved = true;
+        if let Some(file) = self.all.get(&look.id) {
+            self.kin.add(file);
+            if file.stand == Stand::Own {
+                self.board.show(file);
+            }
+        }
+        true
     }
 
     /// A file may have several names; the one it is followed by already is kept.
@@ -88,6 +124,9 @@ impl Files {
             self.all.insert(id, file);
             return;
         }
+        if self.wants_again(id, path) {
+            return;
+        }
         let mut file = Followed::new(id, mark::fresh(&self.prefix, id), path, now);
         if self.birth == Birth::Done && names::looks_rotated(path) {
             file.stand = Stand::Unjudged;
@@ -98,6 +137,24 @@ impl Files {
         if was_there || self.is_too_old(look) {
             self.begin_at_end(id, path);
         }
+    }
+
+    /// A file that was renamed while the globs were changed is read on.
+    fn wants_again(&mut self, id: ForeignId, path: &Path) -> bool {
+        let Some(mut file) = self.unwanted.remove(&id) else { return false };
+        (file.home, file.path, file.real) = (path.into(), path.into(), path.into());
+        let is_it = file.progress.is_recognisable()
+            && file.open(path).is_ok()
+            && match file.recognise() {
+                Ok(resume) => resume == Resume::Here,
+                Err(error) => is_not_yet(&error),
+            };
+        if is_it {
+            file.revision += 1;
+            self.opened.insert(id);
+            self.all.insert(id, file);
+        }
+        is_it
     }
 
     fn is_too_old(&self, look: &Look) -> bool {
@@ -158,6 +215,7 @@ impl Files {
     }
 
     fn draw_up(&mut self) {
+        self.kin.forget();
         self.by_path.clear();
         for file in self.all.values() {
             if file.stand == Stand::Own {

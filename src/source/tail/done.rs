@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::file::{Place, Stand};
 use super::files::Files;
+use super::progress::Resume;
 use crate::base::disk::foreign::{self, ForeignId};
 
 /// What becomes of a file that is delivered to its end.
@@ -44,6 +45,9 @@ impl Files {
             file.stand == Stand::Own
                 && !matches!(file.place, Place::Gone { .. })
                 && file.leaving.is_none()
+                // What was noted of it is read.
+                && file.pending.is_none()
+                && !self.turn.is_waiting(file.id)
                 && file.saved == file.revision
                 && file.changed_unix_ns().is_some_and(|changed| changed <= quiet_since)
                 && self.board.is_delivered(&file.mark, settled)
@@ -65,6 +69,11 @@ impl Files {
             return Err(io::Error::other("the folder for delivered files is followed itself"));
         }
         self.open_at(id, &path)?;
+        let Some(file) = self.all.get_mut(&id) else { return Ok(false) };
+        if !file.is_packed && file.recognise()? != Resume::Here {
+            self.turn.wake(id);
+            return Ok(false);
+        }
         if !self.is_whole(id)? {
             return Ok(false);
         }

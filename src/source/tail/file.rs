@@ -55,6 +55,8 @@ pub(super) struct Followed {
     pub(super) is_sought: bool,
     /// Of its first bytes, when they were last looked at and nothing was read of it yet.
     begun: Digest,
+    /// The first of its bytes, and the stamp it had when they were read.
+    first: Option<((u64, i128), Vec<u8>)>,
     /// Whether the last attempt to read it failed; it is tried again at the next scan.
     pub(super) is_in_trouble: bool,
     /// What the system said then, unless it only was not there.
@@ -166,6 +168,7 @@ impl Followed {
             is_drained: false,
             is_sought: false,
             begun: Digest::default(),
+            first: None,
             is_in_trouble: false,
             trouble: None,
             handle: None,
@@ -250,6 +253,18 @@ impl Followed {
             Some(file) => file.look(),
             None => foreign::look(&self.path),
         }
+    }
+
+    /// How long its content is, compressed or not, if the open file tells that near the position.
+    pub(super) fn length(&mut self) -> Option<u64> {
+        let body = self.handle.as_mut()?;
+        if body.is_packed() {
+            // Its end shows only where it is read.
+            let read = body.read_at(self.progress.position, 1);
+            body.rest();
+            read.ok()?;
+        }
+        body.length(&body.look().ok()?)
     }
 
     /// Opens `path`, which must lead to this very file.

@@ -17,6 +17,7 @@ use super::envelope::Envelope;
 use super::file::{Followed, Leaving, Place};
 use super::find::Globs;
 use super::generations::{Listing, Succession};
+use super::kin::Kin;
 use super::mark;
 use super::metrics::BlockNumbers;
 use super::turn::Turn;
@@ -76,11 +77,14 @@ pub(super) struct Files {
     pub(super) ignore_older: Option<Duration>,
     /// To tell how old a file is.
     pub(super) clock: Clock,
+    /// Known files where the globs do not look any more.
+    pub(super) unwanted: BTreeMap<ForeignId, Followed>,
     /// Of those who are not where they were thought to be: to be looked for in copies.
     pub(super) homeless: Vec<Followed>,
     /// Paths at which files may have come and gone unseen.
     pub(super) successions: Vec<Succession>,
     pub(super) listing: Listing,
+    pub(super) kin: Kin,
     /// Numbers under which a file was taken in during this scan: who had one before is not there.
     pub(super) taken_in: BTreeSet<ForeignId>,
     pub(super) opened: BTreeSet<ForeignId>,
@@ -138,9 +142,11 @@ impl Files {
             pinned_bytes_max: settings.pinned_bytes_max,
             ignore_older: settings.ignore_older,
             clock,
+            unwanted: BTreeMap::new(),
             homeless: Vec::new(),
             successions: Vec::new(),
             listing: Listing::default(),
+            kin: Kin::default(),
             taken_in: BTreeSet::new(),
             opened: BTreeSet::new(),
             not_yet: BTreeSet::new(),
@@ -158,13 +164,15 @@ impl Files {
             return;
         }
         match mark::decode(value) {
-            // The globs were changed: its mark stays, should they be changed back.
-            Ok(saved) if !saved.home.as_os_str().is_empty() && !self.globs.matches(&saved.home) => {
-            }
             Ok(saved) => {
                 let mut file = Followed::new(saved.id, name, &saved.home, Instant::now());
                 file.progress = saved.progress;
                 file.saved = file.revision;
+                if !saved.home.as_os_str().is_empty() && !self.globs.matches(&saved.home) {
+                    // The globs were changed: its mark stays, should they be changed back.
+                    self.unwanted.insert(saved.id, file);
+                    return;
+                }
                 // Two of one number: one of them was found in the other's place, and weir died before
                 // it was written down where the other is.
                 match self.all.entry(saved.id) {

@@ -1,6 +1,6 @@
 //! Scans, reads a round, hands it over: one step at a time, without ever waiting for a retry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -100,6 +100,15 @@ impl<D: Door> Follower<D> {
 
     pub(super) fn globs(&self) -> Arc<Globs> {
         Arc::clone(&self.globs)
+    }
+
+    /// Takes in files that appeared. `false` if only a scan can tell what they are.
+    pub(super) async fn meet(&self, appeared: BTreeSet<PathBuf>) -> bool {
+        let meet = move |files: &mut Files| {
+            // The others are met by the scan.
+            appeared.iter().all(|path| files.meet(path, Instant::now()))
+        };
+        self.with_files(meet).await
     }
 
     /// Files at these paths may have something to read.

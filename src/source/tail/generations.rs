@@ -73,6 +73,7 @@ impl Files {
             (file.path, file.real, file.place) = (path.clone(), path.clone(), Place::Aside);
             file.progress.changed_unix_ns = changed_unix_ns - 1;
             self.all.insert(id, file);
+            self.kin.forget();
             self.taken_in.insert(id);
             self.may_be_unsaved = true;
             if let Some(before) = before {
@@ -127,11 +128,10 @@ impl Files {
         if !self.begin_alike(path, id).is_empty() {
             return false;
         }
-        let may_be = |file: &&Followed| {
-            file.stand == Stand::Own && file.id != id && file.may_have_copy(path)
-        };
+        let kin = self.kin_of(path);
+        let may_be = |file: &&Followed| file.stand == Stand::Own && file.id != id;
         let depth = if body.is_packed() { PACKED_DEPTH } else { u64::MAX };
-        !self.all.values().filter(may_be).any(|file| {
+        !kin.iter().filter_map(|kin| self.all.get(kin)).filter(may_be).any(|file| {
             let likeness =
                 file.latest().likeness(depth, |offset, bytes| body.read_at(offset, bytes));
             matches!(likeness, Ok(likeness) if likeness.is_copy())

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::body::Body;
 use super::file::{Followed, Place, Restart, Stand};
 use super::files::{Files, GRACE};
-use super::progress::{Likeness, Progress, Resume};
+use super::progress::{COPY_BYTES_MIN, Likeness, Progress, Resume};
 use super::round::Batch;
 use super::{mark, names};
 use crate::base::disk::foreign::ForeignId;
@@ -88,7 +88,7 @@ impl Files {
 
     /// What an open file is to the others, and whether that may change if it grows.
     fn compare(&mut self, id: ForeignId) -> io::Result<(Stand, Doubt)> {
-        let originals = self.originals(id);
+        let originals = self.originals(id)?;
         let Some(file) = self.all.get_mut(&id) else { return Ok((Stand::Own, Doubt::None)) };
         // Compressed, it may be half of what it will be.
         let mut doubt = if file.is_packed { Doubt::UntilQuiet } else { Doubt::None };
@@ -117,21 +117,22 @@ impl Files {
 
     /// Files of which it is not known yet what they hold, and that begin like what stands at `path`.
     pub(super) fn begin_alike(&mut self, path: &Path, id: ForeignId) -> Vec<ForeignId> {
-        let unread = |file: &&mut Followed| {
+        let unread = |file: &Followed| {
             file.id != id
                 && file.stand == Stand::Own
                 && (file.is_unread() || file.progress.recent.is_none())
                 && (file.is_open() || !matches!(file.place, Place::Gone { .. }))
-                && file.may_have_copy(path)
         };
-        let mut originals = self.all.values_mut().filter(unread).peekable();
-        if originals.peek().is_none() {
+        let mut originals = self.kin_of(path);
+        originals.retain(|kin| self.all.get(kin).is_some_and(unread));
+        if originals.is_empty() {
             return Vec::new();
         }
         let Ok(head) = Body::open(path).and_then(|mut body| body.read_at(0, ALIKE_BYTES)) else {
             return Vec::new();
         };
-        let alike = originals.filter_map(|file| {
+        let alike = originals.into_iter().filter_map(|kin| {
+            let file = self.all.get_mut(&kin).filter(|file| file.may_begin_like(&head))?;
             let other = file.beginning(ALIKE_BYTES).ok()?;
             let is_same = head.starts_with(&other) || other.starts_with(&head);
             (is_same && !head.is_empty() && !other.is_empty()).then_some(file.id)
@@ -149,16 +150,25 @@ impl Files {
         }
         let Some(before) = self.all.get_mut(&original) else { return false };
         let is_intact = matches!(before.recognise(), Ok(Resume::Here));
-        is_intact && before.look().is_ok_and(|look| bytes > look.bytes)
+        is_intact && before.length().is_some_and(|length| bytes > length)
     }
 
     /// Files of which a new one may be a copy.
-    fn originals(&self, id: ForeignId) -> Vec<(ForeignId, Progress)> {
-        let Some(copy) = self.all.get(&id) else { return Vec::new() };
-        let may_be = |file: &&Followed| {
-            file.id != id && file.stand == Stand::Own && file.may_have_copy(&copy.path)
+    fn originals(&mut self, id: ForeignId) -> io::Result<Vec<(ForeignId, Progress)>> {
+        let Some(path) = self.all.get(&id).map(|copy| copy.path.clone()) else {
+            return Ok(Vec::new());
         };
-        self.all.values().filter(may_be).map(|file| (file.id, file.latest().clone())).collect()
+        let kin = self.kin_of(&path);
+        let beginning = match self.all.get_mut(&id).filter(|_| !kin.is_empty()) {
+            Some(copy) => copy.beginning(COPY_BYTES_MIN)?,
+            None => Vec::new(),
+        };
+        let may_be = |file: &&Followed| {
+            let is_own = file.id != id && file.stand == Stand::Own;
+            is_own && file.latest().may_begin_with(&beginning)
+        };
+        let files = kin.iter().filter_map(|kin| self.all.get(kin)).filter(may_be);
+        Ok(files.map(|file| (file.id, file.latest().clone())).collect())
     }
 
     /// Other content stands in a file. What was not read of the one before may stand in a copy.
@@ -349,6 +359,7 @@ impl Files {
         file.progress = Progress { recent: None, ..lost.progress.clone() };
         file.pending.clone_from(&lost.pending);
         self.all.insert(id, file);
+        self.kin.forget();
         self.taken_in.insert(id);
         for copy in self.all.values_mut() {
             if copy.stand == Stand::CopyOf(lost.id) {

@@ -15,6 +15,7 @@ mod census;
 mod done;
 mod generations;
 mod heirs;
+mod kin;
 mod round;
 mod unpack;
 

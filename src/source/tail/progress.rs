@@ -91,14 +91,14 @@ impl Digest {
 
 /// A file that is the same for so long and then ends is a copy; a shorter one may be a new file with
 /// the header that all have.
-const COPY_BYTES_MIN: u64 = 64;
+pub(super) const COPY_BYTES_MIN: usize = 64;
 
 impl Likeness {
     /// Whether it is enough to call the other file a copy.
     pub(super) fn is_copy(self) -> bool {
         match self {
             Self::Same => true,
-            Self::Shorter { agreed } => agreed >= COPY_BYTES_MIN,
+            Self::Shorter { agreed } => agreed >= COPY_BYTES_MIN as u64,
             Self::Other => false,
         }
     }
@@ -154,6 +154,22 @@ impl Progress {
             agreed = end;
         }
         Ok(Likeness::Same)
+    }
+
+    /// Whether other content that begins so may have anything of what was read: cheaper than to
+    /// compare it, where there are many to compare it with.
+    pub(super) fn may_begin_with(&self, beginning: &[u8]) -> bool {
+        let place = COPY_BYTES_MIN.trailing_zeros();
+        let known = usize::try_from(place).ok().and_then(|place| self.trail.0.get(place));
+        let begins = beginning.get(..COPY_BYTES_MIN).map(crc32c);
+        known.zip(begins).is_none_or(|(known, begins)| *known == begins)
+    }
+
+    /// Tells it from the progress in other content that ends at the same position, or in the same
+    /// content written once more.
+    pub(super) fn print(&self) -> u32 {
+        let digests = [self.head, self.marker].map(|digest| digest.crc.to_le_bytes()).concat();
+        crc32c_append(crc32c(&digests), &self.changed_unix_ns.to_le_bytes())
     }
 
     /// Whether other content would be noticed.

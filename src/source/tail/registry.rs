@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::FileStatus;
+use super::progress::Progress;
 use super::sent::Sent;
 use crate::base::clock::Clock;
 use crate::state::{Area, Refused};
@@ -48,13 +49,13 @@ impl Registry {
         Self { area, clock, committed, has_complained: false.into() }
     }
 
-    /// What is known of a file at first sight, whose mark says this position.
-    pub(super) fn sent(&self, mark: &str, position: u64) -> Sent {
+    /// What is known of a file at first sight, of which its mark says this.
+    pub(super) fn sent(&self, mark: &str, position: u64, progress: &Progress) -> Sent {
         let known = self.entry(mark).map(|entry| entry.sent.within(self.committed));
-        known.filter(|sent| sent.ends_at(position)).unwrap_or_else(|| {
+        known.filter(|sent| sent.ends_at(position, progress)).unwrap_or_else(|| {
             let mut sent = Sent::default();
-            if position > 0 {
-                sent.note(self.committed, position);
+            if position.max(progress.position) > 0 {
+                sent.note_all(self.committed, position, progress);
             }
             sent
         })

@@ -1,6 +1,6 @@
 //! One round: everybody who has something gets a turn, and what they bring becomes one batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,7 @@ impl Files {
     pub(super) fn gather(&mut self, now: Instant) -> Option<Batch> {
         let mut batch = Batch::default();
         self.listing.clear();
+        self.kin.forget();
         let all_saved = self.add_unsaved(&mut batch);
         match self.birth {
             // Nothing is read before it is settled where reading begins.
@@ -112,8 +113,8 @@ impl Files {
         if batch.is_birth {
             self.birth = Birth::Done;
         }
+        self.judge_copies_anew(&batch.steps);
         for step in batch.steps {
-            self.judge_copies_anew(&step);
             let Some(file) = followed_by(&mut self.all, step.id, &step.mark) else { continue };
             // Found elsewhere, it has to say so itself.
             file.saved = if file.id == step.id { step.revision } else { 0 };
@@ -136,14 +137,17 @@ impl Files {
     }
 
     /// With the first lines of a file it can be told better what is a copy of it.
-    fn judge_copies_anew(&mut self, step: &Step) {
-        let is_first = step.next.as_ref().is_some_and(|next| next.position > 0)
-            && self.all.get(&step.id).is_some_and(|file| file.progress.position == 0);
-        if !is_first {
+    fn judge_copies_anew(&mut self, steps: &[Step]) {
+        let is_first = |step: &&Step| {
+            step.next.as_ref().is_some_and(|next| next.position > 0)
+                && self.all.get(&step.id).is_some_and(|file| file.progress.position == 0)
+        };
+        let first: BTreeSet<_> = steps.iter().filter(is_first).map(|step| step.id).collect();
+        if first.is_empty() {
             return;
         }
         for file in self.all.values_mut() {
-            if file.stand == Stand::CopyOf(step.id) {
+            if matches!(file.stand, Stand::CopyOf(original) if first.contains(&original)) {
                 file.stand = Stand::Unjudged;
                 self.turn.wake(file.id);
             }

@@ -27,10 +27,17 @@ pub(super) async fn run<D: Door>(
 ) -> Result<(), String> {
     let mut scan_at = Instant::now();
     let mut scan_not_before = scan_at;
+    // Names may have changed since the last scan: who a new file is, only the next one can tell.
+    let mut is_unsettled = true;
     while !stopping.is_asked() {
         let news = watch.take();
+        is_unsettled |= news.names_changed;
+        if !news.appeared.is_empty() {
+            let may_meet = !is_unsettled && !watch.is_blind();
+            is_unsettled = !(may_meet && follower.meet(news.appeared).await);
+        }
         follower.wake(&news.written);
-        if news.names_changed {
+        if is_unsettled {
             scan_at = scan_at.min(scan_not_before);
         }
         if Instant::now() >= scan_at {
@@ -42,6 +49,7 @@ pub(super) async fn run<D: Door>(
                 (watch, is_wider)
             })
             .await;
+            is_unsettled = is_wider;
             scan_not_before = Instant::now() + begun.elapsed() * SCAN_TIME_PART;
             scan_at = match (is_wider, watch.is_blind()) {
                 (true, _) => scan_not_before,

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::progress::Progress;
+
 /// Most pairs of one file. Beyond, every second one is left out, so that old and new stay.
 const PAIRS_MAX: usize = 8;
 
@@ -13,11 +15,20 @@ const PAIRS_MAX: usize = 8;
 pub(super) struct Sent {
     /// Place of the last record before an offset, and that offset; both grow.
     pairs: Vec<(u64, u64)>,
+    /// What stood before the last offset, as [`Progress::print`] tells it: files of one length follow
+    /// each other under one name.
+    #[serde(default)]
+    print: u32,
 }
 
 impl Sent {
-    /// Everything before `offset` lies in the queue up to `place`.
-    pub(super) fn note(&mut self, place: u64, offset: u64) {
+    /// Everything before the position lies in the queue up to `place`.
+    pub(super) fn note_all(&mut self, place: u64, offset: u64, progress: &Progress) {
+        self.note(place, offset);
+        self.print = progress.print();
+    }
+
+    fn note(&mut self, place: u64, offset: u64) {
         self.pairs.retain(|(before, _)| *before < place);
         self.pairs.push((place, offset));
         if self.pairs.len() > PAIRS_MAX {
@@ -42,9 +53,12 @@ impl Sent {
         self.pairs.last().is_none_or(|(place, _)| *place <= settled)
     }
 
-    /// Whether it ends at this offset.
-    pub(super) fn ends_at(&self, offset: u64) -> bool {
-        self.pairs.last().map_or(0, |(_, last)| *last) == offset
+    /// Whether it ends at this offset of this content.
+    pub(super) fn ends_at(&self, offset: u64, progress: &Progress) -> bool {
+        match self.pairs.last() {
+            Some((_, last)) => *last == offset && self.print == progress.print(),
+            None => offset.max(progress.position) == 0,
+        }
     }
 
     /// Takes back what lies behind the end of the queue: it is another queue then.
@@ -80,7 +94,7 @@ mod tests {
             let done = truth.iter().rev().find(|(place, _)| *place <= settled);
             prop_assert!(sent.delivered(settled) <= done.map_or(0, |(_, offset)| *offset));
             prop_assert_eq!(sent.delivered(place), offset);
-            prop_assert!(sent.ends_at(offset));
+            prop_assert_eq!(sent.pairs.last().map(|(_, last)| *last), Some(offset));
             prop_assert_eq!(sent.within(3).delivered(3), offset);
         }
     }

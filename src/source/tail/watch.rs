@@ -13,6 +13,8 @@ use crate::base::disk::foreign::{self, ForeignId};
 
 /// Most paths remembered between two steps; beyond it a scan is cheaper.
 const WRITTEN_MAX: usize = 10_000;
+/// Most new files that are met one by one.
+const APPEARED_MAX: usize = 100;
 
 /// Watches folders and remembers what happened in them.
 #[derive(Debug)]
@@ -33,7 +35,9 @@ pub(super) struct Watch {
 pub(super) struct News {
     /// Files that were written.
     pub(super) written: BTreeSet<PathBuf>,
-    /// Whether names came or went.
+    /// Files that were made.
+    pub(super) appeared: BTreeSet<PathBuf>,
+    /// Whether names came or went in another way.
     pub(super) names_changed: bool,
 }
 
@@ -177,9 +181,16 @@ impl News {
                 true
             }
             EventKind::Access(_) => false,
-            EventKind::Create(CreateKind::File) | EventKind::Remove(RemoveKind::File) => {
-                matters(&event)
+            EventKind::Create(CreateKind::File) => {
+                let before = self.appeared.len();
+                self.appeared.extend(event.paths.into_iter().filter(|path| globs.matches(path)));
+                if self.appeared.len() <= APPEARED_MAX {
+                    return self.appeared.len() > before;
+                }
+                self.appeared.clear();
+                true
             }
+            EventKind::Remove(RemoveKind::File) => matters(&event),
             // A folder came or went, something was renamed, or events were lost.
             _ => true,
         };
@@ -207,8 +218,13 @@ mod tests {
         assert!(!tell(written, "/l/a.log"));
         assert!(!tell(EventKind::Create(CreateKind::File), "/l/a.txt"));
         assert!(tell(EventKind::Create(CreateKind::File), "/l/b.log"));
+        assert!(!tell(EventKind::Create(CreateKind::File), "/l/b.log"), "known already");
+        assert!(!news.names_changed, "a new file is looked at by itself");
+        let mut tell = |kind, path: &str| news.add(Event::new(kind).add_path(path.into()), &globs);
+        assert!(tell(renamed, "/l/b.log.1"));
         assert!(!tell(renamed, "/l/b.log.1"), "known already that names changed");
         assert_eq!(news.written, BTreeSet::from(["/l/a.log".into()]));
+        assert_eq!(news.appeared, BTreeSet::from(["/l/b.log".into()]));
         assert!(news.names_changed);
     }
 
@@ -221,5 +237,12 @@ mod tests {
             news.add(Event::new(written).add_path(format!("/l/{number}.log").into()), &globs);
         }
         assert!(news.names_changed && news.written.is_empty());
+
+        let mut news = News::default();
+        for number in 0..=APPEARED_MAX {
+            let made = EventKind::Create(CreateKind::File);
+            news.add(Event::new(made).add_path(format!("/l/{number}.log").into()), &globs);
+        }
+        assert!(news.names_changed && news.appeared.is_empty());
     }
 }

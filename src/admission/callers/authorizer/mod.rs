@@ -125,7 +125,9 @@ impl Authorizer {
         if let Some(answer) = self.memory.fresh(&print) {
             return Ok(answer);
         }
-        let asked = timeout(self.settings.timeout, self.ask_once(knock, identity, print)).await;
+        // Boxed: every request would have room for it otherwise, whoever it comes from.
+        let asking = Box::pin(self.ask_once(knock, identity, print));
+        let asked = timeout(self.settings.timeout, asking).await;
         let why = match asked.unwrap_or_else(|_| Err(NoAnswer::Bad("it is too slow".to_owned()))) {
             Ok(answer) => return Ok(answer),
             Err(NoAnswer::Refused(refusal)) => return Err(refusal),

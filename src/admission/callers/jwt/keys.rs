@@ -122,7 +122,8 @@ impl KeyShelf {
             Err(_) => self.fetching.lock().await,
         };
         if self.may_try(has_it) {
-            self.fetch().await;
+            // Boxed: every request would have room for it otherwise, and nearly none fetches.
+            Box::pin(self.fetch()).await;
         }
         drop(turn);
         self.in_force(now).0

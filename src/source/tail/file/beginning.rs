@@ -7,7 +7,7 @@ use super::{Body, Followed, Place, Stand, not_open};
 use crate::base::disk::foreign::Look;
 use crate::source::framing::Framing;
 use crate::source::tail::names;
-use crate::source::tail::progress::{Digest, HEAD_BYTES, Progress};
+use crate::source::tail::progress::{COPY_BYTES_MIN, Digest, HEAD_BYTES, Progress};
 
 impl Followed {
     /// Whether a file may be a copy of it, as far as the name tells.
@@ -65,7 +65,7 @@ impl Followed {
 
     /// Its first bytes.
     pub(in crate::source::tail) fn beginning(&mut self, bytes: usize) -> io::Result<Vec<u8>> {
-        match &mut self.handle {
+        let beginning = match &mut self.handle {
             Some(body) => {
                 let was_unpacking = body.is_unpacking();
                 let beginning = body.read_at(0, bytes);
@@ -75,7 +75,17 @@ impl Followed {
                 beginning
             }
             None => Body::open(&self.path)?.read_at(0, bytes),
-        }
+        }?;
+        let first = beginning.get(..COPY_BYTES_MIN).unwrap_or(&beginning);
+        self.first = self.stamp.map(|stamp| (stamp, first.to_vec()));
+        Ok(beginning)
+    }
+
+    /// Whether its first bytes may be those of other content that begins with `head`, as far as is known
+    /// without reading it.
+    pub(in crate::source::tail) fn may_begin_like(&self, head: &[u8]) -> bool {
+        let known = self.first.as_ref().filter(|(stamp, _)| self.stamp == Some(*stamp));
+        known.is_none_or(|(_, first)| head.starts_with(first) || first.starts_with(head))
     }
 
     /// Whether something may have been rotated away that it held before anything was read of it. Asked

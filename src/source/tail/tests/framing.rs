@@ -36,6 +36,66 @@ async fn a_stack_trace_is_one_record_once_it_was_quiet_and_a_restart_does_not_te
     assert_eq!(room.step().await, Some(Pace::AtNews), "nothing is left to wait for");
 }
 
+/// How a file is rotated within a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rotation {
+    Renamed,
+    Copied,
+    RenamedWhileDown,
+    CopiedWhileDown,
+    PackedWhileDown,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trace_that_a_rotation_cuts_off_is_one_record_and_what_follows_is_another() {
+    use Rotation::*;
+    for rotation in [Renamed, Copied, RenamedWhileDown, CopiedWhileDown, PackedWhileDown] {
+        for glob in ["a.log", "a.log*"] {
+            let mut room = Room::new(&[glob]);
+            let rule = Rule::Builtin(Builtin::Java);
+            room.settings.framing.multiline =
+                Some(Multiline { rule, timeout: SECOND, lines_max: 100 });
+            let begun = format!("ERROR {}\njava.io.IOException: x\n", "2".repeat(80));
+            room.scratch.write("a.log", &format!("INFO 1\n{begun}"));
+            room.start();
+            room.run_dry().await;
+            room.check(&["INFO 1"]);
+
+            if matches!(rotation, RenamedWhileDown | CopiedWhileDown | PackedWhileDown) {
+                room.kill();
+            }
+            room.scratch.write("a.log", "\tat a.B.c(B.java:1)\n");
+            if matches!(rotation, Copied | CopiedWhileDown) {
+                room.scratch.copy("a.log", "a.log.1");
+                room.scratch.truncate("a.log");
+            } else {
+                room.scratch.rename("a.log", "a.log.1");
+            }
+            room.scratch.write("a.log", "\tat d.E.f(E.java:2)\nINFO 3\nINFO 4\n");
+            if rotation == PackedWhileDown {
+                room.scratch.pack("a.log.1", ".gz");
+            }
+            if !room.is_up() {
+                room.start();
+            }
+            room.grace().await;
+            room.restart().await;
+            room.grace().await;
+
+            let trace = format!("{begun}\tat a.B.c(B.java:1)");
+            let mut lines = room.door.lines();
+            let place = lines.iter().position(|line| *line == trace);
+            assert!(place.is_some(), "{rotation:?} {glob}: {lines:?}");
+            lines.remove(place.unwrap());
+            assert_eq!(
+                lines,
+                ["INFO 1", "\tat d.E.f(E.java:2)", "INFO 3", "INFO 4"],
+                "{rotation:?} {glob}"
+            );
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unfinished_line_is_sent_when_it_was_quiet_and_its_rest_is_another_record() {
     let mut room = Room::new(&["a.log"]);

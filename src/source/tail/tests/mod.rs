@@ -1,8 +1,10 @@
 //! The room as its insiders see it: a door that records, a folder to write into, one step at a time.
 
 mod copies;
+mod done;
 mod events;
 mod framing;
+mod meeting;
 mod model;
 mod packed;
 mod reading;
@@ -294,6 +296,12 @@ impl Room {
 
     pub(super) async fn scan(&mut self) {
         self.follower.as_ref().unwrap().scan().await;
+    }
+
+    /// Files at these names were made; `false` if only a scan can tell what they are.
+    pub(super) async fn appeared(&self, names: &[&str]) -> bool {
+        let paths = names.iter().map(|name| self.scratch.path(name)).collect();
+        self.follower.as_ref().unwrap().meet(paths).await
     }
 
     pub(super) fn written(&self, name: &str) {

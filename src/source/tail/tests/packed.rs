@@ -177,3 +177,30 @@ async fn of_many_compressed_files_a_few_are_decompressed_at_once() {
     lines.sort_by_key(|line| line.chars().take(2).collect::<String>());
     assert!(lines == all.concat());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_file_that_somebody_unpacks_beside_the_compressed_one_is_not_read_again() {
+    for end in [".gz", ".zst"] {
+        let mut room = Room::new(&["a.log*"]);
+        let lines = lines("one", 5);
+        room.scratch.write("a.log", &text(&lines));
+        room.start();
+        room.run_dry().await;
+        room.scratch.rename("a.log", "a.log.1");
+        room.scratch.write("a.log", "");
+        room.grace().await;
+        room.scratch.pack("a.log.1", end);
+        room.grace().await;
+
+        room.scratch.write("a.log.1", &text(&lines));
+        room.grace().await;
+        check(&room, &[&lines]);
+
+        // With a line that the other does not have it is a file of its own.
+        room.scratch.write("a.log.1", "more\n");
+        room.grace().await;
+        room.restart().await;
+        room.grace().await;
+        check(&room, &[&lines, &lines, &["more".to_owned()]]);
+    }
+}

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::super::board::Board;
 use super::super::file::Followed;
 use super::super::metrics::BlockNumbers;
+use super::super::progress::Digest;
 use super::super::registry::{GONE_MAX, Registry};
 use crate::base::clock::Clock;
 use crate::base::disk::FaultyDisk;
@@ -87,6 +88,31 @@ async fn what_was_delivered_is_known_exactly_with_the_registry_and_safely_withou
         again.show(&file(7, 250));
         assert_eq!([29, 30].map(|at| one(&again).delivered(at)), [0, 250]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_content_of_the_same_length_is_not_delivered_because_the_one_before_was() {
+    let shop = Shop::new();
+    let board = shop.start(0, &[]);
+    board.show_queued(&file(7, 0), 0);
+    board.show(&file(7, 0));
+    board.show_queued(&file(7, 100), 10);
+    board.save();
+    let delivered = |board: &Board| [9, 10, 29, 30].map(|at| one(board).delivered(at));
+    assert_eq!(delivered(&board), [0, 100, 100, 100]);
+
+    // Written anew and queued; weir was killed before the registry knew.
+    let mut anew = file(7, 100);
+    anew.progress.changed_unix_ns = 1;
+    let again = shop.start(30, &["tail/t/7"]);
+    again.show(&anew);
+    assert_eq!(delivered(&again), [0, 0, 0, 100]);
+
+    let mut anew = file(7, 100);
+    anew.progress.marker = Digest::of(b"another");
+    let again = shop.start(30, &["tail/t/7"]);
+    again.show(&anew);
+    assert_eq!(delivered(&again), [0, 0, 0, 100]);
 }
 
 #[tokio::test(start_paused = true)]

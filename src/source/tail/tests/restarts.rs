@@ -212,3 +212,27 @@ async fn a_mark_that_is_damaged_costs_a_repetition_and_no_more() {
 
     room.check(&["1", "1"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_renamed_while_the_globs_are_changed_is_read_on() {
+    let mut room = Room::new(&["a.log"]);
+    room.scratch.write("a.log", "1\n");
+    room.start();
+    room.run_dry().await;
+    room.kill();
+    room.scratch.rename("a.log", "b.log");
+    room.scratch.write("b.log", "2\n");
+    room.settings.include = vec![room.scratch.text("b.log")];
+    room.start();
+    room.grace().await;
+    room.check(&["1", "2"]);
+
+    // Its number is used again, by a file that the globs find.
+    room.settings.include = vec![room.scratch.text("c.log")];
+    room.restart().await;
+    fs::write(room.scratch.path("b.log"), "3\n").unwrap();
+    room.scratch.rename("b.log", "c.log");
+    room.restart().await;
+    room.grace().await;
+    room.check(&["1", "2", "3"]);
+}
