@@ -93,7 +93,8 @@ impl Visitor {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Operator(name) => name,
-            _ => "(local)",
+            Self::Local => "(local)",
+            Self::Reader | Self::Stranger => "(nobody with a key)",
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{Views, page, query};
 use crate::base::clock::Clock;
 use crate::base::random;
 use crate::base::serve::{Answer, Answers, Arriving, LeftUnread, Peer, REQUEST_ID};
-use crate::telemetry::{Metrics, OPENMETRICS_TYPE};
+use crate::telemetry::{AUDIT, Metrics, OPENMETRICS_TYPE};
 
 /// Most bytes of an order.
 const ORDER_BYTES_MAX: usize = 64 << 10;
@@ -58,10 +58,7 @@ impl Desk {
             "/metrics" => {
                 get()?;
                 let visitor = visitor()?;
-                // A collector asks by any name; what it gets is nothing that a page could read.
-                if visitor == Visitor::Stranger {
-                    return Err(Fault::KeyNeeded);
-                }
+                visitor.may_look(&request)?;
                 let _turn = self.counting.acquire().await;
                 Ok(said(StatusCode::OK, OPENMETRICS_TYPE, self.metrics.encode()))
             }
@@ -80,8 +77,10 @@ impl Desk {
                 self.letters(&visitor, request.uri().query().unwrap_or_default()).await
             }
             "/dead/replay" | "/dead/purge" if request.method() == Method::POST => {
-                let visitor = visitor()?;
-                self.order(&visitor, request).await
+                let path = request.uri().path().to_owned();
+                let visitor = visitor().inspect_err(|fault| refused_order(None, &path, fault))?;
+                let done = self.order(&visitor, request).await;
+                done.inspect_err(|fault| refused_order(Some(&visitor), &path, fault))
             }
             "/dead/replay" | "/dead/purge" => Err(Fault::WrongMethod { allow: "POST" }),
             path => {
@@ -118,9 +117,16 @@ impl Desk {
         let order = read_order(request.into_body()).await?;
         let words = order.to_string();
         let done = carry_out(order).await.map_err(Fault::ReplayRefused)?;
-        tracing::info!(operator = visitor.name(), path, order = words, %done, "carried out an order");
+        tracing::info!(target: AUDIT, operator = visitor.name(), path, order = words, %done, "carried out an order");
         Ok(said(StatusCode::OK, JSON_TYPE, done.to_string()))
     }
+}
+
+/// Whoever looks into the log finds those who were turned away as well.
+fn refused_order(visitor: Option<&Visitor>, path: &str, fault: &Fault) {
+    let operator = visitor.map_or("(a key that opens nothing)", Visitor::name);
+    let why = fault.clone().problem().slug;
+    tracing::warn!(target: AUDIT, operator, path, why, "refused an order");
 }
 
 async fn read_order(body: Arriving) -> Result<Value, Fault> {

@@ -1,6 +1,7 @@
 //! The numbers of the door.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,6 +11,8 @@ use prometheus_client::registry::Registry;
 
 use super::Refusal;
 use super::store::From;
+use crate::queue::Durable;
+use crate::telemetry::{Begun, Tracer, Worth};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByStream {
@@ -45,6 +48,8 @@ pub(super) struct Numbers {
     rejected_records: Family<ByStream, Counter>,
     dropped_records: Family<ByStream, Counter>,
     refusals: Family<ByReason, Counter>,
+    /// Of the agent, so that a commit is part of the trace of its request.
+    pub(super) tracer: Tracer,
 }
 
 impl Numbers {
@@ -86,6 +91,21 @@ impl Numbers {
             numbers.caller_bytes.clone(),
         );
         numbers
+    }
+
+    /// Ends the span of a commit that was waited for, if there is one.
+    pub(super) fn committed<E: Display>(
+        &self,
+        span: Option<Begun>,
+        stream: String,
+        durable: &Result<Durable, E>,
+    ) {
+        let Some(span) = span else { return };
+        let records = durable.as_ref().map_or(0, |durable| durable.count().into());
+        let attributes =
+            vec![("weir.stream", Worth::Text(stream)), ("weir.records", Worth::Number(records))];
+        let fault = durable.as_ref().err().map(ToString::to_string);
+        span.end("commit".into(), attributes, fault);
     }
 
     /// The label of a caller: names come from tokens and certificates too, and must not make the

@@ -50,7 +50,7 @@ use crate::queue;
 use crate::record::RawRecord;
 use crate::sink::Lambda;
 use crate::state::Area;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracer};
 
 pub use callers::{Algorithm, Operators, Pattern, PeerRule, SubjectField, SubjectRule};
 pub use guest::Guest;
@@ -113,7 +113,8 @@ impl Admission {
         let clock = below.clock.clone();
         let quotas = Quotas::new(clock.clone(), below.quotas.clone());
         let house = House::open(below, settings, &quotas, None)?;
-        let numbers = metrics.shared(Numbers::register);
+        let mut numbers = metrics.shared(Numbers::register);
+        numbers.tracer = Tracer::of(metrics);
         let house = RwLock::new(Arc::new(house));
         Ok(Arc::new(Self { clock, quotas, guesses: Guesses::default(), numbers, house }))
     }

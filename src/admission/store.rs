@@ -323,7 +323,10 @@ impl Admitted {
         let mut place = 0;
         for mut part in self.led.into_iter().chain([self.own]) {
             part.group.key.clone_from(&self.once);
-            let durable = part.stream.queue.append(part.group).await.map_err(refusal)?;
+            let (span, to) = (numbers.tracer.begin_within(), part.stream.name.clone());
+            let durable = part.stream.queue.append(part.group).await;
+            numbers.committed(span, to, &durable);
+            let durable = durable.map_err(refusal)?;
             place = (durable.first().0 + u64::from(durable.count())).saturating_sub(1);
             told = None;
             match durable.note_of_earlier() {

@@ -123,9 +123,12 @@ fn keep_what_cannot_change(
     keep("admin", old.admin != new.admin);
     keep("log_format", old.log_format != new.log_format);
     keep("stdin", old.stdin != new.stdin);
+    keep("traces", old.traces != new.traces);
+    keep("emf", old.emf != new.emf);
     keep("reload_on_change", old.reload_on_change != new.reload_on_change);
     (new.admin, new.log_format) = (old.admin.clone(), old.log_format);
     new.reload_on_change = old.reload_on_change;
+    (new.traces, new.emf) = (old.traces.clone(), old.emf.clone());
     (new.stdin, new.stdin_framing) = (old.stdin.clone(), old.stdin_framing.clone());
 
     for (name, stream) in &mut new.streams {

@@ -11,12 +11,14 @@ use tracing::{error, info, warn};
 
 use super::assemble::{Ground, Parts, assemble};
 use super::crew::{Crew, Group};
+use super::emf::Emf;
 use super::feeders::{Deliveries, Fed};
 use super::reload::{Reread, Watcher};
 use super::signals::{Signal, Signals};
 use super::state_dir::Addresses;
 use super::status::Picture;
 use super::supervisor::{self, Watchdog};
+use super::traces::Exporter;
 use super::{StartError, letters, replay};
 use crate::admin::{self, Views};
 use crate::admission::Admission;
@@ -28,7 +30,7 @@ use crate::delivery::Uplink;
 use crate::source::http::{self, Hatch};
 use crate::source::tail::Tail;
 use crate::state::State;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracer};
 
 /// How a run ended that had started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +171,7 @@ impl Running {
             running.feed(&destination, fed);
         }
         running.open_desk(parts.admin, views);
+        running.tell_elsewhere()?;
         if let Some(stdin) = parts.stdin {
             let stopping = running.inputs.stopping();
             running.inputs.tasks.spawn("stdin", stdin.run(tokio::io::stdin(), stopping));
@@ -193,6 +196,24 @@ impl Running {
         if let Some(watchdog) = Watchdog::asked_for(&self.picture) {
             self.admin.tasks.spawn("watchdog", watchdog.run(stopping));
         }
+    }
+
+    /// Traces and lines for CloudWatch, where they are asked for. They end last, as they tell of all
+    /// others.
+    fn tell_elsewhere(&mut self) -> Result<(), StartError> {
+        if let Some(settings) = &self.config.traces {
+            let exporter = Exporter::new(settings, Tracer::of(&self.ground.metrics));
+            if let Some(exporter) = exporter.map_err(StartError::Setting)? {
+                let stopping = self.admin.stopping();
+                self.admin.tasks.spawn("traces", exporter.run(stopping));
+            }
+        }
+        if let Some(settings) = self.config.emf.clone() {
+            let emf = Emf::new(settings, self.picture.clone(), &self.ground.metrics);
+            let (emf, stopping) = (emf.map_err(StartError::Disk)?, self.admin.stopping());
+            self.admin.tasks.spawn("emf", emf.run(stopping));
+        }
+        Ok(())
     }
 
     /// Starts the workers of a destination.

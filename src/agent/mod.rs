@@ -8,6 +8,7 @@ mod assemble;
 mod changes;
 mod clocks;
 mod crew;
+mod emf;
 mod feeders;
 mod letters;
 mod lifecycle;
@@ -23,6 +24,7 @@ mod status;
 mod stream_facts;
 mod supervisor;
 mod suspicions;
+mod traces;
 mod trial;
 
 use std::io;

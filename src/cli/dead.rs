@@ -11,6 +11,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use self::which::Which;
+use super::progress::while_waiting;
 use super::reach::Reach;
 use super::report::{Answer, Exit, Report, say, tell};
 use super::table::{age, count, counted, lay_out};
@@ -179,7 +180,9 @@ fn put_back(replay: &Replay) -> Answer {
     if let (Some(order), Some(to)) = (order.as_object_mut(), &replay.to) {
         order.insert("to".into(), to.as_str().into());
     }
-    let answer = replay.reach.ask(Method::POST, "/dead/replay", Some(&order))?;
+    let answer = while_waiting("putting letters back", || {
+        replay.reach.ask(Method::POST, "/dead/replay", Some(&order))
+    })?;
     let number = |key| answer.get(key).and_then(Value::as_u64).unwrap_or(0);
     let left = number("left");
     let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten();

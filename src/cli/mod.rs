@@ -5,11 +5,13 @@
 //! Never: lives longer than one command.
 
 mod check;
+mod consume;
 mod dead;
 mod doctor;
 mod envelope;
 mod keys;
 mod manual;
+mod progress;
 mod queue;
 mod reach;
 mod reload;
@@ -19,6 +21,7 @@ mod send;
 mod status;
 mod table;
 mod test;
+mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,6 +61,8 @@ enum Command {
     Status(status::Show),
     /// Send records to an agent: each line of standard input or of files is one
     Send(send::Send),
+    /// Read back what arrived at a Kinesis stream, aggregates taken apart
+    Consume(consume::Consume),
     /// List, show and replay records that could not be delivered
     #[command(subcommand)]
     Dead(dead::Dead),
@@ -98,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Reload(reload) => reload::reload(&reload),
         Command::Status(show) => status::status(&show),
         Command::Send(send) => send::send(&send),
+        Command::Consume(consume) => consume::consume(&consume),
         Command::Dead(dead) => dead::dead(&dead),
         Command::Queue(queue) => queue::queue(&queue),
         Command::Keys(keys) => keys::keys(&keys),

@@ -9,6 +9,8 @@ mod records;
 mod stat;
 mod verify;
 
+pub(super) use records::shown;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;

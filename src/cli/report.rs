@@ -1,7 +1,7 @@
 //! Faults on standard error, and the exit code that goes with each; `docs/ERRORS.md` lists them.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -166,7 +166,10 @@ pub(super) fn say(text: impl Display) {
 
 /// Prints to standard error. Where that is closed, the exit code still tells.
 pub(super) fn tell(text: impl Display) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    let mut out = io::stderr().lock();
+    // Of a terminal's line that says how far work is, nothing may be left.
+    let over = if out.is_terminal() { super::progress::CLEAR } else { "" };
+    drop(writeln!(out, "{over}{text}"));
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub(super) fn assemble(sections: Sections) -> Config {
         grace: process.grace,
         log_format: process.log_format,
         log_level: process.log_level,
+        traces: process.traces,
+        emf: process.emf,
         reload_on_change: process.reload_on_change,
         admission,
         streams,

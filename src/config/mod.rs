@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::telemetry::{Format, Level};
+use crate::telemetry::{EmfSettings, Format, Level, TraceSettings};
 use crate::{admin, admission, dead_letter, delivery, queue, sink, source};
 
 pub use finding::{Finding, Findings, Severity};
@@ -53,6 +53,10 @@ pub struct Config {
     pub log_format: Format,
     /// Least severe level that is written.
     pub log_level: Level,
+    /// Where traces go, if anywhere.
+    pub traces: Option<TraceSettings>,
+    /// Whether lines for CloudWatch are written.
+    pub emf: Option<EmfSettings>,
     /// Whether a changed file is taken over by itself.
     pub reload_on_change: bool,
     /// Callers, plans, and what streams take.

@@ -8,7 +8,7 @@ use crate::sink::{At, Fault};
 
 /// What is to be done about a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Class {
+pub(crate) enum Class {
     /// Too fast: the same records later.
     Throttled,
     /// The network or the service is in trouble: the same records later.
@@ -56,7 +56,7 @@ impl Class {
     }
 
     /// Whether somebody must do something before it can get better.
-    pub(super) fn is_hold(self) -> bool {
+    pub(crate) fn is_hold(self) -> bool {
         matches!(self, Auth | Clock | Config)
     }
 }
@@ -132,7 +132,7 @@ const CLOCK_WORDS: [&str; 3] =
     ["Signature expired", "Signature not yet current", "not yet current"];
 
 /// What a fault means.
-pub(super) fn classify(fault: &Fault) -> Class {
+pub(crate) fn classify(fault: &Fault) -> Class {
     match fault.at {
         At::Transport | At::Timeout | At::Upload(_) | At::Disk => Transient,
         At::Credentials => Auth,

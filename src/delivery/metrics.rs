@@ -13,7 +13,9 @@ use tracing::debug;
 
 use super::bundle::Bundle;
 use super::class::Class;
+use super::traced::Sending;
 use super::watch::Paced;
+use crate::telemetry::{SpanKind, Tracer};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
@@ -204,6 +206,7 @@ impl DeliveryMetrics {
 /// The numbers of one worker.
 #[derive(Clone, Debug)]
 pub(super) struct WorkerMetrics {
+    tracer: Tracer,
     pub(super) records: Counter,
     requests: Counter,
     pub(super) strayed: Counter,
@@ -233,6 +236,7 @@ impl WorkerMetrics {
         let all = metrics.shared(DeliveryMetrics::register);
         let route = Route { stream: stream.to_owned(), destination: destination.to_owned() };
         let own = Self {
+            tracer: Tracer::of(metrics),
             records: all.records.get_or_create_owned(&route),
             requests: all.requests.get_or_create_owned(&route),
             retried: all.retried.get_or_create_owned(&route),
@@ -254,6 +258,18 @@ impl WorkerMetrics {
         };
         own.holding(None);
         own
+    }
+
+    /// The span of a request that is about to be sent, if its trace is kept.
+    pub(super) fn span(&self, bundles: &[Bundle], bytes: u64) -> Option<Sending> {
+        let begun = self.tracer.begin(SpanKind::Producer, None)?;
+        Some(Sending {
+            begun,
+            stream: self.route.stream.clone(),
+            destination: self.route.destination.clone(),
+            records: bundles.iter().map(|bundle| bundle.parcels.len()).sum(),
+            bytes,
+        })
     }
 
     /// So many requests are under way, so many may be, and so many bytes are owed.

@@ -39,12 +39,14 @@ mod feed;
 mod metrics;
 mod parcel;
 mod progress;
+mod traced;
 mod watch;
 mod ways;
 mod window;
 
 use std::time::Duration;
 
+pub(crate) use class::{Class, classify};
 pub use order::Ordering;
 pub use replay::{Replayed, replay};
 pub use suspicion::Suspected;

@@ -250,12 +250,15 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         self.tempo.sent(bytes, age.unwrap_or_default(), Instant::now());
         self.metrics.wire_bytes.inc_by(bytes);
         self.requests += 1;
-        let sink = Arc::clone(&self.sink);
+        let (sink, span) = (Arc::clone(&self.sink), self.metrics.span(&bundles, bytes));
         self.jobs.spawn(async move {
             let (entries, counts) = Bundle::entries(&bundles, &*sink);
-            let begun = Instant::now();
+            let (sent, begun) = (entries.len(), Instant::now());
             let outcome = sink.put(entries).await;
             let outcome = outcome.and_then(|fates| Bundle::fates(&mut bundles, &counts, fates));
+            if let Some(span) = span {
+                span.end(sent, &outcome);
+            }
             Ended::Answered(Answered { bundles, outcome, was_probe, took: begun.elapsed() })
         });
     }

@@ -27,7 +27,10 @@ pub use aws::{ClockChanges, ClockMemory, ServiceClock};
 pub use directory::Directory;
 pub use firehose::Firehose;
 pub use form::{Form, Piece, Tally};
-pub use kinesis::{HashRange, Kinesis, Member, Shard, ShardMap, StreamFacts, StreamNews};
+pub use kinesis::{
+    Begin, Content, HashRange, Kinesis, Lineage, Member, Offspring, Page, Reading, Shard, ShardMap,
+    StreamFacts, StreamNews, Taken,
+};
 pub(crate) use kinesis::{hash_of, is_aggregate, members};
 pub use kms::{Kms, KmsSettings, Wrapped};
 pub use lambda::{Lambda, LambdaFault, LambdaSettings};

@@ -10,6 +10,9 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
 
 use super::repeats::Repeats;
 
+/// The target of lines that tell who ordered what: each of them is written, however many there are.
+pub const AUDIT: &str = "weir::audit";
+
 /// How lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {

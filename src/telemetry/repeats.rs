@@ -16,6 +16,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use super::log::AUDIT;
+
 /// So many equal lines are written in each period.
 const LINES_MAX: u32 = 10;
 const PERIOD: Duration = Duration::from_secs(60);
@@ -68,8 +70,8 @@ impl Repeats {
 
 impl<S: Subscriber> Layer<S> for Repeats {
     fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
-        // Whoever asks for single requests wants all of them.
-        if *event.metadata().level() > Level::INFO {
+        // Whoever asks for single requests wants all of them; and no order hides behind others.
+        if *event.metadata().level() > Level::INFO || event.metadata().target() == AUDIT {
             return true;
         }
         let mut text = Text { hash: DefaultHasher::new(), words: String::new() };
@@ -164,7 +166,8 @@ mod tests {
                 tracing::warn!(number = 1_u64, stream, "it came again");
             }
             (0..50).for_each(|_| tracing::debug!("a single request"));
+            (0..50).for_each(|_| tracing::warn!(target: AUDIT, "somebody's order"));
         });
-        assert_eq!(written.load(Ordering::Relaxed), 52);
+        assert_eq!(written.load(Ordering::Relaxed), 102);
     }
 }

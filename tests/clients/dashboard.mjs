@@ -3,6 +3,7 @@
 // node dashboard.mjs ADDRESS look PID        all there is to see; ends the agent at last
 // node dashboard.mjs ADDRESS keyed KEY       an agent whose orders need a key
 // node dashboard.mjs ADDRESS empty           an agent that nothing happened to yet
+// node dashboard.mjs ADDRESS reloaded        one that refused a configuration, after one that takes a restart
 // node dashboard.mjs ADDRESS pictures FOLDER SECONDS  pictures of it, after that time
 // The last line it writes is `done`.
 
@@ -236,6 +237,14 @@ async function lookAtNothing() {
   }
 }
 
+async function lookAtReload() {
+  const { page, faults } = await visit(400, "light");
+  for (const words of ["The changed configuration was refused", "unknown", "A restart is needed for admin"]) await page.locator(".notes").getByText(words).first().waitFor();
+  await fits(page, 400);
+  await isLegible(page);
+  assert.deepEqual(faults, []);
+}
+
 async function takePictures() {
   const sizes = [["dashboard-light", 1600, "light"], ["dashboard-dark", 1600, "dark"], ["dashboard-narrow", 400, "light"]];
   const visits = await Promise.all(sizes.map(([, width, scheme]) => visit(width, scheme)));
@@ -249,7 +258,7 @@ async function takePictures() {
 }
 
 try {
-  await { look: lookAtAll, keyed: lookWithKey, empty: lookAtNothing, pictures: takePictures }[what]();
+  await { look: lookAtAll, keyed: lookWithKey, empty: lookAtNothing, reloaded: lookAtReload, pictures: takePictures }[what]();
   console.log("done");
 } finally {
   await browser.close();

@@ -8,6 +8,8 @@ pub mod support;
 #[cfg(test)]
 mod aggregates;
 #[cfg(test)]
+mod audited;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod batch;
@@ -19,6 +21,8 @@ mod callers;
 mod cli;
 #[cfg(test)]
 mod clients;
+#[cfg(test)]
+mod consumed;
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
@@ -57,6 +61,8 @@ mod listeners;
 mod manual;
 #[cfg(test)]
 mod many_streams;
+#[cfg(test)]
+mod metered;
 #[cfg(test)]
 mod ordered;
 #[cfg(test)]
@@ -103,6 +109,8 @@ mod suspected;
 mod sync_levels;
 #[cfg(test)]
 mod tailed;
+#[cfg(test)]
+mod traced;
 #[cfg(test)]
 mod transforms;
 #[cfg(test)]

@@ -28,20 +28,22 @@ use super::wait_for;
 
 pub const REGION: &str = "us-east-1";
 
-/// What happens to one PutRecords request, counted from 0.
+/// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
     /// It is answered.
     Well,
     /// It is not executed and answered with this status.
     Refuse(u16),
+    /// It is not executed and refused with this code.
+    Fault(&'static str),
     /// It is executed, but the answer says 500.
     LoseAnswer,
     /// It is answered after this time.
     Slow(Duration),
 }
 
-type Moods = Arc<dyn Fn(u64) -> Mood + Send + Sync>;
+type Moods = Arc<dyn Fn(&str) -> Mood + Send + Sync>;
 
 /// A Kinesis of one's own, in this process. It can vanish and come back at the same address, with
 /// everything it was given.
@@ -80,12 +82,21 @@ impl Kinesis {
 
     /// Starts one whose mood depends on the number of the PutRecords request.
     pub fn start_moody(moods: impl Fn(u64) -> Mood + Send + Sync + 'static) -> Self {
+        let asked = AtomicU64::new(0);
+        Self::start_of_moods(move |action| match action {
+            "PutRecords" => moods(asked.fetch_add(1, Ordering::Relaxed)),
+            _ => Mood::Well,
+        })
+    }
+
+    /// Starts one whose mood depends on what is asked for; told of every request.
+    pub fn start_of_moods(moods: impl Fn(&str) -> Mood + Send + Sync + 'static) -> Self {
         let options = StoreOptions { create_stream_ms: 0, shard_limit: 50, ..Default::default() };
         let (app, _) = ferrokinesis::create_app(options);
-        let (moods, asked): (Moods, _) = (Arc::new(moods), Arc::new(AtomicU64::new(0)));
+        let moods: Moods = Arc::new(moods);
         let app = app
             .layer(middleware::from_fn(move |request: Request, next: Next| {
-                answer(moods.clone(), asked.clone(), request, next)
+                answer(moods.clone(), request, next)
             }))
             .layer(DefaultBodyLimit::max(32 << 20));
         let socket = socket_at(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -238,6 +249,13 @@ impl Kinesis {
         }
     }
 
+    /// Puts one record, as it is.
+    #[track_caller]
+    pub fn put(&self, stream: &str, key: &str, data: &[u8]) {
+        let data = BASE64_STANDARD.encode(data);
+        self.call("PutRecord", &json!({"StreamName": stream, "PartitionKey": key, "Data": data}));
+    }
+
     #[track_caller]
     fn call(&self, action: &str, body: &Value) -> Value {
         aws_call(&self.url(), "kinesis", &format!("Kinesis_20131202.{action}"), body)
@@ -253,17 +271,16 @@ pub fn socket_at(address: SocketAddr) -> TcpSocket {
     })
 }
 
-async fn answer(moods: Moods, asked: Arc<AtomicU64>, request: Request, next: Next) -> Response {
+async fn answer(moods: Moods, request: Request, next: Next) -> Response {
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
-    if !target.is_some_and(|target| target.ends_with(".PutRecords")) {
-        return next.run(request).await;
-    }
-    match moods(asked.fetch_add(1, Ordering::Relaxed)) {
+    let action = target.and_then(|target| target.split_once('.')).map_or("", |(_, action)| action);
+    match moods(action) {
         Mood::Well => next.run(request).await,
-        Mood::Refuse(status) => fault(StatusCode::from_u16(status).unwrap()),
+        Mood::Refuse(status) => fault(StatusCode::from_u16(status).unwrap(), "InternalFailure"),
+        Mood::Fault(code) => fault(StatusCode::BAD_REQUEST, code),
         Mood::LoseAnswer => {
             next.run(request).await;
-            fault(StatusCode::INTERNAL_SERVER_ERROR)
+            fault(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure")
         }
         Mood::Slow(wait) => {
             tokio::time::sleep(wait).await;
@@ -272,8 +289,8 @@ async fn answer(moods: Moods, asked: Arc<AtomicU64>, request: Request, next: Nex
     }
 }
 
-fn fault(status: StatusCode) -> Response {
-    let body = r#"{"__type":"InternalFailure","message":"a fault was asked for"}"#;
+fn fault(status: StatusCode, code: &str) -> Response {
+    let body = format!(r#"{{"__type":"{code}","message":"a fault was asked for"}}"#);
     (status, [("content-type", "application/x-amz-json-1.1")], body).into_response()
 }
 

@@ -1,4 +1,4 @@
-// What the agent said: once a second its status, every five its numbers; the last ten minutes are kept.
+// What the agent said: once a second its status, every five its numbers.
 
 export const KEPT_MS = 600_000;
 const NUMBERS_EVERY = 5;
@@ -27,7 +27,6 @@ export async function ask(path, order) {
   return { body, access: answer.headers.get("weir-access") };
 }
 
-/** One look at the agent. */
 export async function look(turn) {
   const { body, access } = await ask("/status");
   remember(body);

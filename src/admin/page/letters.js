@@ -12,7 +12,7 @@ const LOOK_EVERY_MS = 5_000;
 
 const room = { filter: {}, found: null, fault: null, at: 0, busy: false, sure: null };
 
-/** Whose order it was, and what came of it: said aloud and shown. */
+/** What came of an order: said aloud and shown. */
 let say = () => {};
 let redraw = () => {};
 
@@ -48,14 +48,16 @@ export function letters(state) {
     isAny && rows.length > 0 && h("div", { class: "actions" },
       h("p", {}, `${room.found.more ? `the newest ${count(rows.length)}` : plural(rows.length, "letter")}${isFiltered ? " that fit" : ""}${room.found.is_complete ? "" : "; older ones were not looked through"}`),
       mayOrder
-        ? [orderButton("replay", room.filter, isFiltered ? "Replay these" : "Replay all"), isFiltered && orderButton("purge", room.filter, "Remove these")]
-        : h("p", { class: "hint" }, "Read only: an operator's key is needed to replay.")),
+        ? [orderButton("replay", room.filter, isFiltered ? "Replay these" : "Replay all"), isFiltered && orderButton("purge", { ...room.filter, until_unix_ms: rows[0].died_unix_ms + 1 }, "Remove these")]
+        : locked()),
     room.fault ? h("p", { class: "empty bad" }, room.fault)
       : !room.found ? h("p", { class: "empty" }, "Looking…")
         : rows.length ? h("ul", { class: "letters" }, rows.map(row))
           : isFiltered ? empty("None fits", "No dead letter is like that.")
             : empty("No dead letters", "Every record was delivered, or still waits its turn."));
 }
+
+const locked = () => h("p", { class: "hint" }, "Read only: an operator's key is needed to replay.");
 
 let typing;
 function narrow(name, value) {
@@ -146,7 +148,7 @@ function show(letter, isGone = false) {
     h("pre", { tabindex: 0, "aria-label": "Payload" }, payload(letter)),
     h("div", { class: "actions" },
       mayOrder && letter.id && !isGone && [orderButton("replay", order, "Replay", close), orderButton("purge", order, "Remove", close)],
-      !mayOrder && h("p", { class: "hint" }, "Read only: an operator's key is needed to replay."),
+      !mayOrder && locked(),
       h("button", { type: "button", class: "plain", onclick: close }, "Close")),
   ]);
 }

@@ -73,6 +73,9 @@ function drainedAll(all) {
 
 export function holds(status) {
   const rows = [...destinations(status)].flatMap((one) => [...held(one), ...facts(one)]);
+  const { refused, needs_restart: parts } = status.config;
+  if (refused) rows.push(note("bad", "The changed configuration was refused", refused, "The one before stays."));
+  if (parts.length) rows.push(note("warn", `A restart is needed for ${parts.join(", ")}`));
   if (status.state?.why) rows.push(note("warn", "The state store is in memory only", `for ${age((now() - status.state.since_unix_ms) / 1000)}: ${status.state.why}. No record is at risk.`));
   return rows.length > 0 && h("section", { class: "notes", "aria-label": "What is held, and why" }, rows);
 }

@@ -11,6 +11,7 @@ use super::output::{Output, Reader};
 use super::records::passed_over;
 use super::{Lying, Place};
 use crate::cli::envelope;
+use crate::cli::progress::Progress;
 use crate::cli::report::{Answer, Exit, Report, say, tell};
 use crate::cli::table::{count, counted};
 use crate::queue::inspect::{Depth, Look, Seen, Standing};
@@ -53,7 +54,10 @@ pub(super) fn export(export: &Export) -> Answer {
         tally: Tally::default(),
     };
     let from = standing.map_or(0, |standing| standing.watermark + 1);
-    for seen in look.walk(from, Depth::Bodies) {
+    let (mut progress, whole) = (Progress::beside_output(export.to.is_some()), look.bytes());
+    let mut walk = look.walk(from, Depth::Bodies);
+    while let Some(seen) = walk.next() {
+        progress.show_of(&stream, walk.done_bytes(), whole);
         match seen? {
             Seen::Frame(frame) => {
                 if job.payloads(frame.first, &frame.payloads)? == Reader::WentAway {
@@ -71,6 +75,7 @@ pub(super) fn export(export: &Export) -> Answer {
             Seen::Damage(_) | Seen::Torn(_) => {}
         }
     }
+    drop(progress);
     let Job { output, tally, .. } = job;
     if output.finish()? == Reader::WentAway {
         return Ok(Exit::Disk.code());

@@ -128,8 +128,13 @@ impl Printer<'_> {
             .to_string();
         }
         let kind = if frame.is_snapshot { "mark (of the table)" } else { "mark" };
-        let value = value.map_or_else(|| "forgotten".into(), |value| format!("= {}", shown(value)));
-        format!("{kind}  {}  {}  {value}", rfc3339(frame.unix_ms), shown(mark.name.as_bytes()))
+        let value = value
+            .map_or_else(|| "forgotten".into(), |value| format!("= {}", shown(value, SHOWN_BYTES)));
+        format!(
+            "{kind}  {}  {}  {value}",
+            rfc3339(frame.unix_ms),
+            shown(mark.name.as_bytes(), SHOWN_BYTES)
+        )
     }
 }
 
@@ -167,19 +172,19 @@ fn text(position: u64, record: &Record) -> String {
     ];
     for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
         // Writing to a String cannot fail.
-        _ = write!(line, "  {name}={}", shown(value.as_bytes()));
+        _ = write!(line, "  {name}={}", shown(value.as_bytes(), SHOWN_BYTES));
     }
     line.push_str("  ");
-    line.push_str(&shown(&record.payload));
+    line.push_str(&shown(&record.payload, SHOWN_BYTES));
     line
 }
 
 /// Bytes of a payload that stand on a terminal; `--json` has all of them.
 const SHOWN_BYTES: usize = 200;
 
-/// Bytes as text that cannot steer a terminal, cut to one line of it.
-fn shown(bytes: &[u8]) -> String {
-    let start = bytes.get(..SHOWN_BYTES).unwrap_or(bytes);
+/// Bytes as text that cannot steer a terminal, so many of them at most.
+pub(in crate::cli) fn shown(bytes: &[u8], bytes_max: usize) -> String {
+    let start = bytes.get(..bytes_max).unwrap_or(bytes);
     let mut text = String::with_capacity(start.len());
     for chunk in start.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -202,10 +207,10 @@ mod tests {
 
     #[test]
     fn what_is_shown_cannot_steer_the_terminal_and_fits_a_line() {
-        assert_eq!(shown(b"a\x1b[2Jb\n\xffc"), "a\\u{1b}[2Jb\\n\\xffc");
-        let long = shown(&"é".repeat(150).into_bytes());
+        assert_eq!(shown(b"a\x1b[2Jb\n\xffc", SHOWN_BYTES), "a\\u{1b}[2Jb\\n\\xffc");
+        let long = shown(&"é".repeat(150).into_bytes(), SHOWN_BYTES);
         assert!(long.ends_with("é… (300 B)"), "{long}");
-        let cut = shown(&[b"a".repeat(199), "é".repeat(9).into_bytes()].concat());
+        let cut = shown(&[b"a".repeat(199), "é".repeat(9).into_bytes()].concat(), SHOWN_BYTES);
         assert!(cut.ends_with("aa… (217 B)"), "{cut}");
     }
 }

@@ -1,13 +1,13 @@
 //! `weir queue verify`: is everything on disk as it was written?
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Lying, Place, ending};
+use super::{Place, ending};
 use crate::base::units::ByteSize;
+use crate::cli::progress::Progress;
 use crate::cli::report::{Answer, say, tell};
 use crate::cli::table::{count, counted};
 use crate::queue::inspect::{self, DamagedRange, Verdict};
@@ -29,9 +29,10 @@ pub(super) fn verify(verify: &Verify) -> Answer {
     let mut is_sound = found.is_complete;
     let mut values = Vec::new();
     for lying in found.queues {
-        let mut progress = Progress::new(&lying);
-        let verdict = inspect::verify(&lying.look, &mut |done| progress.show(done))?;
-        progress.clear();
+        let (mut progress, whole) = (Progress::new(), lying.look.bytes());
+        let mut show = |done| progress.show_of(&lying.stream, done, whole);
+        let verdict = inspect::verify(&lying.look, &mut show)?;
+        drop(progress);
         is_sound &= verdict.is_sound();
         if verify.json {
             values.push(value(&lying.stream, &verdict));
@@ -46,39 +47,6 @@ pub(super) fn verify(verify: &Verify) -> Answer {
         say(format!("{:#}", Value::Array(values)));
     }
     Ok(ending(is_sound))
-}
-
-/// How far it is, on a terminal only.
-struct Progress {
-    stream: String,
-    total: u64,
-    shown: Option<u64>,
-    is_terminal: bool,
-}
-
-impl Progress {
-    fn new(lying: &Lying) -> Self {
-        Self {
-            stream: lying.stream.clone(),
-            total: lying.look.bytes().max(1),
-            shown: None,
-            is_terminal: io::stderr().is_terminal(),
-        }
-    }
-
-    fn show(&mut self, done: u64) {
-        let percent = u64::try_from(u128::from(done) * 100 / u128::from(self.total)).unwrap_or(100);
-        if self.is_terminal && self.shown != Some(percent) {
-            self.shown = Some(percent);
-            drop(write!(io::stderr(), "\r{}: {} %", self.stream, percent.min(100)));
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown.is_some() {
-            drop(write!(io::stderr(), "\r\x1b[K"));
-        }
-    }
 }
 
 fn sound(stream: &str, verdict: &Verdict) -> String {

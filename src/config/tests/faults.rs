@@ -170,7 +170,7 @@ error: unknown table [sink]
   |
 3 | [sink.b]
   |  ^^^^ no table has this name
-hint: what may stand here: `state_dir`, `grace`, `log`, `reload_on_change`, `http`, `route`, `rule`, `auth`, `plan`, `tail`, `stdin`, `stream`, `destination`, `encryption`, `uplink`, `dead_letters` and `admin`
+hint: what may stand here: `state_dir`, `grace`, `log`, `traces`, `emf`, `reload_on_change`, `http`, `route`, `rule`, `auth`, `plan`, `tail`, `stdin`, `stream`, `destination`, `encryption`, `uplink`, `dead_letters` and `admin`
 
 2 problems in /etc/weir/weir.toml; nothing was started"#,
     );

@@ -112,7 +112,7 @@ error: unknown key `secrt_acess_key` at the top of the file
   |
 1 | secrt_acess_key = ***
   | ^^^^^^^^^^^^^^^ not a setting of the process
-hint: what may stand here: `state_dir`, `grace`, `log`, `reload_on_change`, `http`, `route`, `rule`, `auth`, `plan`, `tail`, `stdin`, \
+hint: what may stand here: `state_dir`, `grace`, `log`, `traces`, `emf`, `reload_on_change`, `http`, `route`, `rule`, `auth`, `plan`, `tail`, `stdin`, \
          `stream`, `destination`, `encryption`, `uplink`, `dead_letters` and `admin`
 
 error: `secret_access_key` is a list, but it should be a text in quotes

@@ -84,6 +84,8 @@ fn the_smallest_file_gets_every_default() {
         grace: Duration::from_secs(25),
         log_format: Format::Auto,
         log_level: Level::Info,
+        traces: None,
+        emf: None,
         reload_on_change: false,
         stdin: None,
         stdin_framing: framing::Settings::default(),

@@ -10,7 +10,7 @@ use super::shards::{HashRange, Listed, Shard};
 use crate::sink::{Fault, aws};
 
 /// Most pages of shards: a stream has 20 000 at most, and a page up to 1000.
-const PAGES_MAX: usize = 100;
+pub(super) const PAGES_MAX: usize = 100;
 
 /// Digits that a sequence number of the service has at least: they hold when and in which shard it
 /// was given.

@@ -48,9 +48,28 @@ impl Member {
     }
 }
 
+/// What becomes of that which the format does not name: tags of the library, fields of its future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    /// What has it is left whole, as it could not be put together again.
+    Refused,
+    /// Whoever only reads passes over it, as the library's consumers do.
+    PassedOver,
+}
+
 /// The records of a payload that is an aggregate, in their order. `None` where it has anything in it
 /// that would be lost by taking it apart: then it is left whole.
 pub(crate) fn members(payload: &Bytes) -> Option<Vec<Member>> {
+    taken_apart(payload, Unknown::Refused)
+}
+
+/// The same for who only reads: `None` only where it is no aggregate within.
+pub(super) fn read_members(payload: &Bytes) -> Option<Vec<Member>> {
+    taken_apart(payload, Unknown::PassedOver)
+}
+
+fn taken_apart(payload: &Bytes, unknown: Unknown) -> Option<Vec<Member>> {
+    let may_pass = unknown == Unknown::PassedOver;
     let end = payload.len().checked_sub(DIGEST_BYTES).filter(|end| *end > MAGIC.len())?;
     let body = payload.slice(MAGIC.len()..end);
     let (mut keys, mut hash_keys, mut records) = (Vec::new(), Vec::new(), Vec::new());
@@ -60,7 +79,7 @@ pub(crate) fn members(payload: &Bytes) -> Option<Vec<Member>> {
             (1, Value::Bytes(key)) => {
                 let key = str::from_utf8(&key).ok()?;
                 // Kinesis knows no longer ones, and each member holds its own.
-                if key.chars().nth(PARTITION_KEY_CHARS_MAX).is_some() {
+                if !may_pass && key.chars().nth(PARTITION_KEY_CHARS_MAX).is_some() {
                     return None;
                 }
                 keys.push((hash_of(key), Arc::from(key)));
@@ -68,7 +87,9 @@ pub(crate) fn members(payload: &Bytes) -> Option<Vec<Member>> {
             (2, Value::Bytes(hash)) => {
                 hash_keys.push(str::from_utf8(&hash).ok()?.parse::<u128>().ok()?);
             }
-            (3, Value::Bytes(record)) => records.push(record_of(Rest(record))?),
+            (3, Value::Bytes(record)) => records.push(record_of(Rest(record), may_pass)?),
+            (1..=3, _) => return None,
+            _ if may_pass => {}
             _ => return None,
         }
     }
@@ -85,13 +106,15 @@ pub(crate) fn members(payload: &Bytes) -> Option<Vec<Member>> {
 }
 
 /// Where its key stands, where its hash key stands, and its data.
-fn record_of(mut rest: Rest) -> Option<(usize, Option<usize>, Bytes)> {
+fn record_of(mut rest: Rest, may_pass: bool) -> Option<(usize, Option<usize>, Bytes)> {
     let (mut key, mut hash_key, mut data) = (None, None, None);
     while !rest.0.is_empty() {
         match rest.field()? {
             (1, Value::Number(place)) => key = Some(usize::try_from(place).ok()?),
             (2, Value::Number(place)) => hash_key = Some(usize::try_from(place).ok()?),
             (3, Value::Bytes(bytes)) => data = Some(bytes),
+            (1..=3, _) => return None,
+            _ if may_pass => {}
             _ => return None,
         }
     }
@@ -104,6 +127,8 @@ struct Rest(Bytes);
 enum Value {
     Number(u64),
     Bytes(Bytes),
+    /// Of a width that no field of the format has.
+    Fixed,
 }
 
 impl Rest {
@@ -111,16 +136,19 @@ impl Rest {
         let tag = self.varint()?;
         let value = match tag & 7 {
             0 => Value::Number(self.varint()?),
+            1 => self.take(8).map(|_| Value::Fixed)?,
             2 => {
                 let length = usize::try_from(self.varint()?).ok()?;
-                if length > self.0.len() {
-                    return None;
-                }
-                Value::Bytes(self.0.split_to(length))
+                Value::Bytes(self.take(length)?)
             }
+            5 => self.take(4).map(|_| Value::Fixed)?,
             _ => return None,
         };
         Some((tag >> 3, value))
+    }
+
+    fn take(&mut self, length: usize) -> Option<Bytes> {
+        (length <= self.0.len()).then(|| self.0.split_to(length))
     }
 
     fn varint(&mut self) -> Option<u64> {
@@ -193,6 +221,23 @@ mod tests {
             b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
         ] {
             assert_eq!(members(&framed(wrong)), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn who_only_reads_passes_over_tags_and_whatever_else_the_format_does_not_name() {
+        for more in [
+            &b"\x0a\x01k\x1a\x07\x08\x00\x1a\x01x\x22\x00"[..],
+            b"\x0a\x01k\x1a\x05\x08\x00\x1a\x01x\x20\x01",
+            b"\x0a\x01k\x1a\x05\x08\x00\x1a\x01x\x2d\x01\x02\x03\x04",
+            b"\x0a\x01k\x1a\x05\x08\x00\x1a\x01x\x29\x01\x02\x03\x04\x05\x06\x07\x08",
+        ] {
+            let read = read_members(&framed(more));
+            assert_eq!(read, Some(vec![member("k", None, b"x")]), "{more:?}");
+            assert_eq!(members(&framed(more)), None, "{more:?}");
+        }
+        for wrong in [&b"\x0a\x01k"[..], b"\x0a\x01k\x1a\x05\x08\x01\x1a\x01x", b"\x0d\x01"] {
+            assert_eq!(read_members(&framed(wrong)), None, "{wrong:?}");
         }
     }
 

@@ -8,6 +8,7 @@ mod known;
 mod listing;
 mod members;
 mod probe;
+mod reading;
 mod refusals;
 mod scout;
 mod shards;
@@ -34,6 +35,7 @@ pub(crate) use aggregate::is_aggregate;
 pub use facts::{StreamFacts, StreamNews};
 pub use members::Member;
 pub(crate) use members::members;
+pub use reading::{Begin, Content, Lineage, Offspring, Page, Reading, Taken};
 pub(crate) use shards::hash_of;
 pub use shards::{HashRange, Shard, ShardMap};
 

@@ -19,6 +19,7 @@ use super::path::bring_into_form;
 use super::problem::Fault;
 use super::routes::{NO_ROUTE, Route, Routes};
 use super::rules::Rules;
+use super::trace::{Answered, Brought};
 use super::visitor::Visitor;
 use super::{LentPapers, Readiness, Settings, Shards, ShardsOf, aws};
 use crate::admission::{Admission, Refusal};
@@ -28,7 +29,7 @@ use crate::base::serve::{
     Answer, Answers, Arriving, LeftUnread, Peer, REQUEST_ID, Tls, TurnedAway,
 };
 use crate::record::RecordId;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Tracer, within};
 
 /// How often a lasting condition (queue full, disk failing) is written to the log.
 const SAY_EVERY: Duration = Duration::from_secs(30);
@@ -47,6 +48,7 @@ pub(super) struct Door {
     tls: Option<Arc<Tls>>,
     shards: Option<ShardsOf>,
     lent: LentPapers,
+    tracer: Tracer,
     /// When this door was made, which is since when its streams have existed to its callers.
     pub(super) since_unix_ms: u64,
 }
@@ -103,6 +105,7 @@ impl Door {
             tls: None,
             shards: None,
             lent: LentPapers::default(),
+            tracer: Tracer::of(metrics),
             since_unix_ms: Clock::real().unix_ms(),
         }
     }
@@ -123,6 +126,7 @@ impl Door {
             tls: self.tls.clone(),
             shards: self.shards.clone(),
             lent: self.lent.clone(),
+            tracer: self.tracer.clone(),
             since_unix_ms: self.since_unix_ms,
             settings,
         }
@@ -261,16 +265,22 @@ impl Door {
         let id = RecordId::new(Clock::real().unix_ms()).to_string();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
 
+        let brought = Brought::read(request.headers(), &self.tracer);
         let peer = self.lent.shown_by(peer);
         let visitor = Visitor::new(peer, request.headers(), &self.settings.proxies);
 
-        let (answer, route) = self.respond(request, &visitor, &id).await;
+        let work = self.respond(request, &visitor, &id);
+        let (mut answer, route) = within(brought.span.as_ref(), work).await;
+        brought.give_back(answer.headers_mut());
 
         let (status, took) = (answer.status().as_u16(), began.elapsed());
         self.numbers.request(route, status, took);
         let listener = &self.settings.name;
         let remote = visitor.client.map(tracing::field::display);
-        tracing::debug!(listener, remote, request = id, %method, path, status, ?took, "answered");
+        let trace = brought.trace().map(tracing::field::display);
+        tracing::debug!(listener, remote, request = id, trace, %method, path, status, ?took, "answered");
+        let (method, path, id) = (method.as_str(), path.as_str(), id.as_str());
+        brought.end(&Answered { listener, method, route, path, status, id });
         answer
     }
 }

@@ -13,6 +13,7 @@ mod endpoint;
 
 mod body;
 mod head;
+mod trace;
 mod unpack;
 
 mod decode;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use crate::clients::node_modules;
-use crate::support::agent::{Agent, weir};
+use crate::support::agent::{Agent, ORDERS_TO_ARCHIVE, configure, weir};
 use crate::support::books::Books;
 use crate::support::fake_upstream::{Answer, FakeUpstream};
 use crate::support::peers::REGION;
@@ -192,6 +192,27 @@ fn an_agent_that_nothing_happened_to_yet_has_words_for_it() {
     let agent = Agent::start(&scratch, two);
 
     look(&scratch, &agent, &["empty"]);
+
+    assert_eq!(agent.terminate().code(), Some(0));
+}
+
+#[test]
+fn a_configuration_that_was_refused_and_one_that_takes_a_restart_are_named() {
+    let scratch = Scratch::new("dashboard-reloaded");
+    let agent = Agent::start(&scratch, ORDERS_TO_ARCHIVE);
+    let file = configure(&scratch, ORDERS_TO_ARCHIVE);
+    let reload = || weir(&scratch, &["reload", "-c", &file.display().to_string()]);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        text.replace("[admin]\nlisten = \"127.0.0.1:0\"", "[admin]\nlisten = \"127.0.0.2:0\""),
+    )
+    .unwrap();
+    reload().succeeded();
+    fs::write(&file, format!("unknown = 1\n{text}")).unwrap();
+    assert_eq!(reload().code, Some(78));
+
+    look(&scratch, &agent, &["reloaded"]);
 
     assert_eq!(agent.terminate().code(), Some(0));
 }
