@@ -22,7 +22,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LAST: Duration = Duration::from_secs(2);
 /// Tries of one request.
 const TRIES_MAX: u32 = 3;
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// What asks to come again later, by OTLP's own word.
 const LATER: [u16; 4] = [429, 502, 503, 504];
 
@@ -91,7 +90,7 @@ impl Exporter {
         let body = telemetry::export_request(&self.host, batch).to_string().into_bytes();
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
         let why = loop {
-            let answer = self.web.post(&self.url, None, body.clone(), ANSWER_BYTES_MAX).await;
+            let answer = self.web.post(&self.url, None, body.clone()).await;
             let (why, is_worth_it) = match answer {
                 Ok((200..=299, answer)) => return self.taken(batch.len(), &answer),
                 Ok((status, _)) => (format!("it answered {status}"), LATER.contains(&status)),
