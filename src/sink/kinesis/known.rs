@@ -76,7 +76,10 @@ impl Known {
         match map.and_then(|map| map.range_of(is_in)) {
             // A stream that was made anew has a shard of this name too.
             Some(range) if range != meant.range => Fate::Strayed(Some(range)),
-            None if self.belief.is_of_another() => Fate::Strayed(None),
+            // It was forgotten since: a stream that was not there has come back, perhaps another one.
+            None if self.facts.shards.is_none() || self.belief.is_of_another() => {
+                Fate::Strayed(None)
+            }
             _ => Fate::Taken,
         }
     }
@@ -100,5 +103,25 @@ impl Known {
         self.is_unsure |= self.facts.shards.take().is_some();
         (self.facts.keys_choose, self.facts.is_refuted, self.spreads) = (false, false, false);
         self.belief.lost();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shards::HashRange;
+    use super::*;
+
+    #[test]
+    fn what_was_meant_for_a_shard_of_a_stream_that_was_lost_since_is_not_known_to_have_arrived() {
+        let range = HashRange { first: 0, last: u128::MAX };
+        let only = Shard { id: "shard-0".into(), range, since: 0 };
+        let mut known = Known::default();
+        known.facts.shards = ShardMap::new(vec![only.clone()]).map(Arc::new);
+        assert_eq!(known.judge(&only, "shard-0"), Fate::Taken);
+
+        known.forget();
+
+        assert_eq!(known.judge(&only, "shard-0"), Fate::Strayed(None));
+        assert!(known.is_in_doubt());
     }
 }
