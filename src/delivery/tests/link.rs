@@ -33,8 +33,8 @@ async fn on_a_link_that_bears_no_large_request_small_ones_carry_everything_and_g
             At::Upload(_) => {
                 assert_eq!(bench.queue.owed(), 0);
                 assert!(bench.number("weir_delivery_cut_off_bytes_total{") >= 300.0);
-                // What passed last, below 70 bytes, and a quarter more.
-                assert!(bench.number("weir_delivery_request_max_bytes{") < 87.5);
+                // What passed last, below 70 bytes, and a quarter more for each that was under way.
+                assert!(bench.number("weir_delivery_request_max_bytes{") < 175.0);
             }
             // It may be the service that is slow: requests as small as these stay as they are.
             _ => assert_eq!(bench.number("weir_delivery_request_max_bytes{"), 1_000.0),
