@@ -52,11 +52,12 @@ impl Table {
         let mut values: Vec<f64> = runs.iter().map(|run| run[place]).collect();
         values.sort_by(f64::total_cmp);
         let median = values[values.len() / 2];
-        let (least, most) = (values[0], values[values.len() - 1]);
+        let shown = |value: f64| format!("{value:.digits$}");
+        let (least, most) = (shown(values[0]), shown(values[values.len() - 1]));
         if least == most {
-            return format!("{median:.digits$}");
+            return least;
         }
-        format!("{median:.digits$} ({least:.digits$} to {most:.digits$})")
+        format!("{} ({least} to {most})", shown(median))
     }
 
     fn markdown(&self) -> String {
