@@ -15,6 +15,8 @@
 
 #[path = "tail/agent.rs"]
 mod agent;
+#[path = "tail/listing.rs"]
+mod listing;
 #[path = "tail/log.rs"]
 mod log;
 #[expect(clippy::unwrap_used, reason = "shared with tests")]

@@ -25,6 +25,8 @@ mod http;
 mod latencies;
 mod ledger;
 mod limits;
+#[path = "../../benches/tail/listing.rs"]
+mod listing;
 mod load;
 #[path = "../../benches/tail/log.rs"]
 mod log;

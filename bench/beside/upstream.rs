@@ -20,16 +20,15 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
 use super::aggregate::{self, number_in};
 use super::ledger::Ledger;
+use super::listing;
 use super::tls_peer::{ALWAYS, Authority};
 
-const SHARDS: u128 = 32;
 /// A stream is billed by the units of each entry: 25 KiB, and what is begun of it.
 const UNIT_BYTES: u64 = 25 << 10;
 
@@ -160,8 +159,8 @@ async fn answer(
     } else {
         match action.as_str() {
             "PutRecords" => (StatusCode::OK, put(&body, &counts)),
-            "ListShards" => (StatusCode::OK, shards().to_string()),
-            "DescribeStreamSummary" => (StatusCode::OK, summary().to_string()),
+            "ListShards" => (StatusCode::OK, listing::shards().to_string()),
+            "DescribeStreamSummary" => (StatusCode::OK, listing::summary("bench").to_string()),
             _ => (StatusCode::BAD_REQUEST, "{\"__type\":\"AccessDeniedException\"}".to_owned()),
         }
     };
@@ -198,31 +197,5 @@ fn shard_of(entry: &Entry<'_>) -> u128 {
         Some(hash) => hash.parse().expect("a number of 128 bits"),
         None => u128::from_be_bytes(Md5::digest(entry.key.as_bytes()).into()),
     };
-    hash / (u128::MAX / SHARDS + 1)
-}
-
-fn shards() -> Value {
-    let size = u128::MAX / SHARDS + 1;
-    let shard = |place: u128| {
-        let first = place * size;
-        let last = if place + 1 == SHARDS { u128::MAX } else { first + size - 1 };
-        json!({
-            "ShardId": format!("shardId-{place:012}"),
-            "HashKeyRange": {
-                "StartingHashKey": first.to_string(), "EndingHashKey": last.to_string(),
-            },
-            "SequenceNumberRange": { "StartingSequenceNumber": "1" },
-        })
-    };
-    json!({ "Shards": (0..SHARDS).map(shard).collect::<Vec<_>>() })
-}
-
-fn summary() -> Value {
-    json!({ "StreamDescriptionSummary": {
-        "StreamName": "bench", "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
-        "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/bench",
-        "StreamModeDetails": { "StreamMode": "PROVISIONED" }, "EnhancedMonitoring": [],
-        "StreamCreationTimestamp": 1.0, "OpenShardCount": 32, "MaxRecordSizeInKiB": 1024,
-        "RecordDistributionStrategy": "USER_PARTITION_KEY",
-    } })
+    hash / listing::SHARD_HASHES
 }

@@ -17,14 +17,13 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
+use super::listing;
 use super::tls_peer::{ALWAYS, Authority};
-
-const SHARDS: u128 = 32;
 
 /// The running upstream; its threads end when it is dropped.
 pub(crate) struct Upstream {
@@ -132,8 +131,10 @@ async fn answer(
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let (status, body) = match action.as_str() {
         "PutRecords" => (200, put(&body, &seen)),
-        "ListShards" if seen.knows_shards => (200, shards().to_string()),
-        "DescribeStreamSummary" if seen.knows_shards => (200, summary().to_string()),
+        "ListShards" if seen.knows_shards => (200, listing::shards().to_string()),
+        "DescribeStreamSummary" if seen.knows_shards => {
+            (200, listing::summary("access").to_string())
+        }
         _ => (400, json!({"__type": "AccessDeniedException", "message": "no"}).to_string()),
     };
     let mut answer = Response::new(Full::new(Bytes::from(body)));
@@ -153,35 +154,9 @@ fn put(body: &[u8], seen: &Seen) -> String {
     seen.requests.fetch_add(1, Ordering::Relaxed);
     let one = |entry: &Entry<'_>| {
         let hash: u128 = entry.hash.and_then(|hash| hash.parse().ok()).unwrap_or_default();
-        let shard = hash / (u128::MAX / SHARDS + 1);
+        let shard = hash / listing::SHARD_HASHES;
         format!("{{\"SequenceNumber\":\"1\",\"ShardId\":\"shardId-{shard:012}\"}}")
     };
     let all = entries.iter().map(one).collect::<Vec<_>>().join(",");
     format!("{{\"FailedRecordCount\":0,\"Records\":[{all}]}}")
-}
-
-fn shards() -> Value {
-    let size = u128::MAX / SHARDS + 1;
-    let shard = |place: u128| {
-        let first = place * size;
-        let last = if place + 1 == SHARDS { u128::MAX } else { first + size - 1 };
-        json!({
-            "ShardId": format!("shardId-{place:012}"),
-            "HashKeyRange": {
-                "StartingHashKey": first.to_string(), "EndingHashKey": last.to_string(),
-            },
-            "SequenceNumberRange": { "StartingSequenceNumber": "1" },
-        })
-    };
-    json!({ "Shards": (0..SHARDS).map(shard).collect::<Vec<_>>() })
-}
-
-fn summary() -> Value {
-    json!({ "StreamDescriptionSummary": {
-        "StreamName": "access", "StreamStatus": "ACTIVE", "RetentionPeriodHours": 24,
-        "StreamARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/access",
-        "StreamModeDetails": { "StreamMode": "PROVISIONED" }, "EnhancedMonitoring": [],
-        "StreamCreationTimestamp": 1.0, "OpenShardCount": 32, "MaxRecordSizeInKiB": 1024,
-        "RecordDistributionStrategy": "USER_PARTITION_KEY",
-    } })
 }
