@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::Request;
 
-use super::body::{Share, read};
+use super::body::{Share, in_turn, read};
 use super::door::Door;
 use super::head::{Head, origin};
 use super::problem::Fault;
 use super::rejected::Rejected;
 use super::routes::Arrival;
-use super::unpack::unpack;
+use super::unpack::{most_bytes, unpack};
 use super::visitor::Visitor;
 use crate::admission::{Admitted, Bounds, Knock, Once, Pass, Receipt, Shown};
 use crate::base::serve::Arriving;
@@ -29,7 +29,9 @@ const LARGE_TREATED_BYTES: usize = 8 << 10;
 pub(super) fn is_long(bytes: usize, is_packed: bool, is_treated: bool) -> bool {
     bytes
         > match (is_packed, is_treated) {
-            (true, _) => LARGE_PACKED_BYTES,
+            // What it becomes may be large, and would be looked into.
+            (true, true) => 0,
+            (true, false) => LARGE_PACKED_BYTES,
             (false, true) => LARGE_TREATED_BYTES,
             (false, false) => LARGE_BYTES,
         }
@@ -113,12 +115,31 @@ impl Door {
         pass: Pass,
         head: Head,
         body: Bytes,
-        share: Share,
+        mut share: Share,
     ) -> Result<(Admitted, Share), Fault> {
-        let is_long = is_long(body.len(), head.packed.is_some(), pass.is_treated());
+        let is_treated = pass.is_treated();
+        let is_long = is_long(body.len(), head.packed.is_some(), is_treated);
+        let is_long = is_long || is_treated && pass.is_slow();
+        let mut bytes = body.len() as u64;
+        if head.packed.is_some() {
+            bytes = most_bytes(body.len(), self.settings.max_unpacked_bytes);
+            share.take_turn(bytes).await?;
+        }
+        if !is_long {
+            return self.admit(&pass, &head, body, share);
+        }
+        let mut room = None;
+        if is_treated {
+            let largest = bytes.min(pass.max_record_bytes());
+            room = Some(in_turn(self.admission.room(largest)).await?);
+        }
         let door = self.clone();
-        let work = move || door.admit(&pass, &head, body, share);
-        if is_long { tasks::blocking(work).await } else { work() }
+        let work = move || {
+            let admitted = door.admit(&pass, &head, body, share);
+            drop(room);
+            admitted
+        };
+        tasks::blocking(work).await
     }
 
     fn admit(
@@ -149,6 +170,9 @@ impl Door {
             share.grow_by_records(count, key_bytes)?;
         }
         let (admitted, rejections) = self.admission.admit(pass, split.records)?;
+        if pass.is_treated() {
+            share.grow(admitted.bytes().saturating_sub(body.len()) as u64)?;
+        }
         let rejected = Rejected::new(count, split.faults, rejections);
         if !rejected.is_empty() {
             return Err(Fault::Rejected(rejected));
@@ -174,7 +198,7 @@ mod tests {
             (64 << 10, false, false),
             (8 << 10, false, true),
             (4 << 10, true, false),
-            (4 << 10, true, true),
+            (0, true, true),
         ] {
             assert!(!is_long(bytes_max, is_packed, is_treated));
             assert!(is_long(bytes_max + 1, is_packed, is_treated));
