@@ -37,6 +37,11 @@ pub(super) fn is_long(bytes: usize, is_packed: bool, is_treated: bool) -> bool {
         }
 }
 
+fn takes_long(pass: &Pass, head: &Head, body: &Bytes) -> bool {
+    let is_treated = pass.is_treated();
+    is_long(body.len(), head.packed.is_some(), is_treated) || is_treated && pass.is_slow()
+}
+
 /// A request that has its place here: what for, from whom, under which id.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Errand<'a> {
@@ -94,7 +99,13 @@ impl Door {
         if declared.is_none() {
             self.admission.charge_bytes(&pass, body.len() as u64)?;
         }
-        let (admitted, share) = self.prepare(pass, head, body, share).await?;
+        drop(parts);
+        let (admitted, share) = if head.packed.is_some() || takes_long(&pass, &head, &body) {
+            // Boxed: every request would have room for it otherwise.
+            Box::pin(self.prepare(pass, head, body, share)).await?
+        } else {
+            self.admit(&pass, &head, body, share)?
+        };
         let receipt = self.admission.store(admitted).await?;
         // Until here the bytes were in memory.
         drop(share);
@@ -110,6 +121,7 @@ impl Door {
         }
     }
 
+    /// What takes much memory waits for it; what takes long is done away from the async threads.
     async fn prepare(
         self: &Arc<Self>,
         pass: Pass,
@@ -117,19 +129,16 @@ impl Door {
         body: Bytes,
         mut share: Share,
     ) -> Result<(Admitted, Share), Fault> {
-        let is_treated = pass.is_treated();
-        let is_long = is_long(body.len(), head.packed.is_some(), is_treated);
-        let is_long = is_long || is_treated && pass.is_slow();
         let mut bytes = body.len() as u64;
         if head.packed.is_some() {
             bytes = most_bytes(body.len(), self.settings.max_unpacked_bytes);
             share.take_turn(bytes).await?;
         }
-        if !is_long {
+        if !takes_long(&pass, &head, &body) {
             return self.admit(&pass, &head, body, share);
         }
         let mut room = None;
-        if is_treated {
+        if pass.is_treated() {
             let largest = bytes.min(pass.max_record_bytes());
             room = Some(in_turn(self.admission.room(largest)).await?);
         }
