@@ -1,6 +1,7 @@
 //! Scans, reads a round, hands it over: one step at a time, without ever waiting for a retry.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -120,7 +121,7 @@ impl<D: Door> Follower<D> {
     /// Whether something was met that only a scan can settle.
     pub(super) fn wants_scan(&self) -> bool {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut files.wants_scan)
+        mem::take(&mut files.wants_scan)
     }
 
     /// Whether it was to read everything once, and has.
@@ -170,7 +171,11 @@ impl<D: Door> Follower<D> {
     /// because the position moves with that: a crash between the two costs a second letter, the
     /// other order would cost the line.
     async fn hand_over(&mut self, mut batch: Batch) -> Result<Pace, End> {
-        let (admitted, rejections) = match self.door.admit(batch.records.clone()).await {
+        let records = Arc::new(mem::take(&mut batch.records));
+        let answer = self.door.admit(Arc::clone(&records)).await;
+        // They are handed in again if the queue refuses them.
+        batch.records = Arc::unwrap_or_clone(records);
+        let (admitted, rejections) = match answer {
             Ok(answer) => answer,
             Err(refusal) => return self.refused(batch, refusal).await,
         };
@@ -279,8 +284,8 @@ impl<D: Door> Follower<D> {
         }
     }
 
-    /// Nothing more is read until what was rejected lies on the shelf.
-    /// Puts letters on the shelf; when it does not take them, that is how long to wait.
+    /// Puts letters on the shelf: nothing more is read until what was rejected lies there. When it does
+    /// not take them, that is how long to wait.
     async fn shelve(&mut self, letters: Vec<Letter>) -> Result<(), Pace> {
         let count = letters.len();
         if count == 0 {
