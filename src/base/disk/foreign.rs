@@ -76,6 +76,12 @@ pub fn look(path: &Path) -> io::Result<Look> {
     std::fs::metadata(path).map(|meta| Look::of(&meta))
 }
 
+/// Where a symbolic link leads when all links are followed; `None` for what is no link, or leads nowhere.
+pub fn led_by_link(path: &Path) -> Option<PathBuf> {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    is_link.then(|| resolve(path).ok()).flatten()
+}
+
 /// Where a path leads when all links are followed.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Scans, reads a round, hands it over: one step at a time, without ever waiting for a retry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +10,13 @@ use tokio::time::Instant;
 
 use super::board::Board;
 use super::files::Files;
-use super::find::Globs;
+use super::find::{Found, Globs};
 use super::metrics::BlockNumbers;
 use super::round::Batch;
 use super::{Settings, mark};
 use crate::admission::{Refusal, Rejection};
 use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
-use crate::base::disk::foreign::ForeignId;
 use crate::base::tasks::blocking;
 use crate::dead_letter::Letter;
 use crate::source::door::Door;
@@ -112,6 +111,14 @@ impl<D: Door> Follower<D> {
         self.with_files(meet).await
     }
 
+    /// Links led there, and may lead elsewhere by now.
+    pub(super) fn note_links(&self, led: BTreeSet<(PathBuf, PathBuf)>) {
+        if !led.is_empty() {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            led.into_iter().for_each(|(link, target)| files.note_link(link, target));
+        }
+    }
+
     /// Files at these paths may have something to read.
     pub(super) fn wake<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,17 +137,15 @@ impl<D: Door> Follower<D> {
         self.settings.is_once && self.refused.is_none() && !files.outlook().is_waiting
     }
 
-    /// Looks through the folders; gives those to watch.
-    pub(super) async fn scan(&self) -> BTreeMap<PathBuf, ForeignId> {
-        let (globs, settled) = (Arc::clone(&self.globs), self.door.settled());
+    /// Takes in what a look through the folders found.
+    pub(super) async fn scan(&self, found: Found) {
+        let settled = self.door.settled();
         self.with_files(move |files| {
-            let found = globs.find();
             files.census(&found, Instant::now());
             let now_unix_ms = files.clock.unix_ms();
             files.finish(settled, now_unix_ms);
-            found.folders
         })
-        .await
+        .await;
     }
 
     /// Hands over one batch: the refused one when its time has come, else a new one.

@@ -298,7 +298,8 @@ impl Room {
     }
 
     pub(super) async fn scan(&mut self) {
-        self.follower.as_ref().unwrap().scan().await;
+        let follower = self.follower.as_ref().unwrap();
+        follower.scan(follower.globs().find()).await;
     }
 
     /// Files at these names were made; `false` if only a scan can tell what they are.
