@@ -67,6 +67,11 @@ impl Followed {
         self.stamp.map(|(_, changed)| changed)
     }
 
+    /// Its length on the disk and when it had changed, when it was last looked at.
+    pub(in crate::source::tail) fn stamp(&self) -> Option<(u64, i128)> {
+        self.stamp
+    }
+
     /// Whether a look shows what the last one did.
     pub(in crate::source::tail) fn is_as_noted(&self, look: &Look) -> bool {
         self.stamp == Some((look.bytes, look.changed_unix_ns))

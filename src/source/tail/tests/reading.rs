@@ -177,6 +177,14 @@ async fn a_file_that_was_just_written_is_not_called_delivered() {
     tokio::time::advance(Duration::from_secs(60)).await;
     room.steps().await;
     assert!(is_delivered(&room));
+
+    // Of the same length, and no event has told of it.
+    let later = std::time::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+    fs::write(room.scratch.path("a.log"), "3\n4\n").unwrap();
+    fs::File::open(room.scratch.path("a.log")).unwrap().set_modified(later).unwrap();
+    assert!(!is_delivered(&room));
+    room.run_dry().await;
+    assert!(is_delivered(&room));
 }
 
 #[tokio::test(start_paused = true)]
