@@ -40,6 +40,18 @@ impl LogFile {
         }
     }
 
+    /// How many lines it has written, under all names.
+    pub fn written(&self) -> u32 {
+        self.written
+    }
+
+    /// Removes what was renamed away, but for the youngest, as logrotate does.
+    pub fn keep(&self, youngest: u32) {
+        if let Some(old) = self.rotations.checked_sub(youngest) {
+            fs::remove_file(self.folder.join(format!("{NAME}.{old}"))).ok();
+        }
+    }
+
     /// Renames the file away and starts a new one, as logrotate's `create` does.
     pub fn rotate(&mut self) {
         self.rotations += 1;
