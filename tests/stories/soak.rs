@@ -42,8 +42,9 @@ enum Mood {
 
 const MOODS: [Mood; 6] =
     [Mood::Well, Mood::Throttled, Mood::Slow, Mood::Away, Mood::LosesAnswers, Mood::Well];
-/// Each third of the time has all of them at least once.
 const THIRDS: u32 = 3;
+/// Each third of the time has all of them at least once.
+const TURNS: u32 = THIRDS * 6;
 
 #[test]
 fn after_hours_it_is_as_it_was_after_minutes() {
@@ -55,7 +56,7 @@ fn after_hours_it_is_as_it_was_after_minutes() {
     let agent = Agent::start(&scratch, &config(&fake, &logs, 0));
     let crowd = Crowd::start(&agent, &logs);
     let (mut books, mut samples) = (Ledgers::default(), Vec::new());
-    let mood_time = (time / (THIRDS * MOODS.len() as u32)).min(MOOD_MAX);
+    let mood_time = (time / TURNS).min(MOOD_MAX);
 
     let begun = Instant::now();
     let (mut moods, unsure) = (0, Arc::new(AtomicU64::new(0)));
@@ -310,9 +311,11 @@ impl Sample {
     }
 }
 
+type Figure = fn(&Sample) -> f64;
+
 /// What is more in the last third of the time than in the second; the first is for warming up.
 fn growing(samples: &[Sample]) -> Vec<String> {
-    let figures: [(&str, fn(&Sample) -> f64, f64); 3] = [
+    let figures: [(&str, Figure, f64); 3] = [
         ("MiB", |sample| sample.resident_mib, 12.0),
         ("descriptors", |sample| sample.descriptors, 8.0),
         ("threads", |sample| sample.threads, 4.0),
