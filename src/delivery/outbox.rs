@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::Settings;
 use super::bundle::Bundle;
-use super::class::{Class, classify};
 use super::lanes::Lanes;
 use super::order::{Order, Ordering};
 use super::owed::{Owed, first_of, part_of};
@@ -14,6 +13,7 @@ use super::parcel::Parcel;
 use super::parking::Parking;
 use super::retry::Waiting;
 use crate::queue::Position;
+use crate::record::Record;
 use crate::sink::{Fate, Prospect, Sink};
 
 /// One shard may have this part of all memory waiting before more of it is let go; less where there
@@ -37,6 +37,8 @@ pub(super) struct Outbox {
     bytes_max: usize,
     /// A record that is larger travels in a request of its own: nobody knows whether it is taken.
     sure_bytes: usize,
+    /// Most entries of a request.
+    entries_max: usize,
     /// Kept only where records must not overtake each other.
     order: Option<Order>,
 }
@@ -70,6 +72,7 @@ impl Outbox {
             parking: Parking::default(),
             bytes_max: settings.in_flight_bytes,
             sure_bytes: sink.sure_bytes(),
+            entries_max: sink.limits().entries,
             order: (settings.ordering == Ordering::Key).then(Order::default),
         }
     }
@@ -175,6 +178,34 @@ impl Outbox {
         }
     }
 
+    /// Aggregates that are not all there: what is for shards that are not slow goes at once. Gives
+    /// back those the rest of which is better put back into the queue; the others go again when due.
+    pub(super) fn go_on(
+        &mut self,
+        parcels: Vec<Parcel>,
+        due: Instant,
+        now: Instant,
+    ) -> Vec<Parcel> {
+        let (mut at_once, mut again, mut back) = (Vec::new(), Vec::new(), Vec::new());
+        for parcel in parcels {
+            if self.lanes.is_quick(&parcel) {
+                at_once.push(parcel);
+            } else if self.order.is_none() && parcel.has_arrived() {
+                back.push(parcel);
+            } else {
+                again.push(parcel);
+            }
+        }
+        self.lanes.push_due(at_once, now);
+        self.again(due, again);
+        back
+    }
+
+    /// What is left of an aggregate as records of their own, one for each shard.
+    pub(super) fn leftovers(&self, parcel: &Parcel, destination: &str) -> Vec<Record> {
+        parcel.leftovers(destination, |hash| self.lanes.place_of(hash))
+    }
+
     /// A request that goes as it stands, before everything younger; a suspect one is part of the
     /// search for a record that is at fault.
     pub(super) fn alone(&mut self, request: Vec<Bundle>, is_suspect: bool, now: Instant) {
@@ -217,12 +248,11 @@ impl Outbox {
     /// A request was answered: the shards that throttled some of it are sent less.
     pub(super) fn heard(&mut self, bundles: &[Bundle], fates: &[Fate], now: Instant) {
         let mut shards: HashMap<usize, (u128, f64, f64)> = HashMap::new();
-        for (bundle, fate) in bundles.iter().zip(fates) {
-            let first = (bundle.hash(), 0.0, 0.0);
+        for (hash, is_throttled) in
+            bundles.iter().zip(fates).flat_map(|(bundle, fate)| bundle.throttled(fate))
+        {
             let (_, throttled, all) =
-                shards.entry(self.lanes.place_of(bundle.hash())).or_insert(first);
-            let is_throttled =
-                matches!(fate, Fate::Failed(fault) if classify(fault) == Class::Throttled);
+                shards.entry(self.lanes.place_of(hash)).or_insert((hash, 0.0, 0.0));
             *throttled += f64::from(u8::from(is_throttled));
             *all += 1.0;
         }
@@ -289,32 +319,56 @@ impl Outbox {
             self.patience = Some(until);
             return None;
         }
-        let mut request = self.cut(now, wanted)?;
-        // One that only looks need not carry them all in the dear way.
-        if prospect == Prospect::Later && wanted.is_probe && request.iter().all(Bundle::is_lone) {
-            let rest = request.split_off(1);
-            if !rest.is_empty() {
-                self.alone(rest, false, now);
-            }
+        let (cut, is_paid) = self.cut(now, wanted)?;
+        let (mut request, mut room) = (cut.request, 0);
+        if wanted.is_probe {
+            request = self.only_one(Alone { request, ..cut }, now);
+        } else {
+            room = self.entries_max.saturating_sub(request.len());
         }
+        self.lanes.deal(&mut request, (room, is_paid), now);
         Some(request)
     }
 
-    fn cut(&mut self, now: Instant, wanted: Wanted) -> Option<Vec<Bundle>> {
+    /// A request, and whether its lanes have counted it.
+    fn cut(&mut self, now: Instant, wanted: Wanted) -> Option<(Alone, bool)> {
         let Wanted { fresh, hurry, .. } = wanted;
         loop {
-            let alone = |alone: &mut VecDeque<Alone>| alone.pop_front().map(|one| one.request);
-            let request = if fresh {
-                self.lanes.cut(now, hurry).or_else(|| alone(&mut self.alone))
+            let alone = |alone: &mut VecDeque<Alone>| Some((alone.pop_front()?, false));
+            let cut = |lanes: &mut Lanes| {
+                let request = lanes.cut(now, hurry)?;
+                Some((Alone { request, is_suspect: false }, true))
+            };
+            let (Alone { request, is_suspect }, is_paid) = if fresh {
+                cut(&mut self.lanes).or_else(|| alone(&mut self.alone))
             } else {
-                alone(&mut self.alone).or_else(|| self.lanes.cut(now, hurry))
+                alone(&mut self.alone).or_else(|| cut(&mut self.lanes))
             }?;
             let request = self.part_with_unsure(request);
             let request = if self.order.is_some() { self.sift(request) } else { request };
             if !request.is_empty() {
-                return Some(request);
+                return Some((Alone { request, is_suspect }, is_paid));
             }
         }
+    }
+
+    /// Only a record, and the smallest entry at that: what looks whether anything is taken need not
+    /// be dear. The rest waits.
+    fn only_one(&mut self, cut: Alone, now: Instant) -> Vec<Bundle> {
+        let Alone { mut request, is_suspect } = cut;
+        let sizes = request.iter().map(Bundle::bytes).enumerate();
+        let Some((least, _)) = sizes.min_by_key(|(_, bytes)| *bytes) else { return request };
+        let one = request.remove(least);
+        if !request.is_empty() {
+            self.alone(request, is_suspect, now);
+        }
+        let (first, rest) = one.first_alone();
+        if let Some(first_of_rest) = rest.first() {
+            let bytes = rest.iter().map(|parcel| parcel.weight).sum();
+            self.lanes.unspent(first_of_rest.hash(), (0, bytes));
+            self.lanes.push_due(rest, now);
+        }
+        vec![first]
     }
 
     /// Keeps back what must not overtake others of its key; that takes nothing of what its shard takes
