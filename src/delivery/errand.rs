@@ -13,7 +13,7 @@ pub(super) enum Ended {
     Answered(Answered),
     Shelved(Shelved),
     ReadAgain(Result<Again, AppendError>),
-    PutBack(PutBack),
+    PutBack(Box<PutBack>),
 }
 
 /// What was left of an aggregate was put back into the queue, or not.

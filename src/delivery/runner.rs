@@ -268,7 +268,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         match ended {
             Ended::Answered(answered) => self.on_answered(answered),
             Ended::ReadAgain(again) => self.on_read_again(again),
-            Ended::PutBack(put_back) => self.on_put_back(put_back),
+            Ended::PutBack(put_back) => self.on_put_back(*put_back),
             Ended::Shelved(shelved) => {
                 let now = Instant::now();
                 let graves = self.shelving.ended(shelved, now, &self.metrics);

@@ -27,8 +27,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     fn put_back(&mut self, parcel: Parcel, wait: Duration) {
         let left = self.outbox.leftovers(&parcel, &self.settings.destination);
         let put = self.feed.put_back(left.iter().map(encode).collect());
-        let ended = async move { Ended::PutBack(PutBack { result: put.await, parcel, wait }) };
-        self.jobs.spawn(ended);
+        self.jobs.spawn(async move {
+            let result = put.await;
+            Ended::PutBack(Box::new(PutBack { result, parcel, wait }))
+        });
     }
 
     /// What is left of it is a record of its own now; where the queue takes none, it waits here.
