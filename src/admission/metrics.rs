@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 use super::Refusal;
-use super::store::From;
+use super::store::{From, Stream};
 use crate::queue::Durable;
 use crate::telemetry::{Begun, Tracer, Worth};
 
@@ -50,6 +50,36 @@ pub(super) struct Numbers {
     refusals: Family<ByReason, Counter>,
     /// Of the agent, so that a commit is part of the trace of its request.
     pub(super) tracer: Tracer,
+}
+
+/// The numbers of one stream that every hand-in changes, by source: at hand, for to look them up by
+/// their labels costs more than to store a small record. There are as few as blocks that hand in.
+#[derive(Debug, Default)]
+pub(super) struct Tallies(RwLock<Vec<Tally>>);
+
+#[derive(Debug)]
+struct Tally {
+    source: String,
+    records: Counter,
+    bytes: Counter,
+}
+
+impl Tallies {
+    fn count(&self, source: &str, records: u64, bytes: u64, new: impl FnOnce() -> Tally) {
+        let count = |tally: &Tally| {
+            tally.records.inc_by(records);
+            tally.bytes.inc_by(bytes);
+        };
+        let tallies = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tally) = tallies.iter().find(|tally| tally.source == source) {
+            return count(tally);
+        }
+        drop(tallies);
+        let tally = new();
+        count(&tally);
+        // Of two that come at once both are kept: they count in the same place.
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(tally);
+    }
 }
 
 impl Numbers {
@@ -97,13 +127,13 @@ impl Numbers {
     pub(super) fn committed<E: Display>(
         &self,
         span: Option<Begun>,
-        stream: String,
+        stream: &str,
         durable: &Result<Durable, E>,
     ) {
         let Some(span) = span else { return };
         let records = durable.as_ref().map_or(0, |durable| durable.count().into());
-        let attributes =
-            vec![("weir.stream", Worth::Text(stream)), ("weir.records", Worth::Number(records))];
+        let stream = Worth::Text(stream.to_owned());
+        let attributes = vec![("weir.stream", stream), ("weir.records", Worth::Number(records))];
         let fault = durable.as_ref().err().map(ToString::to_string);
         span.end("commit".into(), attributes, fault);
     }
@@ -121,13 +151,18 @@ impl Numbers {
         caller.to_owned()
     }
 
-    pub(super) fn accepted(&self, from: &From, records: u32, bytes: u64) {
-        let (stream, source) = (from.stream.name.clone(), from.source.clone());
-        let labels = ByStream { stream: stream.clone(), source };
-        self.accepted_records.get_or_create(&labels).inc_by(u64::from(records));
-        self.accepted_bytes.get_or_create(&labels).inc_by(bytes);
-        if !from.caller.is_empty() {
-            let labels = ByCaller { caller: self.label(&from.caller), stream };
+    pub(super) fn accepted(&self, stream: &Stream, from: &From<'_>, records: u32, bytes: u64) {
+        let From { source, caller, .. } = *from;
+        stream.tallies.count(source, u64::from(records), bytes, || {
+            let labels = ByStream { stream: stream.name.clone(), source: source.to_owned() };
+            Tally {
+                source: labels.source.clone(),
+                records: self.accepted_records.get_or_create_owned(&labels),
+                bytes: self.accepted_bytes.get_or_create_owned(&labels),
+            }
+        });
+        if !caller.is_empty() {
+            let labels = ByCaller { caller: self.label(caller), stream: stream.name.clone() };
             self.caller_records.get_or_create(&labels).inc_by(u64::from(records));
             self.caller_bytes.get_or_create(&labels).inc_by(bytes);
         }

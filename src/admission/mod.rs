@@ -203,10 +203,10 @@ impl Admission {
             (Err(refusal), None) => return Err(refusal),
         };
         let pass = Pass {
-            source: knock.source.to_owned(),
+            source: knock.source.into(),
             address: self.address_meter(knock),
             meters: house.meters(knock, &caller, Some(stream)),
-            caller: caller.name,
+            caller: caller.name.into(),
             block: caller.block,
             guesser: knock.guesser(),
             declared_bytes: knock.declared_bytes,
@@ -277,10 +277,9 @@ impl Admission {
     /// # Errors
     /// [`Refusal::Full`], [`Refusal::Broken`], [`Refusal::TooLarge`], [`Refusal::Stopping`],
     /// [`Refusal::KeyReused`], [`Refusal::OverQuota`].
-    pub async fn store(&self, admitted: Admitted) -> Result<Receipt, Refusal> {
-        let source = admitted.source().to_owned();
+    pub async fn store(&self, mut admitted: Admitted) -> Result<Receipt, Refusal> {
         let stored = admitted.store(&self.numbers, self.clock.unix_ms()).await;
-        stored.inspect_err(|refusal| self.numbers.refused(&source, refusal))
+        stored.inspect_err(|refusal| self.numbers.refused(admitted.source(), refusal))
     }
 
     /// Records that transforms of a stream, or of routes to it, dropped since the start.

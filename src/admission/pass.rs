@@ -8,13 +8,13 @@ use super::plans::Meter;
 use super::store::Stream;
 use super::{Refusal, Treatment};
 use crate::base::units::CountRate;
-use crate::record::{KeyTemplate, PARTITION_KEY_CHARS_MAX};
+use crate::record::{KeyTemplate, PARTITION_KEY_CHARS_MAX, Text};
 
 /// Proof of a known caller within its plan.
 #[derive(Debug)]
 pub struct Pass {
-    pub(super) source: String,
-    pub(super) caller: String,
+    pub(super) source: Text,
+    pub(super) caller: Text,
     /// The auth block that knows the caller.
     pub(super) block: String,
     /// What the caller still has to show; nothing is taken from it before.

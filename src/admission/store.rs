@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::metrics::Numbers;
+use super::metrics::{Numbers, Tallies};
 use super::once::{Note, Thanked};
 use super::plans::Booking;
 use super::treatment::Treatment;
 use super::{Once, Pass, Refusal, StreamSettings};
 use crate::queue::{self, AppendError, Group, Mark, OnceKey};
-use crate::record::{KeyTemplate, RecordId};
+use crate::record::{KeyTemplate, RecordId, Text};
 
 /// When to try again at a full queue: delivery frees whole segments, which takes seconds.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(5);
@@ -35,22 +35,15 @@ pub(super) struct Stream {
     dropped: Arc<AtomicU64>,
     /// The turn of the last hand-in of which nothing stayed here.
     turn: Arc<AtomicU64>,
+    pub(super) tallies: Tallies,
     queue: queue::Writer,
-}
-
-/// Where records came from, and where they go.
-#[derive(Clone, Debug)]
-pub(super) struct From {
-    pub(super) stream: Arc<Stream>,
-    pub(super) source: String,
-    pub(super) caller: String,
 }
 
 /// Records that are valid and keyed, with the marks that belong to them.
 #[derive(Debug)]
 pub struct Admitted {
-    source: String,
-    caller: String,
+    source: Text,
+    caller: Text,
     booking: Booking,
     /// There is no room for it in a quota; only a repetition needs none.
     over: Option<Refusal>,
@@ -129,6 +122,7 @@ pub(super) fn streams(
             treatment,
             dropped,
             turn,
+            tallies: Tallies::default(),
             queue,
         });
         let names = aliases.into_iter().chain([name]);
@@ -293,8 +287,9 @@ impl Admitted {
     }
 
     /// What was booked counts from here on, unless it turns out that nothing was stored.
+    /// It takes what it stores.
     pub(super) async fn store(
-        mut self,
+        &mut self,
         numbers: &Numbers,
         unix_ms: u64,
     ) -> Result<Receipt, Refusal> {
@@ -314,35 +309,14 @@ impl Admitted {
 
     /// What is led elsewhere goes first: if it cannot be stored there, no mark and no answer says
     /// that it was. Whoever hands it in again then stores some of it twice.
-    async fn append(self, numbers: &Numbers, unix_ms: u64) -> Result<Receipt, Refusal> {
+    async fn append(&mut self, numbers: &Numbers, unix_ms: u64) -> Result<Receipt, Refusal> {
         let accepted = self.accepted();
         let is_kept_here = self.own.count() > 0;
-        let own_note = self.once.as_ref().and_then(|key| Note::decode(&key.note));
-        let own_stream = self.own.stream.clone();
-        let mut told = None;
-        let mut place = 0;
-        for mut part in self.led.into_iter().chain([self.own]) {
-            part.group.key.clone_from(&self.once);
-            let (span, to) = (numbers.tracer.begin_within(), part.stream.name.clone());
-            let durable = part.stream.queue.append(part.group).await;
-            numbers.committed(span, to, &durable);
-            let durable = durable.map_err(refusal)?;
-            place = (durable.first().0 + u64::from(durable.count())).saturating_sub(1);
-            told = None;
-            match durable.note_of_earlier() {
-                Some(earlier) => {
-                    let earlier = Note::decode(earlier);
-                    let same =
-                        earlier.filter(|one| own_note.is_some_and(|own| own.body == one.body));
-                    told = Some(same.ok_or(Refusal::KeyReused)?.thanked);
-                }
-                None => {
-                    let (source, caller) = (self.source.clone(), self.caller.clone());
-                    let from = From { stream: part.stream, source, caller };
-                    numbers.accepted(&from, durable.count(), part.payload_bytes);
-                }
-            }
+        let from = From { source: &self.source, caller: &self.caller, once: self.once.as_ref() };
+        for part in &mut self.led {
+            from.append(part, numbers).await?;
         }
+        let Stored { place, told } = from.append(&mut self.own, numbers).await?;
         if let Some(Thanked { first, accepted, dropped }) = told {
             // Ids of one hand-in are in a row, also where some of it was dropped or led elsewhere.
             let last = Some(first.plus(accepted.saturating_sub(1)));
@@ -358,12 +332,50 @@ impl Admitted {
                 _durable: (),
             });
         }
-        let Self { first, last, dropped, .. } = self;
-        own_stream.dropped.fetch_add(u64::from(dropped), Ordering::Relaxed);
-        numbers.dropped(&own_stream.name, &self.source, dropped);
-        let turn = if is_kept_here { 0 } else { own_stream.take_turn(unix_ms) };
+        let Self { first, last, dropped, .. } = *self;
+        let stream = &self.own.stream;
+        stream.dropped.fetch_add(u64::from(dropped), Ordering::Relaxed);
+        numbers.dropped(&stream.name, &self.source, dropped);
+        let turn = if is_kept_here { 0 } else { stream.take_turn(unix_ms) };
         let is_repeated = false;
         Ok(Receipt { accepted, dropped, first, last, is_repeated, place, turn, _durable: () })
+    }
+}
+
+/// What all parts of a hand-in have from it.
+pub(super) struct From<'a> {
+    pub(super) source: &'a str,
+    pub(super) caller: &'a str,
+    once: Option<&'a OnceKey>,
+}
+
+/// Of one part.
+struct Stored {
+    /// Of its last record.
+    place: u64,
+    /// The receipt of an earlier hand-in, which it repeats.
+    told: Option<Thanked>,
+}
+
+impl From<'_> {
+    /// Empties a part into the queue of its stream.
+    async fn append(&self, part: &mut Part, numbers: &Numbers) -> Result<Stored, Refusal> {
+        let mut group = std::mem::take(&mut part.group);
+        group.key = self.once.cloned();
+        let span = numbers.tracer.begin_within();
+        let durable = part.stream.queue.append(group).await;
+        numbers.committed(span, &part.stream.name, &durable);
+        let durable = durable.map_err(refusal)?;
+        let place = (durable.first().0 + u64::from(durable.count())).saturating_sub(1);
+        let Some(earlier) = durable.note_of_earlier() else {
+            let bytes = part.payload_bytes;
+            numbers.accepted(&part.stream, self, durable.count(), bytes);
+            return Ok(Stored { place, told: None });
+        };
+        let earlier = Note::decode(earlier);
+        let own = self.once.and_then(|key| Note::decode(&key.note));
+        let same = earlier.filter(|one| own.is_some_and(|own| own.body == one.body));
+        Ok(Stored { place, told: Some(same.ok_or(Refusal::KeyReused)?.thanked) })
     }
 }
 

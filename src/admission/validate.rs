@@ -38,7 +38,6 @@ pub(super) fn admit(
     let mut rejections = Vec::new();
     let mut gate = Gate::new(pass, streams);
     let first = RecordId::new(unix_ms);
-    let (source, caller) = (Text::from(pass.source.as_str()), Text::from(pass.caller.as_str()));
     for (index, raw) in raw.into_iter().enumerate() {
         let id = first.plus(u32::try_from(index).unwrap_or(u32::MAX));
         match gate.pass(&raw) {
@@ -48,8 +47,8 @@ pub(super) fn admit(
                     id,
                     partition_key: partition_key.map(Text::from),
                     hash_key,
-                    source: source.clone(),
-                    caller: caller.clone(),
+                    source: pass.source.clone(),
+                    caller: pass.caller.clone(),
                     only_for: None,
                     payload,
                 };

@@ -257,6 +257,7 @@ impl WorkerMetrics {
             route,
         };
         own.holding(None);
+        own.paced(None);
         own
     }
 

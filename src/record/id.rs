@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
 use ulid::Ulid;
 
 use crate::base::random;
@@ -62,6 +63,12 @@ impl Deref for IdText {
 
     fn deref(&self) -> &str {
         std::str::from_utf8(&self.0).expect("an id is written in letters and digits, see `text`")
+    }
+}
+
+impl Serialize for IdText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
     }
 }
 

@@ -70,8 +70,10 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let class = self.trouble(now).map(|trouble| trouble.class);
         self.bulletin.count(class, now, &self.metrics);
         let paced = self.tempo.wait(now).map(|(why, _)| why);
-        self.metrics.paced(paced);
-        self.watch.set_paced(paced);
+        if paced != self.watch.paced() {
+            self.metrics.paced(paced);
+            self.watch.set_paced(paced);
+        }
         self.watch.set_counts(self.requests, self.owed.count + parked);
         self.metrics.work(self.requests, self.tempo.in_flight(), self.owed.bytes);
         self.metrics.shards(self.outbox.slowed(), parked, self.sink.is_in_doubt());

@@ -262,14 +262,14 @@ impl Door {
 impl Door {
     async fn answer(self: Arc<Self>, request: Request<Arriving>, peer: Peer) -> Answer {
         let began = Instant::now();
-        let id = RecordId::new(Clock::real().unix_ms()).to_string();
+        let id = &*RecordId::new(Clock::real().unix_ms()).text();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
 
         let brought = Brought::read(request.headers(), &self.tracer);
         let peer = self.lent.shown_by(peer);
         let visitor = Visitor::new(peer, request.headers(), &self.settings.proxies);
 
-        let work = self.respond(request, &visitor, &id);
+        let work = self.respond(request, &visitor, id);
         let (mut answer, route) = within(brought.span.as_ref(), work).await;
         brought.give_back(answer.headers_mut());
 
@@ -279,15 +279,19 @@ impl Door {
         let remote = visitor.client.map(tracing::field::display);
         let trace = brought.trace().map(tracing::field::display);
         tracing::debug!(listener, remote, request = id, trace, %method, path, status, ?took, "answered");
-        let (method, path, id) = (method.as_str(), path.as_str(), id.as_str());
+        let (method, path) = (method.as_str(), path.as_str());
         brought.end(&Answered { listener, method, route, path, status, id });
         answer
     }
 }
 
 impl Answers for Hatch {
-    async fn answer(self: Arc<Self>, request: Request<Arriving>, peer: Peer) -> Answer {
-        self.door().answer(request, peer).await
+    fn answer(
+        self: Arc<Self>,
+        request: Request<Arriving>,
+        peer: Peer,
+    ) -> impl Future<Output = Answer> + Send {
+        self.door().answer(request, peer)
     }
 
     fn count_connection(&self, change: i64) {

@@ -92,7 +92,14 @@ impl Door {
         if declared.is_none() {
             self.admission.charge_bytes(&pass, body.len() as u64)?;
         }
-        let (admitted, share) = self.prepare(pass, head, body, share).await?;
+        drop(parts);
+        let is_long = is_long(body.len(), head.packed.is_some(), pass.is_treated());
+        let (admitted, share) = if is_long {
+            // Boxed: every request would have room for it otherwise.
+            Box::pin(self.prepare(pass, head, body, share)).await?
+        } else {
+            self.admit(&pass, &head, body, share)?
+        };
         let receipt = self.admission.store(admitted).await?;
         // Until here the bytes were in memory.
         drop(share);
@@ -108,6 +115,7 @@ impl Door {
         }
     }
 
+    /// What takes long is done away from the async threads.
     async fn prepare(
         self: &Arc<Self>,
         pass: Pass,
@@ -115,10 +123,8 @@ impl Door {
         body: Bytes,
         share: Share,
     ) -> Result<(Admitted, Share), Fault> {
-        let is_long = is_long(body.len(), head.packed.is_some(), pass.is_treated());
         let door = self.clone();
-        let work = move || door.admit(&pass, &head, body, share);
-        if is_long { tasks::blocking(work).await } else { work() }
+        tasks::blocking(move || door.admit(&pass, &head, body, share)).await
     }
 
     fn admit(

@@ -41,7 +41,8 @@ pub(super) struct Head {
     pub(super) hash_key: Option<u128>,
     /// A repetition with the same key is not stored.
     pub(super) once: Option<String>,
-    /// Method, path and route, which decide what becomes of the body as well.
+    /// Of one that can be repeated: method, path and route, which decide what becomes of the body as
+    /// well.
     pub(super) asked: String,
     /// What keys are made from; nothing unless the stream asks for it.
     pub(super) origin: Option<Arc<Origin>>,
@@ -83,6 +84,8 @@ impl Head {
     pub(super) fn of(parts: &Parts, arrival: &Arrival) -> Result<Self, Fault> {
         let headers = &parts.headers;
         let (method, path) = (&parts.method, parts.uri.path());
+        let once = idempotency_key(headers)?;
+        let asked = once.as_ref().map(|_| format!("{method} {path} {}", arrival.route));
         Ok(Self {
             shape: match &arrival.shape {
                 Some(shape) => shape.clone(),
@@ -91,8 +94,8 @@ impl Head {
             packed: packing(headers)?,
             partition_key: partition_key(headers)?,
             hash_key: hash_key(headers)?,
-            once: idempotency_key(headers)?,
-            asked: format!("{method} {path} {}", arrival.route),
+            once,
+            asked: asked.unwrap_or_default(),
             origin: None,
         })
     }

@@ -16,7 +16,7 @@ use super::routes::Thanks;
 use crate::admission::Receipt;
 use crate::base::clock::Clock;
 use crate::base::serve::Answer;
-use crate::record::RecordId;
+use crate::record::{IdText, RecordId};
 
 /// What the sender speaks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(super) enum Manner {
     Route(Thanks),
 }
 
+/// Room for the receipt of a record.
+const ANSWER_BYTES: usize = 128;
 /// Says that the receipt is that of an earlier request.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -102,13 +104,13 @@ struct Stored {
     /// Nobody should look for a record that the operator does not want.
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<NonZeroU32>,
-    first: Option<String>,
-    last: Option<String>,
+    first: Option<IdText>,
+    last: Option<IdText>,
 }
 
 impl Stored {
     fn of(receipt: &Receipt) -> Self {
-        let id = |id: Option<RecordId>| id.map(|id| id.to_string());
+        let id = |id: Option<RecordId>| id.map(RecordId::text);
         Self {
             accepted: receipt.accepted,
             dropped: NonZeroU32::new(receipt.dropped),
@@ -142,7 +144,9 @@ fn thanked(thanks: &Thanks, receipt: &Receipt) -> Answer {
 }
 
 fn json_answer(status: StatusCode, words: &impl Serialize) -> Answer {
-    let words = serde_json::to_vec(words).expect("what is answered has a form in JSON");
+    let mut text = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut text, words).expect("what is answered has a form in JSON");
+    let words = text;
     plain(status, Bytes::from(words), Some("application/json"))
 }
 
