@@ -26,7 +26,7 @@ impl Content for Keys {
     }
 
     fn callers(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.0.iter().map(|key| (key.name.as_str(), key.plan.as_deref()))
+        self.all.iter().map(|key| (key.name.as_str(), key.plan.as_deref()))
     }
 }
 

@@ -79,7 +79,7 @@ pub struct Listed {
 pub fn add(disk: &dyn Disk, clock: &Clock, path: &Path, new: &NewKey) -> Result<Secret, KeysError> {
     check(new, clock)?;
     let file = KeysFile::open(disk, path)?;
-    let same_name = file.keys.0.iter().filter(|key| key.name == new.name).count();
+    let same_name = file.keys.all.iter().filter(|key| key.name == new.name).count();
     if same_name >= KEYS_PER_CALLER_MAX {
         return Err(KeysError::Wrong(format!(
             "`{0}` has {same_name} keys already, and a caller may have {KEYS_PER_CALLER_MAX}; revoke one first: `weir keys revoke`",
@@ -97,7 +97,7 @@ pub fn add(disk: &dyn Disk, clock: &Clock, path: &Path, new: &NewKey) -> Result<
         expires: new.expires.clone(),
         created: Some(rfc3339(clock.unix_ms())),
     };
-    let mut wanted: Vec<Written> = file.keys.0.iter().map(|key| key.written.clone()).collect();
+    let mut wanted: Vec<Written> = file.keys.all.iter().map(|key| key.written.clone()).collect();
     wanted.push(written.clone());
     let edited = appended(&file.text, &written);
     file.replace(edited, &wanted)?;
@@ -112,7 +112,7 @@ pub fn list(disk: &dyn Disk, clock: &Clock, path: &Path) -> Result<Vec<Listed>, 
     let bytes = read(disk, path)?;
     let keys = parse(path, &bytes)?;
     let now = clock.unix_ms();
-    let listed = keys.0.into_iter().map(|key| Listed {
+    let listed = keys.all.into_iter().map(|key| Listed {
         id: id_of(&key),
         is_expired: key.expires_unix_ms.is_some_and(|end| end <= now),
         name: key.name,
@@ -133,7 +133,7 @@ pub fn revoke(disk: &dyn Disk, path: &Path, name_or_id: &str) -> Result<Vec<Stri
     read(disk, path)?;
     let file = KeysFile::open(disk, path)?;
     let goes = |key: &Key| key.name == name_or_id || id_of(key) == name_or_id;
-    let (gone, kept): (Vec<&Key>, Vec<&Key>) = file.keys.0.iter().partition(|key| goes(key));
+    let (gone, kept): (Vec<&Key>, Vec<&Key>) = file.keys.all.iter().partition(|key| goes(key));
     if gone.is_empty() {
         return Err(KeysError::Wrong(format!(
             "no key in `{}` has the name or id `{name_or_id}`; `weir keys ls` shows them",
@@ -142,7 +142,7 @@ pub fn revoke(disk: &dyn Disk, path: &Path, name_or_id: &str) -> Result<Vec<Stri
     }
     let ids = gone.into_iter().map(id_of).collect();
     let wanted: Vec<Written> = kept.into_iter().map(|key| key.written.clone()).collect();
-    let places = (0..).zip(&file.keys.0).filter(|(_, key)| goes(key)).map(|(place, _)| place);
+    let places = (0..).zip(&file.keys.all).filter(|(_, key)| goes(key)).map(|(place, _)| place);
     let edited = without(&file.text, &places.collect::<Vec<_>>());
     file.replace(edited, &wanted)?;
     Ok(ids)
@@ -200,7 +200,7 @@ impl<'a> KeysFile<'a> {
     fn replace(&self, edited: String, wanted: &[Written]) -> Result<(), KeysError> {
         let says = |text: &str| -> Option<Vec<Written>> {
             let keys = Keys::parse(text.as_bytes()).ok()?;
-            Some(keys.0.into_iter().map(|key| key.written).collect())
+            Some(keys.all.into_iter().map(|key| key.written).collect())
         };
         let fits = says(&edited).is_some_and(|written| written == wanted);
         let text = if fits { edited } else { wanted.iter().fold(String::new(), appended_to) };

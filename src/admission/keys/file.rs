@@ -1,11 +1,13 @@
 //! The file as written, and as checked.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 use toml::Spanned;
 
 use crate::base::clock::parse_rfc3339;
+use crate::base::random;
 
 /// Most bytes of a keys file: some ten thousand keys.
 pub(in crate::admission) const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -36,8 +38,16 @@ pub(in crate::admission) struct Written {
 }
 
 /// All keys of one file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::admission) struct Keys(pub(in crate::admission) Vec<Key>);
+#[derive(Clone, Debug, Default)]
+pub(in crate::admission) struct Keys {
+    /// In the order of the file.
+    pub(in crate::admission) all: Vec<Key>,
+    /// The place of each key by its hash, hashed once more together with `blind`: how long it takes
+    /// to look one up then tells nothing about the hashes in the file, however many there are.
+    places: HashMap<[u8; 32], usize>,
+    /// A secret of this process.
+    blind: [u8; 32],
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,29 +78,30 @@ impl Keys {
             let at = error.span().map_or(0, |span| span.start);
             format!("line {}: {}", line_at(bytes, at), error.message())
         })?;
-        let mut keys: Vec<Key> = Vec::with_capacity(document.key.len());
-        let mut known = std::collections::HashSet::new();
+        let mut keys = Self::default();
+        random::secret_bytes(&mut keys.blind)
+            .map_err(|error| format!("this host gives no random numbers: {error}"))?;
         for written in document.key {
             let at = written.span().start;
             let in_line = |why: String| format!("line {}: {why}", line_at(bytes, at));
             let key = checked(written.into_inner()).map_err(in_line)?;
-            if !known.insert(key.hash) {
+            let blinded = keys.blinded(&key.hash);
+            if keys.places.insert(blinded, keys.all.len()).is_some() {
                 return Err(in_line("the same `hash` stands above; remove one".into()));
             }
-            keys.push(key);
+            keys.all.push(key);
         }
-        Ok(Self(keys))
+        Ok(keys)
     }
 
-    /// The key of a secret. Takes the same time for every secret and every place in the file.
+    /// The key of a secret. The time it takes tells nothing about any key.
     pub(in crate::admission) fn find(&self, secret: &str) -> Option<&Key> {
-        let hash = hash_of(secret);
-        let mut found = u64::MAX;
-        for (place, key) in (0_u64..).zip(&self.0) {
-            let same: Choice = key.hash.ct_eq(&hash);
-            found.conditional_assign(&place, same);
-        }
-        self.0.get(usize::try_from(found).ok()?)
+        let place = self.places.get(&self.blinded(&hash_of(secret)))?;
+        self.all.get(*place)
+    }
+
+    fn blinded(&self, hash: &[u8; 32]) -> [u8; 32] {
+        Sha256::new().chain_update(self.blind).chain_update(hash).finalize().into()
     }
 }
 
