@@ -51,9 +51,14 @@ impl Admission {
         }
     }
 
-    /// Whether some stream looks into its records, which takes time.
-    pub fn is_treating(&self) -> bool {
-        self.house().is_treating
+    /// The largest record of those streams that look into theirs, which takes time and memory.
+    pub fn looked_into_bytes(&self) -> Option<u64> {
+        self.house().looked_into_bytes
+    }
+
+    /// Whether that took some stream so long before that it must not be done on an async thread.
+    pub fn is_slow(&self) -> bool {
+        self.house().streams.values().any(|stream| stream.treatment.is_slow())
     }
 
     /// A pass for the stream of the knock.
@@ -89,7 +94,7 @@ impl Admission {
 
     /// What is wrong with records that are not to be stored. No plan is charged for them.
     pub fn look_over(&self, pass: &Pass, raw: Vec<RawRecord>) -> Vec<Rejection> {
-        validate::admit(pass, &self.house().streams, raw, self.clock.unix_ms()).1
+        validate::admit(pass, &self.house().streams, &raw, self.clock.unix_ms()).1
     }
 
     /// Like [`Admission::admit`], for as many of the first records as the caller's plan lets
@@ -110,7 +115,7 @@ impl Admission {
         let held_back = raw.len() - count;
         raw.truncate(count);
         let (mut admitted, rejections) =
-            validate::admit(pass, &self.house().streams, raw, self.clock.unix_ms());
+            validate::admit(pass, &self.house().streams, &raw, self.clock.unix_ms());
         let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
         admitted.book(pass).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());

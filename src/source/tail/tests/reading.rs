@@ -178,3 +178,15 @@ async fn a_file_that_was_just_written_is_not_called_delivered() {
     room.steps().await;
     assert!(is_delivered(&room));
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_files_are_begun_in_few_groups() {
+    let mut room = Room::new(&["*.log"]);
+    for number in 0..1000 {
+        room.scratch.write(&format!("{number}.log"), "1\n");
+    }
+    room.start();
+    room.run_dry().await;
+
+    assert_eq!(room.door.store().groups, [0, 1000], "their marks, and their lines");
+}
