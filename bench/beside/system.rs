@@ -157,6 +157,10 @@ impl System {
             .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "an-example-and-no-secret")
             .env("AWS_EC2_METADATA_DISABLED", "true");
+        if matches!(self.kind, Kind::Weir { .. }) {
+            // As its unit and its image have it.
+            command.env("MALLOC_ARENA_MAX", "2");
+        }
         Process::start(command, &place.folder)
     }
 
