@@ -125,7 +125,7 @@ mod tests {
             for other in [
                 ".x.part",
                 ".my-logs-1.ndjson.part",
-                &file[1..],
+                file.strip_prefix('.').unwrap(),
                 &file.replace("-1-2026", "-2-2026"),
             ] {
                 assert_eq!(Name::of_part(other), None, "{other}");
