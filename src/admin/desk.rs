@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -16,7 +16,9 @@ use super::problem::Fault;
 use super::{Views, page, query};
 use crate::base::clock::Clock;
 use crate::base::random;
-use crate::base::serve::{Answer, Answers, Arriving, LeftUnread, Peer, REQUEST_ID};
+use crate::base::serve::{
+    Answer, Answers, Arriving, LeftUnread, Misframed, Peer, REQUEST_ID, misframed,
+};
 use crate::telemetry::{AUDIT, Metrics, OPENMETRICS_TYPE};
 
 /// Most bytes of an order.
@@ -26,6 +28,7 @@ const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Tells the dashboard whether to offer orders.
 const ACCESS: HeaderName = HeaderName::from_static("weir-access");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const JSON_TYPE: &str = "application/json";
 const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
@@ -45,6 +48,7 @@ impl Desk {
     }
 
     async fn respond(&self, request: Request<Arriving>) -> Result<Answer, Fault> {
+        check_head(&request)?;
         let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
         let visitor = || self.access.visitor(&request);
         let get = || if is_get { Ok(()) } else { Err(Fault::WrongMethod { allow: "GET, HEAD" }) };
@@ -120,6 +124,23 @@ impl Desk {
         tracing::info!(target: AUDIT, operator = visitor.name(), path, order = words, %done, "carried out an order");
         Ok(said(StatusCode::OK, JSON_TYPE, done.to_string()))
     }
+}
+
+/// As at the doors of senders: what two readers would take for two things is refused.
+fn check_head<B>(request: &Request<B>) -> Result<(), Fault> {
+    match misframed(request) {
+        Some(Misframed::Twice) => return Err(Fault::BadFraming),
+        Some(Misframed::UnknownCoding) => return Err(Fault::UnknownCoding),
+        None => {}
+    }
+    let count = |name: HeaderName| request.headers().get_all(name).iter().count();
+    if request.version() == Version::HTTP_11 && count(HOST) != 1 {
+        return Err(Fault::BadHost);
+    }
+    if count(AUTHORIZATION) > 1 || count(API_KEY) > 1 {
+        return Err(Fault::TwoCredentials);
+    }
+    Ok(())
 }
 
 /// Whoever looks into the log finds those who were turned away as well.

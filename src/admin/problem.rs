@@ -15,6 +15,10 @@ pub(super) enum Fault {
     WrongMethod { allow: &'static str },
     NotFromHere,
     KeyNeeded,
+    BadFraming,
+    UnknownCoding,
+    BadHost,
+    TwoCredentials,
     NotJson(String),
     BadQuery(String),
     BodyTooLarge { limit: usize },
@@ -85,10 +89,40 @@ impl Fault {
         }
     }
 
-    /// What is wrong with how an order came.
+    /// What is wrong with how a request came.
     fn of_body(self) -> Problem {
         let new = |status, slug, title, detail: String| Problem::new(status, slug, title, detail);
+        let bad = |slug, title, detail: &str| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                slug,
+                title,
+                format!("{detail} Nothing was changed."),
+            )
+        };
         match self {
+            Self::BadFraming => bad(
+                "bad-framing",
+                "It is not sure where the body ends",
+                "The length of the body is said in two ways.",
+            ),
+            Self::UnknownCoding => new(
+                StatusCode::NOT_IMPLEMENTED,
+                "unknown-coding",
+                "The transfer coding is not known",
+                "A body comes with its length or in chunks, in no other `Transfer-Encoding`. Nothing was changed."
+                    .into(),
+            ),
+            Self::BadHost => bad(
+                "bad-host",
+                "The host is not named once",
+                "A request of HTTP/1.1 has exactly one `Host`.",
+            ),
+            Self::TwoCredentials => bad(
+                "two-credentials",
+                "There are two of what may stand there once",
+                "`Authorization` and `x-api-key` may stand in a request once each.",
+            ),
             Self::BodyTooLarge { limit } => new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
@@ -128,6 +162,10 @@ mod tests {
             Fault::WrongMethod { allow: "GET" },
             Fault::NotFromHere,
             Fault::KeyNeeded,
+            Fault::BadFraming,
+            Fault::UnknownCoding,
+            Fault::BadHost,
+            Fault::TwoCredentials,
             Fault::NotJson("it ends early".into()),
             Fault::BadQuery("it is too long".into()),
             Fault::BodyTooLarge { limit: 1 },

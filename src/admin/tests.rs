@@ -150,15 +150,48 @@ async fn a_malformed_order_reaches_nobody() {
 
 /// What a raw request with these header lines is answered with.
 async fn raw(open: &Open, first: &str, lines: &str) -> u16 {
+    raw_with(open, first, lines, "").await
+}
+
+async fn raw_with(open: &Open, first: &str, lines: &str, body: &str) -> u16 {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let address = open.target.strip_prefix("http://").unwrap();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("{first} HTTP/1.1\r\n{lines}connection: close\r\n\r\n");
+    let request = format!("{first} HTTP/1.1\r\n{lines}connection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_request_that_two_readers_would_take_for_two_things_is_refused() {
+    let open = open().await;
+    let own = "host: localhost\r\nweir-admin: 1\r\n";
+    let order = r#"{"stream":"access"}"#;
+    let chunked = format!("{:x}\r\n{order}\r\n0\r\n\r\n", order.len());
+    let lines = |lines: &str| format!("{own}{lines}");
+    let length = format!("content-length: {}\r\n", order.len());
+    for (lines, status) in [
+        (lines(&format!("{length}transfer-encoding: chunked\r\n")), 400),
+        (lines(&format!("transfer-encoding: chunked\r\n{length}")), 400),
+        (lines("transfer-encoding: chunked, chunked\r\n"), 400),
+        (lines("transfer-encoding: gzip, chunked\r\n"), 501),
+        (lines("host: elsewhere\r\ntransfer-encoding: chunked\r\n"), 400),
+        (lines("x-api-key: a\r\nx-api-key: b\r\ntransfer-encoding: chunked\r\n"), 400),
+        (lines("authorization: a\r\nauthorization: b\r\ntransfer-encoding: chunked\r\n"), 400),
+        (lines("transfer-encoding: chunked\r\n"), 200),
+    ] {
+        let orders = open.orders.lock().unwrap().len();
+        let said = raw_with(&open, "POST /dead/replay", &lines, &chunked).await;
+        assert_eq!(said, status, "{lines}");
+        let carried_out = open.orders.lock().unwrap().len() - orders;
+        assert_eq!(carried_out, usize::from(status == 200), "{lines}");
+    }
+    assert_eq!(raw(&open, "GET /livez", "").await, 400);
+    assert_eq!(raw(&open, "GET /livez", "host: a\r\nhost: a\r\n").await, 400);
+    assert_eq!(raw(&open, "GET /livez", "host: a\r\n").await, 200);
 }
 
 #[tokio::test]

@@ -51,9 +51,14 @@ impl Admission {
         }
     }
 
-    /// Whether some stream looks into its records, which takes time.
-    pub fn is_treating(&self) -> bool {
-        self.house().is_treating
+    /// The largest record of those streams that look into theirs, which takes time and memory.
+    pub fn looked_into_bytes(&self) -> Option<u64> {
+        self.house().looked_into_bytes
+    }
+
+    /// Whether that took some stream so long before that it must not be done on an async thread.
+    pub fn is_slow(&self) -> bool {
+        self.house().streams.values().any(|stream| stream.treatment.is_slow())
     }
 
     /// A pass for the stream of the knock.

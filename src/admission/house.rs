@@ -17,8 +17,8 @@ pub(super) struct House {
     pub(super) plans: Plans,
     /// By their names and aliases.
     pub(super) streams: BTreeMap<String, Arc<Stream>>,
-    /// Whether some stream looks into its records.
-    pub(super) is_treating: bool,
+    /// The largest record of those streams that look into theirs.
+    pub(super) looked_into_bytes: Option<u64>,
 }
 
 /// Another configuration, whole and ready, that [`super::Admission::renew`] takes over.
@@ -39,8 +39,9 @@ impl House {
         let ground = Ground { disk, clock, plans: known_plans };
         let callers = Callers::open(&ground, settings.auth, lambdas)?;
         let streams = store::streams(settings.streams, queues, before.map(|house| &house.streams))?;
-        let is_treating = streams.values().any(|stream| stream.treatment != Treatment::default());
-        Ok(Self { callers, plans, streams, is_treating })
+        let treated = streams.values().filter(|stream| stream.treatment != Treatment::default());
+        let looked_into_bytes = treated.map(|stream| stream.max_record_bytes).max();
+        Ok(Self { callers, plans, streams, looked_into_bytes })
     }
 
     /// The stream of a name, if this caller may hand in to it.

@@ -139,8 +139,9 @@ impl Numbers {
     }
 
     /// The label of a caller: names come from tokens and certificates too, and must not make the
-    /// page of numbers grow.
+    /// page of numbers grow, nor turn around what stands there.
     fn label(&self, caller: &str) -> String {
+        let caller = &shown(caller);
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if !callers.contains(caller) {
             if callers.len() >= CALLERS_MAX {
@@ -185,5 +186,37 @@ impl Numbers {
     pub(super) fn refused(&self, source: &str, refusal: &Refusal) {
         let labels = ByReason { source: source.to_owned(), reason: refusal.reason() };
         self.refusals.get_or_create(&labels).inc();
+    }
+}
+
+/// A name in which nothing is hidden: what a screen does not show as a character is written as an
+/// escape.
+fn shown(name: &str) -> String {
+    let is_seen = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
+    if name.chars().all(is_seen) {
+        return name.to_owned();
+    }
+    let mut shown = String::with_capacity(name.len());
+    for c in name.chars() {
+        if is_seen(c) { shown.push(c) } else { shown.extend(c.escape_unicode()) }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_as_they_are_unless_something_hides_in_them() {
+        for (name, expected) in [
+            ("device-1", "device-1"),
+            ("Jürgen O'Neill \"x\" \\", "Jürgen O'Neill \"x\" \\"),
+            ("装置", "装置"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+            ("a\u{200b}b\u{feff}", "a\\u{200b}b\\u{feff}"),
+        ] {
+            assert_eq!(shown(name), expected);
+        }
     }
 }

@@ -16,6 +16,7 @@ mod once;
 mod pass;
 mod plans;
 mod quota;
+mod room;
 mod store;
 mod treatment;
 mod validate;
@@ -42,6 +43,7 @@ use self::house::House;
 use self::metrics::Numbers;
 use self::plans::{Holder, Meter};
 use self::quota::Quotas;
+use self::room::Rooms;
 use self::store::Stream;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
@@ -60,6 +62,7 @@ pub use once::{Once, check_idempotency_key};
 pub use pass::Pass;
 pub use quota::{Period, Quota};
 pub use refusal::{Flaw, Refusal, Rejection, SignatureFault};
+pub use room::Room;
 pub use settings::{
     AuthKind, AuthSettings, AuthorizerSettings, AuthorizerTo, EventKind, Identity, JwtSettings,
     KeysFrom, PlanSettings, Settings, SigV4Settings, SignatureMode, StreamSettings,
@@ -98,6 +101,7 @@ pub struct Admission {
     quotas: Arc<Quotas>,
     guesses: Guesses,
     numbers: Numbers,
+    rooms: Rooms,
     /// What the configuration says. Whoever is inside goes by what it was when it came in.
     house: RwLock<Arc<House>>,
 }
@@ -116,7 +120,8 @@ impl Admission {
         let mut numbers = metrics.shared(Numbers::register);
         numbers.tracer = Tracer::of(metrics);
         let house = RwLock::new(Arc::new(house));
-        Ok(Arc::new(Self { clock, quotas, guesses: Guesses::default(), numbers, house }))
+        let (guesses, rooms) = (Guesses::default(), Rooms::default());
+        Ok(Arc::new(Self { clock, quotas, guesses, numbers, rooms, house }))
     }
 
     /// Prepares for another configuration: reads the keys files, changes nothing yet. Quotas, and
@@ -245,6 +250,13 @@ impl Admission {
     pub fn charge_bytes(&self, pass: &Pass, bytes: u64) -> Result<(), Refusal> {
         let taken = pass.take(|meter| meter.take_bytes(bytes));
         taken.inspect_err(|refusal| self.numbers.refused(&pass.source, refusal))
+    }
+
+    /// Waits for room to look into records, of which the largest has so many bytes, and keeps it
+    /// until it is dropped: whoever has them looked into away from the async threads, where as many
+    /// are at work as there are cores, takes it first.
+    pub async fn room(&self, bytes: u64) -> Room {
+        self.rooms.take(bytes).await
     }
 
     /// Checks, keys and encodes records. What is wrong comes back; the caller decides about the

@@ -61,6 +61,12 @@ impl Pass {
         self.route.is_some() || self.stream.treatment != Treatment::default()
     }
 
+    /// Whether that took so long before that it must not be done on an async thread.
+    pub fn is_slow(&self) -> bool {
+        let of_route = self.route.as_ref().is_some_and(|route| route.is_slow());
+        of_route || self.stream.treatment.is_slow()
+    }
+
     pub(super) fn take(&self, take: impl Fn(&Meter) -> Result<(), Refusal>) -> Result<(), Refusal> {
         self.address.iter().chain(&self.meters).try_for_each(|meter| take(meter))
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Refusal;
-use super::quota::{Count, Quotas};
+use super::quota::{Booked, Count, Quotas};
 use super::settings::PlanSettings;
 use crate::base::bucket::{Bucket, Crowd, Shape, Short};
 use crate::base::nets::sender_of;
@@ -149,22 +149,33 @@ impl Meter {
     }
 
     /// Books what is about to be stored; both or nothing.
-    fn book(&self, records: u64, bytes: u64) -> Result<(), Refusal> {
+    fn book(&self, records: u64, bytes: u64) -> Result<InQuotas, Refusal> {
+        let mut booked = InQuotas::default();
         if let Some(quota) = &self.record_quota {
-            quota.book(records, "records")?;
+            booked.records = Some(quota.book(records, "records")?);
         }
         if let Some(quota) = &self.byte_quota {
-            quota.book(bytes, "bytes").inspect_err(|_| {
-                self.record_quota.iter().for_each(|quota| quota.give_back(records));
-            })?;
+            let of_bytes = quota.book(bytes, "bytes").inspect_err(|_| self.give_back(booked))?;
+            booked.bytes = Some(of_bytes);
         }
-        Ok(())
+        Ok(booked)
     }
 
-    fn give_back(&self, records: u64, bytes: u64) {
-        self.record_quota.iter().for_each(|quota| quota.give_back(records));
-        self.byte_quota.iter().for_each(|quota| quota.give_back(bytes));
+    fn give_back(&self, booked: InQuotas) {
+        if let Some((quota, records)) = self.record_quota.as_ref().zip(booked.records) {
+            quota.give_back(records);
+        }
+        if let Some((quota, bytes)) = self.byte_quota.as_ref().zip(booked.bytes) {
+            quota.give_back(bytes);
+        }
     }
+}
+
+/// What was booked in the quotas of one meter.
+#[derive(Clone, Copy, Debug, Default)]
+struct InQuotas {
+    records: Option<Booked>,
+    bytes: Option<Booked>,
 }
 
 fn take(bucket: Option<&Bucket>, count: u64, unit: &'static str) -> Result<(), Refusal> {
@@ -179,9 +190,7 @@ fn take(bucket: Option<&Bucket>, count: u64, unit: &'static str) -> Result<(), R
 /// was kept.
 #[derive(Debug, Default)]
 pub(super) struct Booking {
-    meters: Vec<Arc<Meter>>,
-    records: u64,
-    bytes: u64,
+    all: Vec<(Arc<Meter>, InQuotas)>,
     is_kept: bool,
 }
 
@@ -192,10 +201,10 @@ impl Booking {
         records: u64,
         bytes: u64,
     ) -> Result<Self, Refusal> {
-        let mut booking = Self { meters: Vec::new(), records, bytes, is_kept: false };
+        let mut booking = Self::default();
         for meter in meters.filter(|meter| meter.has_quota()) {
-            meter.book(records, bytes)?;
-            booking.meters.push(meter.clone());
+            let booked = meter.book(records, bytes)?;
+            booking.all.push((meter.clone(), booked));
         }
         Ok(booking)
     }
@@ -214,7 +223,7 @@ impl Booking {
 impl Drop for Booking {
     fn drop(&mut self) {
         if !self.is_kept {
-            self.meters.iter().for_each(|meter| meter.give_back(self.records, self.bytes));
+            self.all.iter().for_each(|(meter, booked)| meter.give_back(*booked));
         }
     }
 }

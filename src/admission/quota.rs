@@ -108,6 +108,13 @@ pub(super) struct Count {
     name: [u8; 16],
 }
 
+/// So much of a count, in this period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Booked {
+    count: u64,
+    period: u32,
+}
+
 impl Quotas {
     /// Takes up what was used before.
     pub(super) fn new(clock: Clock, area: Option<Area>) -> Arc<Self> {
@@ -157,36 +164,41 @@ impl Quotas {
 }
 
 impl Count {
-    /// Adds to what was used.
+    /// Adds to what was used; in which period that is.
     ///
     /// # Errors
     /// [`Refusal::OverQuota`], and [`Refusal::OverBurst`] for what no period has room for; nothing was
     /// added.
-    pub(super) fn book(&self, count: u64, unit: &'static str) -> Result<(), Refusal> {
+    pub(super) fn book(&self, count: u64, unit: &'static str) -> Result<Booked, Refusal> {
+        self.book_at(self.quotas.clock.unix_ms(), count, unit)
+    }
+
+    fn book_at(&self, now_ms: u64, count: u64, unit: &'static str) -> Result<Booked, Refusal> {
         let limit = self.quota.limit;
         if count > limit {
             return Err(Refusal::OverBurst { limit, unit });
         }
-        let now = self.quotas.clock.unix_ms();
-        let (period, ends_ms) = self.quota.period.at(now);
+        let (period, ends_ms) = self.quota.period.at(now_ms);
         self.with(|entry| {
             entry.enter(period);
             let used = entry.used.saturating_add(count);
             if used > limit {
-                let retry_after = Duration::from_millis(ends_ms.saturating_sub(now));
+                // Where the clock was set back the period after this one is under way already.
+                let is_ahead = entry.period > period;
+                let ends_ms = if is_ahead { self.quota.period.at(ends_ms).1 } else { ends_ms };
+                let retry_after = Duration::from_millis(ends_ms.saturating_sub(now_ms));
                 return Err(Refusal::OverQuota { retry_after });
             }
             entry.used = used;
-            Ok(())
+            Ok(Booked { count, period: entry.period })
         })
     }
 
-    /// Takes back what was booked.
-    pub(super) fn give_back(&self, count: u64) {
-        let (period, _) = self.quota.period.at(self.quotas.clock.unix_ms());
+    /// Takes back what was booked; in a later period nothing is left of it.
+    pub(super) fn give_back(&self, booked: Booked) {
         self.with(|entry| {
-            if entry.period == period {
-                entry.used = entry.used.saturating_sub(count);
+            if entry.period == booked.period {
+                entry.used = entry.used.saturating_sub(booked.count);
             }
         });
     }
@@ -279,17 +291,65 @@ mod tests {
         let quotas = Quotas::new(clock, None);
         let count = quotas.count(daily(10), &["plan", "caller"]);
 
-        assert_eq!((count.book(9, "records"), count.book(1, "records")), (Ok(()), Ok(())));
+        count.book(9, "records").unwrap();
+        let last = count.book(1, "records").unwrap();
         let over = Refusal::OverQuota { retry_after: Duration::from_secs(10) };
         assert_eq!(count.book(1, "records"), Err(over));
-        count.give_back(1);
-        assert_eq!(count.book(1, "records"), Ok(()));
+        count.give_back(last);
+        assert!(count.book(1, "records").is_ok());
         let other = quotas.count(daily(10), &["plan", "other"]);
         let never = Refusal::OverBurst { limit: 10, unit: "records" };
         assert_eq!(other.book(11, "records"), Err(never), "no day has room for them");
-        assert_eq!(other.book(10, "records"), Ok(()));
+        assert!(other.book(10, "records").is_ok());
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(count.book(10, "records"), Ok(()));
+        assert!(count.book(10, "records").is_ok());
+    }
+
+    #[test]
+    fn what_was_booked_before_the_change_of_a_period_is_not_given_back_after_it() {
+        for (period, before, after) in [
+            (Period::Day, "2026-11-24T23:59:59.999Z", "2026-11-25T00:00:00Z"),
+            (Period::Week, "2026-11-29T23:59:59.999Z", "2026-11-30T00:00:00Z"),
+            (Period::Month, "2026-11-30T23:59:59.999Z", "2026-12-01T00:00:00Z"),
+            (Period::Month, "2026-12-31T23:59:59.999Z", "2027-01-01T00:00:00Z"),
+        ] {
+            let [before, after] = [before, after].map(|at| parse_rfc3339(at).unwrap());
+            let quotas = Quotas::new(Clock::starting_at(before), None);
+            let count = quotas.count(Quota { limit: 10, period }, &["plan", "caller"]);
+            let flying = count.book_at(before, 10, "records").unwrap();
+            assert!(count.book_at(before, 1, "records").is_err());
+            let full = count.book_at(after, 10, "records").unwrap();
+
+            count.give_back(flying);
+
+            assert!(count.book_at(after, 1, "records").is_err(), "{period:?}");
+            count.give_back(full);
+            assert!(count.book_at(after, 10, "records").is_ok(), "{period:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_over_the_change_finds_what_was_used_and_tells_when_that_ends() {
+        let at = |text: &str| parse_rfc3339(text).unwrap();
+        let hour = |hours: u64| Duration::from_secs(hours * 3600);
+        for (period, before, after, wait) in [
+            (Period::Day, "2026-11-24T23:00:00Z", "2026-11-25T00:00:00Z", hour(1 + 24)),
+            (Period::Week, "2026-11-29T23:00:00Z", "2026-11-30T00:00:00Z", hour(1 + 7 * 24)),
+            (Period::Month, "2027-01-31T23:00:00Z", "2027-02-01T00:00:00Z", hour(1 + 28 * 24)),
+        ] {
+            let quotas = Quotas::new(Clock::starting_at(0), None);
+            let count = quotas.count(Quota { limit: 10, period }, &["plan", "caller"]);
+            let early = count.book_at(at(after), 10, "records").unwrap();
+
+            let over = count.book_at(at(before), 1, "records");
+            assert_eq!(over, Err(Refusal::OverQuota { retry_after: wait }), "{period:?}");
+            // What comes back while the clock is behind is given back all the same.
+            count.give_back(early);
+            let late = count.book_at(at(before), 10, "records").unwrap();
+            assert!(count.book_at(at(after), 1, "records").is_err(), "{period:?}");
+            count.give_back(late);
+            assert!(count.book_at(at(after), 10, "records").is_ok(), "{period:?}");
+        }
     }
 
     #[test]

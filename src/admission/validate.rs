@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::store::Stream;
 use super::treatment::{Circumstances, Patient, Treated, Treating, Treatment};
 use super::{Admitted, Flaw, Pass, Rejection};
+use crate::base::tasks;
 use crate::record::{Encoder, KeySource, PARTITION_KEY_CHARS_MAX, RawRecord, RecordId};
 
 /// Checks a partition key that a sender chose.
@@ -108,7 +109,8 @@ impl<'a> Gate<'a> {
             let partition_key = asked.or_else(|| self.key(own, raw, &payload).map(Cow::Owned));
             return Passed::Fit { stream, payload, partition_key, hash_key: raw.hash_key };
         }
-        self.treat(raw)
+        // The first that is slow may be met on an async thread.
+        if self.pass.is_slow() { tasks::aside(|| self.treat(raw)) } else { self.treat(raw) }
     }
 
     /// First what the route makes of a record, then what its stream does. A program may lead it to

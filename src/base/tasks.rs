@@ -146,6 +146,16 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     }
 }
 
+/// Runs work that turned out to be long where it is, and lets others go on elsewhere if this is one
+/// of several async threads.
+pub fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    match runtime {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// Starts blocking work nobody waits for; it must not panic, it has nobody to tell.
 #[expect(clippy::disallowed_methods, reason = "the work takes care of itself")]
 pub fn blocking_detached(work: impl FnOnce() + Send + 'static) {
@@ -181,5 +191,25 @@ mod tests {
         let failed = tasks.finish().await.unwrap_err();
         assert_eq!(failed.task, "broken");
         assert!(failed.why.contains("it held nothing"), "{}", failed.why);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn others_go_on_beside_long_work() {
+        let (said, heard) = std::sync::mpsc::sync_channel(1);
+        let mut tasks = Tasks::new();
+        tasks.spawn("outer", async move {
+            let mut others = Tasks::new();
+            others.spawn("other", async move { said.send(7).map_err(|_| "nobody listens") });
+            // The only thread is taken until the other one has spoken.
+            let answer = aside(|| heard.recv_timeout(std::time::Duration::from_secs(60)));
+            others.finish().await.map_err(|failed| failed.to_string())?;
+            if answer == Ok(7) { Ok(()) } else { Err(format!("{answer:?}")) }
+        });
+        tasks.finish().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn where_there_is_one_thread_long_work_is_done_all_the_same() {
+        assert_eq!(aside(|| 7), 7);
     }
 }

@@ -76,8 +76,15 @@ impl Door for FrontDoor {
             return self.admission.admit(&pass, raw.as_slice());
         }
         // A round of lines is large, and others wait for this thread.
+        let largest = raw.iter().map(|raw| raw.payload.len() as u64).max().unwrap_or_default();
+        let room = self.admission.room(largest.min(pass.max_record_bytes())).await;
         let admission = Arc::clone(&self.admission);
-        blocking(move || admission.admit(&pass, raw.as_slice())).await
+        blocking(move || {
+            let admitted = admission.admit(&pass, raw.as_slice());
+            drop(room);
+            admitted
+        })
+        .await
     }
 
     async fn store(

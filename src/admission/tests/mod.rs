@@ -1,5 +1,6 @@
 //! The door from the outside: who gets in, how fast, with what, and what comes out.
 
+mod bounded;
 mod callers;
 mod keys_file;
 mod others;

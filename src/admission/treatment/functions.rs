@@ -5,14 +5,12 @@ use vrl::compiler::Function;
 use vrl::stdlib as std;
 
 use super::digest::{Hmac, Sha2};
+use super::weighed::Weighed;
 
-/// All of them; the linker leaves out what is not named here.
+/// All of them, weighed; the linker leaves out what is not named here.
 pub(super) fn all() -> Vec<Box<dyn Function>> {
-    let mut all = shape();
-    all.extend(text());
-    all.extend(kinds());
-    all.extend(formats());
-    all
+    let all = [shape(), text(), kinds(), formats()].into_iter().flatten();
+    all.map(|one| Box::new(Weighed(one)) as Box<dyn Function>).collect()
 }
 
 /// Objects and arrays.

@@ -7,12 +7,22 @@ mod schema;
 mod transform;
 
 #[cfg(feature = "transform")]
-mod digest;
+mod factors;
 #[cfg(feature = "transform")]
 mod functions;
+#[cfg(feature = "transform")]
+mod weighed;
+
+#[cfg(feature = "transform")]
+mod digest;
+#[cfg(feature = "transform")]
+mod weight;
+
 mod program;
 mod steps;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +40,9 @@ pub use transform::Transform;
 /// the sum has an end.
 const HAND_IN_TIMES: u32 = 60;
 
+/// Bytes that programs may add to all records of a hand-in: they are in memory until it is stored.
+const ADDED_BYTES_MAX: usize = 64 << 20;
+
 /// What a stream, or a route to it, does to records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Treatment {
@@ -37,6 +50,34 @@ pub struct Treatment {
     pub schema: Option<Schema>,
     /// They become what this makes of them.
     pub transform: Option<Transform>,
+}
+
+impl Treatment {
+    /// Whether some record took it so long that it must not be done on an async thread.
+    pub(super) fn is_slow(&self) -> bool {
+        self.paces().any(|pace| pace.0.load(Ordering::Relaxed))
+    }
+
+    fn paces(&self) -> impl Iterator<Item = &Pace> {
+        let of_schema = self.schema.as_ref().map(|schema| &schema.pace);
+        of_schema.into_iter().chain(self.transform.as_ref().map(Transform::pace))
+    }
+}
+
+/// A record that takes longer than this to be checked or changed is a reason to do those that come
+/// after it away from the async threads, where others wait. Most take some microseconds.
+const SLOW: Duration = Duration::from_millis(5);
+
+/// Whether a schema, or a program, was ever slow with a record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pace(Arc<AtomicBool>);
+
+impl Pace {
+    fn note(&self, took: Duration) {
+        if took > SLOW {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What programs may ask about a hand-in.
@@ -74,15 +115,39 @@ pub(super) struct Treating<'a> {
     work: Work<'a>,
     /// Since the first program ran.
     began: Option<Instant>,
+    /// By programs, to records that go on.
+    added_bytes: usize,
 }
 
 impl<'a> Treating<'a> {
     pub(super) fn new(circumstances: Circumstances<'a>) -> Self {
-        Self { work: Work::new(circumstances), began: None }
+        Self { work: Work::new(circumstances), began: None, added_bytes: 0 }
     }
 
     /// Checks one record, then changes it.
     pub(super) fn treat(&mut self, treatment: &Treatment, patient: &mut Patient<'_>) -> Treated {
+        if *treatment == Treatment::default() {
+            return Treated::Fit;
+        }
+        let (now, bytes) = (Instant::now(), patient.payload.len());
+        let treated = self.treat_from(now, treatment, patient);
+        let took = now.elapsed();
+        treatment.paces().for_each(|pace| pace.note(took));
+        if treated == Treated::Fit {
+            self.added_bytes += patient.payload.len().saturating_sub(bytes);
+            if self.added_bytes > ADDED_BYTES_MAX {
+                return Treated::Wrong(vec![Flaw::whole(ADDED_TOO_MUCH)]);
+            }
+        }
+        treated
+    }
+
+    fn treat_from(
+        &mut self,
+        now: Instant,
+        treatment: &Treatment,
+        patient: &mut Patient<'_>,
+    ) -> Treated {
         let mut parsed = None;
         if let Some(schema) = &treatment.schema {
             let record = match serde_json::from_slice(&patient.payload) {
@@ -96,7 +161,6 @@ impl<'a> Treating<'a> {
             parsed = Some(record);
         }
         let Some(transform) = &treatment.transform else { return Treated::Fit };
-        let now = Instant::now();
         let began = *self.began.get_or_insert(now);
         let own = transform.outlets().time;
         let all = own.saturating_mul(HAND_IN_TIMES);
@@ -105,10 +169,31 @@ impl<'a> Treating<'a> {
     }
 }
 
+const ADDED_TOO_MUCH: &str =
+    "the transforms add more than 64 MiB to what was handed in with it; send it in parts";
+
 fn no_json(error: &serde_json::Error) -> String {
     let words = error.to_string();
     if words.starts_with("recursion limit") {
         return "nested deeper than 128 values".to_owned();
     }
     format!("not JSON: {words}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_slow_once_is_held_to_be_slow_wherever_it_is_used() {
+        let treatment =
+            Treatment { schema: Some(Schema::parse("true", true).unwrap()), transform: None };
+        let elsewhere = treatment.clone();
+        for (took, is_slow) in [(Duration::ZERO, false), (SLOW, false), (SLOW * 2, true)] {
+            treatment.paces().for_each(|pace| pace.note(took));
+            assert_eq!((treatment.is_slow(), elsewhere.is_slow()), (is_slow, is_slow), "{took:?}");
+        }
+        treatment.paces().for_each(|pace| pace.note(Duration::ZERO));
+        assert!(treatment.is_slow());
+    }
 }

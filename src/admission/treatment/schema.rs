@@ -11,6 +11,7 @@ use jsonschema::{PatternOptions, Retrieve, Uri, ValidationError, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::Pace;
 use super::steps::{self, Step};
 use crate::admission::refusal::Flaw;
 
@@ -36,6 +37,7 @@ pub struct Schema {
     validator: Arc<Validator>,
     text: Arc<str>,
     checks_formats: bool,
+    pub(super) pace: Pace,
 }
 
 /// Why a text is no schema.
@@ -71,7 +73,7 @@ impl Schema {
             .with_keyword(steps::KEYWORD, Step::keyword)
             .build(&document);
         let validator = Arc::new(built.map_err(|error| bad(text, &error))?);
-        Ok(Self { validator, text: text.into(), checks_formats })
+        Ok(Self { validator, text: text.into(), checks_formats, pace: Pace::default() })
     }
 
     /// What is wrong with a record; nothing when it is as it should be.

@@ -1,21 +1,28 @@
 //! A VRL program, ready to change records: `.` is the record, `%` what is known about it.
 
+use std::cell::Cell;
 use std::fmt;
-use std::ops::ControlFlow;
+use std::io;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use vrl::compiler::runtime::{Runtime, Terminate};
 use vrl::compiler::state::ExternalEnv;
-use vrl::compiler::{CompileConfig, Program, TargetValueRef, TimeZone, compile_with_external};
-use vrl::diagnostic::{Diagnostic, Note};
+use vrl::compiler::{
+    CompilationResult, CompileConfig, Function, Program, TargetValueRef, TimeZone,
+    compile_with_external,
+};
+use vrl::diagnostic::{Diagnostic, DiagnosticList, Note};
 use vrl::path::{OwnedTargetPath, OwnedValuePath, PathPrefix};
 use vrl::value::kind::Collection;
 use vrl::value::{Kind, ObjectMap, Secrets, Value};
 
+use super::factors::{self, Form};
 use super::program::{BadProgram, Outlets, WhenWrong};
-use super::{Circumstances, Patient, Treated, functions};
+use super::weight::{Bounded, MADE_BYTES_MAX, TOO_MUCH};
+use super::{Circumstances, Pace, Patient, Treated, functions};
 use crate::admission::Flaw;
 use crate::admission::validate::check_partition_key;
 
@@ -27,6 +34,7 @@ pub struct Transform {
     outlets: Outlets,
     /// Whether it asks or changes what is known about a record.
     uses_metadata: bool,
+    pace: Pace,
 }
 
 impl Transform {
@@ -38,26 +46,24 @@ impl Transform {
         text: &str,
         outlets: Outlets,
     ) -> Result<(Self, Vec<BadProgram>), Vec<BadProgram>> {
-        let mut config = CompileConfig::default();
-        for name in ["source", "caller", "file", "route"] {
-            let path = OwnedTargetPath::metadata(OwnedValuePath::single_field(name));
-            config.set_read_only_path(path, true);
-        }
-        // A record may be a text or an array as well as an object.
-        let known = Kind::object(Collection::any());
-        let env = ExternalEnv::new_with_kind(Kind::any(), known);
-        let compiled = compile_with_external(text, &functions::all(), &env, config)
-            .map_err(|faults| all_bad(text, faults))?;
+        let compiled = compiled(text, Vec::new()).map_err(|faults| all_bad(text, faults))?;
         let info = compiled.program.info();
         let mut paths = info.target_queries.iter().chain(&info.target_assignments);
         let uses_metadata = paths.any(|path| path.prefix == PathPrefix::Metadata);
-        let program = Arc::new(compiled.program);
-        let transform = Self { program, text: text.into(), outlets, uses_metadata };
-        Ok((transform, all_bad(text, compiled.warnings)))
+        let program = with_bounded_products(text, compiled.program).map_err(|bad| vec![bad])?;
+        let program = Arc::new(program);
+        let warnings = all_bad(text, compiled.warnings);
+        let (text, pace) = (text.into(), Pace::default());
+        let transform = Self { program, text, outlets, uses_metadata, pace };
+        Ok((transform, warnings))
     }
 
     pub(super) fn outlets(&self) -> &Outlets {
         &self.outlets
+    }
+
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Whether it says where records go.
@@ -78,6 +84,54 @@ impl Eq for Transform {}
 impl fmt::Debug for Transform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transform").field("outlets", &self.outlets).finish_non_exhaustive()
+    }
+}
+
+fn compiled(
+    text: &str,
+    further: Vec<Box<dyn Function>>,
+) -> Result<CompilationResult, DiagnosticList> {
+    let mut config = CompileConfig::default();
+    for name in ["source", "caller", "file", "route"] {
+        let path = OwnedTargetPath::metadata(OwnedValuePath::single_field(name));
+        config.set_read_only_path(path, true);
+    }
+    // A record may be a text or an array as well as an object.
+    let known = Kind::object(Collection::any());
+    let env = ExternalEnv::new_with_kind(Kind::any(), known);
+    let functions: Vec<_> = functions::all().into_iter().chain(further).collect();
+    compile_with_external(text, &functions, &env, config)
+}
+
+/// The program as it runs: the same, but what is multiplied is a number.
+fn with_bounded_products(text: &str, program: Program) -> Result<Program, BadProgram> {
+    let sides = factors::sides(text);
+    let mut program = program;
+    let mut forms: Vec<Form> = Vec::new();
+    for side in &sides {
+        // Whether a side can fail is for the compiler to say.
+        let fits = [Form::Plain, Form::Fallible].into_iter().find_map(|form| {
+            let forms = forms.iter().copied().chain([form]);
+            let edited = factors::with_numbers(text, sides.iter().zip(forms));
+            let compiled = compiled(&edited, factors::functions().into()).ok()?;
+            Some((form, compiled.program))
+        });
+        let Some((form, edited)) = fits else { return Err(repeats(side)) };
+        forms.push(form);
+        program = edited;
+    }
+    Ok(program)
+}
+
+fn repeats(side: &Range<usize>) -> BadProgram {
+    BadProgram {
+        at: side.clone(),
+        words: "a text would be repeated here as often as a record says".to_owned(),
+        label: "may be a text".to_owned(),
+        hint: Some(
+            "turn it into a number with `to_int!` or `to_float!`, or write how often as a number"
+                .to_owned(),
+        ),
     }
 }
 
@@ -149,14 +203,18 @@ impl<'a> Work<'a> {
             metadata = self.metadata(patient);
         }
         let (secrets, program) = (&mut self.secrets, &transform.program);
-        let mut target = TargetValueRef { value: &mut value, metadata: &mut metadata, secrets };
+        let all = TargetValueRef { value: &mut value, metadata: &mut metadata, secrets };
+        let is_over = Cell::new(false);
+        let mut target = Bounded::new(all, &is_over);
         // At every step: one of them alone may take long.
-        let mut control = || {
-            if Instant::now() >= until { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let mut control = || match is_over.get() || Instant::now() >= until {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         };
         let ran = self.runtime.resolve_with_control(&mut target, program, &self.utc, &mut control);
         self.runtime.clear();
         let settled = match ran {
+            _ if is_over.get() => Err(TOO_MUCH.to_owned()),
             Ok(_) if transform.uses_metadata => redirect(transform, &metadata, patient),
             Ok(_) => Ok(()),
             Err(Terminate::Abort(_)) => return Treated::Dropped,
@@ -229,9 +287,35 @@ fn written(value: &Value) -> Result<Bytes, String> {
     match value {
         Value::Bytes(text) => Ok(text.clone()),
         Value::String(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
-        other => serde_json::to_vec(other)
-            .map(Bytes::from)
-            .map_err(|error| format!("what the transform made is no JSON: {error}")),
+        other => {
+            let mut page = Page(Vec::with_capacity(LINE_BYTES));
+            let written = serde_json::to_writer(&mut page, other);
+            written.map_err(|error| match error.is_io() {
+                true => TOO_MUCH.to_owned(),
+                false => format!("what the transform made is no JSON: {error}"),
+            })?;
+            Ok(Bytes::from(page.0))
+        }
+    }
+}
+
+/// Where a record is written. Written down, characters may be six times as long.
+struct Page(Vec<u8>);
+
+/// What most records have room in.
+const LINE_BYTES: usize = 512;
+
+impl io::Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MADE_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use tokio::time::Instant;
 
 use super::program::{BadProgram, Outlets};
-use super::{Circumstances, Patient, Treated};
+use super::{Circumstances, Pace, Patient, Treated};
 
 /// There is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,10 @@ impl Transform {
     }
 
     pub(super) fn outlets(&self) -> &Outlets {
+        match self.0 {}
+    }
+
+    pub(super) fn pace(&self) -> &Pace {
         match self.0 {}
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Settings;
 use super::decode::RECORDS_MAX;
@@ -21,6 +21,9 @@ use crate::base::units::ByteRate;
 pub(super) struct Budget {
     pieces: Arc<Semaphore>,
     bytes: u64,
+    /// What packed bodies unpack to has its own room: it is taken for the whole of a body at once,
+    /// and whoever waits for so much must not stand in the way of plain ones.
+    unpacked: Arc<Semaphore>,
 }
 
 /// What one record costs beside its bytes and its key, in bytes: many tiny ones are no small thing.
@@ -30,14 +33,21 @@ const RECORD_BYTES: u64 = 128;
 const BUDGET_BYTES_MIN: u64 = 64 << 20;
 /// The budget is counted in pieces of this size.
 const PIECE_BYTES: u64 = 1 << 10;
+/// Longest wait of a body that is here for what must be free before it is looked into.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What one request holds of the budget.
 #[derive(Debug)]
 pub(super) struct Share {
-    budget: Arc<Semaphore>,
-    budget_bytes: u64,
+    budget: Budget,
     pieces: Option<OwnedSemaphorePermit>,
+    unpacked: Option<OwnedSemaphorePermit>,
     bytes: u64,
+}
+
+/// Waits for what others have, for a while.
+pub(super) async fn in_turn<T>(free: impl Future<Output = T>) -> Result<T, Fault> {
+    timeout(WAIT_MAX, free).await.map_err(|_| Fault::Busy)
 }
 
 impl Budget {
@@ -46,15 +56,19 @@ impl Budget {
     }
 
     pub(super) fn for_bodies(max_body_bytes: u64, max_unpacked_bytes: u64) -> Self {
+        // As it came, and copies of what its records are in base64.
         let largest = max_body_bytes.saturating_add(max_unpacked_bytes);
         let largest = largest.saturating_add(RECORDS_MAX as u64 * RECORD_BYTES);
         let bytes = largest.max(BUDGET_BYTES_MIN);
-        let pieces = usize::try_from(bytes / PIECE_BYTES).unwrap_or(usize::MAX);
-        Self { pieces: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))), bytes }
+        let room = |bytes: u64| {
+            let pieces = usize::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(usize::MAX);
+            Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS)))
+        };
+        Self { pieces: room(bytes), bytes, unpacked: room(max_unpacked_bytes) }
     }
 
     pub(super) fn share(&self) -> Share {
-        Share { budget: self.pieces.clone(), budget_bytes: self.bytes, pieces: None, bytes: 0 }
+        Share { budget: self.clone(), pieces: None, unpacked: None, bytes: 0 }
     }
 }
 
@@ -65,7 +79,8 @@ impl Share {
         let held = self.pieces.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let wanted = self.bytes.div_ceil(PIECE_BYTES).saturating_sub(held as u64);
         let wanted = u32::try_from(wanted).map_err(|_| Fault::Busy)?;
-        let more = self.budget.clone().try_acquire_many_owned(wanted).map_err(|_| Fault::Busy)?;
+        let free = self.budget.pieces.clone();
+        let more = free.try_acquire_many_owned(wanted).map_err(|_| Fault::Busy)?;
         match &mut self.pieces {
             Some(pieces) => pieces.merge(more),
             none => *none = Some(more),
@@ -73,11 +88,28 @@ impl Share {
         Ok(())
     }
 
+    /// Waits for room for all that a body may unpack to, in turn: if several took theirs bit by bit,
+    /// none of them would get all of it.
+    pub(super) async fn take_turn(&mut self, bytes: u64) -> Result<(), Fault> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).map_err(|_| Fault::Busy)?;
+        let free = self.budget.unpacked.clone();
+        let taken = in_turn(free.acquire_many_owned(pieces)).await?;
+        self.unpacked = Some(taken.map_err(|_| Fault::Busy)?);
+        Ok(())
+    }
+
+    /// Gives back what a body did not unpack to.
+    pub(super) fn unpacked(&mut self, bytes: u64) {
+        let Some(held) = &mut self.unpacked else { return };
+        let needed = usize::try_from(bytes.div_ceil(PIECE_BYTES)).unwrap_or(usize::MAX);
+        drop(held.split(held.num_permits().saturating_sub(needed)));
+    }
+
     /// Takes room for what records cost beside their bytes, each with a key of so many bytes,
     /// which is held as it was asked for and encoded. Refuses for good what would never fit.
     pub(super) fn grow_by_records(&mut self, count: usize, key_bytes: usize) -> Result<(), Fault> {
         let each = RECORD_BYTES + 2 * key_bytes as u64;
-        let most = self.budget_bytes.saturating_sub(self.bytes) / each;
+        let most = self.budget.bytes.saturating_sub(self.bytes) / each;
         if count as u64 > most {
             return Err(Fault::TooManyRecords { limit: usize::try_from(most).unwrap_or(count) });
         }

@@ -21,8 +21,8 @@ pub(super) enum Shape {
     WholeEvent,
     /// A JSON array of CloudEvents.
     Events,
-    /// What Amazon Data Firehose sends to an HTTP endpoint.
-    Delivery,
+    /// What Amazon Data Firehose sends to an HTTP endpoint, under this id.
+    Delivery { id: String },
     /// `{"Data": …, "PartitionKey": …}`.
     GatewayRecord,
     /// `{"records": [{"data": …, "partition-key": …}]}`.
@@ -48,7 +48,7 @@ impl Shape {
                 let ends = body.iter().filter(|byte| **byte == b'\n').take(RECORDS_MAX);
                 Some((ends.count() + 1).min(RECORDS_MAX))
             }
-            Self::Elements | Self::Events | Self::Delivery | Self::GatewayRecords => None,
+            Self::Elements | Self::Events | Self::Delivery { .. } | Self::GatewayRecords => None,
             _ => Some(1),
         }
     }
@@ -59,7 +59,7 @@ impl Shape {
         let bytes = body.len() as u64;
         match self {
             Self::One | Self::Lines | Self::Elements | Self::WholeEvent | Self::Events => 0,
-            Self::Delivery | Self::GatewayRecord | Self::GatewayRecords => bytes,
+            Self::Delivery { .. } | Self::GatewayRecord | Self::GatewayRecords => bytes,
             Self::Event(attributes) => (bytes + attributes.bytes()) * 2,
         }
     }
@@ -79,7 +79,7 @@ impl Shape {
             Self::Elements => json::elements(body)?,
             Self::WholeEvent => vec![events::whole(body)?],
             Self::Events => events::batch(body)?,
-            Self::Delivery => delivery::records(body)?,
+            Self::Delivery { id } => delivery::records(body, id)?,
             Self::GatewayRecord => vec![gateway::record(body)?],
             Self::GatewayRecords => gateway::records(body)?,
         };
@@ -167,7 +167,7 @@ mod tests {
             (Shape::Elements, " [ ] "),
             (Shape::WholeEvent, ""),
             (Shape::Events, "[]"),
-            (Shape::Delivery, r#"{"requestId":"a","timestamp":1,"records":[]}"#),
+            (Shape::Delivery { id: "a".into() }, r#"{"requestId":"a","timestamp":1,"records":[]}"#),
             (Shape::GatewayRecord, ""),
             (Shape::GatewayRecords, r#"{"records":[]}"#),
         ];

@@ -24,7 +24,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
 #[derive(Deserialize)]
 struct Delivery<'a> {
     #[serde(rename = "requestId")]
-    _request_id: String,
+    id: String,
     #[serde(borrow)]
     records: Elements<'a>,
 }
@@ -34,9 +34,14 @@ struct Record {
     data: String,
 }
 
-/// The records, unpacked from base64.
-pub(super) fn records(body: &Bytes) -> Result<Vec<RawRecord>, Fault> {
-    let Delivery { records: Elements(all), .. } = json::read(body)?;
+/// The records, unpacked from base64, of the delivery with this id.
+pub(super) fn records(body: &Bytes, id: &str) -> Result<Vec<RawRecord>, Fault> {
+    let Delivery { id: said, records: Elements(all) } = json::read(body)?;
+    // Firehose holds an answer with another id for none, and delivers again.
+    if said != id || id.is_empty() {
+        let why = "`requestId` must be that of the header `X-Amz-Firehose-Request-Id`";
+        return Err(Fault::BadJson(why.into()));
+    }
     let bad = |index: usize, why: &str| Fault::BadJson(format!("record {index} {why}"));
     let unpack = |(index, value): (usize, &serde_json::value::RawValue)| {
         let Record { data } =
@@ -70,10 +75,16 @@ mod tests {
             assert_eq!(read(records), Err(Fault::BadJson(why.into())));
         }
         assert!(matches!(records_of("{}"), Err(Fault::BadJson(_))));
+        for (said, id) in [("s", "r"), ("", "r"), ("r", ""), ("", "")] {
+            let body = format!(r#"{{"requestId":"{said}","records":[{{"data":"YQ=="}}]}}"#);
+            let fault = records(&body.into(), id).unwrap_err();
+            let why = "`requestId` must be that of the header `X-Amz-Firehose-Request-Id`";
+            assert_eq!(fault, Fault::BadJson(why.into()), "{said} under {id}");
+        }
     }
 
     fn records_of(body: &str) -> Result<Vec<Vec<u8>>, Fault> {
-        let records = records(&Bytes::copy_from_slice(body.as_bytes()))?;
+        let records = records(&Bytes::copy_from_slice(body.as_bytes()), "r")?;
         Ok(records.into_iter().map(|record| record.payload.to_vec()).collect())
     }
 }

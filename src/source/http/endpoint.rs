@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::Request;
 
-use super::body::{Share, read};
+use super::body::{Share, in_turn, read};
 use super::door::Door;
 use super::head::{Head, origin};
 use super::problem::Fault;
 use super::rejected::Rejected;
 use super::routes::Arrival;
-use super::unpack::unpack;
+use super::unpack::{most_bytes, unpack};
 use super::visitor::Visitor;
 use crate::admission::{Admitted, Bounds, Knock, Once, Pass, Receipt, Shown};
 use crate::base::serve::Arriving;
@@ -29,10 +29,17 @@ const LARGE_TREATED_BYTES: usize = 8 << 10;
 pub(super) fn is_long(bytes: usize, is_packed: bool, is_treated: bool) -> bool {
     bytes
         > match (is_packed, is_treated) {
-            (true, _) => LARGE_PACKED_BYTES,
+            // What it becomes may be large, and would be looked into.
+            (true, true) => 0,
+            (true, false) => LARGE_PACKED_BYTES,
             (false, true) => LARGE_TREATED_BYTES,
             (false, false) => LARGE_BYTES,
         }
+}
+
+fn takes_long(pass: &Pass, head: &Head, body: &Bytes) -> bool {
+    let is_treated = pass.is_treated();
+    is_long(body.len(), head.packed.is_some(), is_treated) || is_treated && pass.is_slow()
 }
 
 /// A request that has its place here: what for, from whom, under which id.
@@ -93,8 +100,7 @@ impl Door {
             self.admission.charge_bytes(&pass, body.len() as u64)?;
         }
         drop(parts);
-        let is_long = is_long(body.len(), head.packed.is_some(), pass.is_treated());
-        let (admitted, share) = if is_long {
+        let (admitted, share) = if head.packed.is_some() || takes_long(&pass, &head, &body) {
             // Boxed: every request would have room for it otherwise.
             Box::pin(self.prepare(pass, head, body, share)).await?
         } else {
@@ -115,16 +121,36 @@ impl Door {
         }
     }
 
-    /// What takes long is done away from the async threads.
+    /// What takes long is done away from the async threads, and what is packed or looked into in its
+    /// turn, when there is room for what it becomes.
     async fn prepare(
         self: &Arc<Self>,
         pass: Pass,
         head: Head,
         body: Bytes,
-        share: Share,
+        mut share: Share,
     ) -> Result<(Admitted, Share), Fault> {
+        let is_long = takes_long(&pass, &head, &body);
+        let mut bytes = body.len() as u64;
+        if head.packed.is_some() {
+            bytes = most_bytes(body.len(), self.settings.max_unpacked_bytes);
+            share.take_turn(bytes).await?;
+        }
+        if !is_long {
+            return self.admit(&pass, &head, body, share);
+        }
+        let mut room = None;
+        if pass.is_treated() {
+            let largest = bytes.min(pass.max_record_bytes());
+            room = Some(in_turn(self.admission.room(largest)).await?);
+        }
         let door = self.clone();
-        tasks::blocking(move || door.admit(&pass, &head, body, share)).await
+        let work = move || {
+            let admitted = door.admit(&pass, &head, body, share);
+            drop(room);
+            admitted
+        };
+        tasks::blocking(work).await
     }
 
     fn admit(
@@ -155,6 +181,9 @@ impl Door {
             share.grow_by_records(count, key_bytes)?;
         }
         let (admitted, rejections) = self.admission.admit(pass, split.records)?;
+        if pass.is_treated() {
+            share.grow(admitted.bytes().saturating_sub(body.len()) as u64)?;
+        }
         let rejected = Rejected::new(count, split.faults, rejections);
         if !rejected.is_empty() {
             return Err(Fault::Rejected(rejected));
@@ -180,7 +209,7 @@ mod tests {
             (64 << 10, false, false),
             (8 << 10, false, true),
             (4 << 10, true, false),
-            (4 << 10, true, true),
+            (0, true, true),
         ] {
             assert!(!is_long(bytes_max, is_packed, is_treated));
             assert!(is_long(bytes_max + 1, is_packed, is_treated));

@@ -43,7 +43,7 @@ fn shape(number: u8) -> Shape {
         2 => Shape::Elements,
         3 => Shape::WholeEvent,
         4 => Shape::Events,
-        5 => Shape::Delivery,
+        5 => Shape::Delivery { id: "r".into() },
         6 => Shape::GatewayRecord,
         _ => Shape::GatewayRecords,
     }

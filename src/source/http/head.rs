@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyper::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
+    HeaderValue,
 };
 use hyper::http::request::Parts;
 use hyper::{Request, Version};
@@ -54,9 +55,7 @@ pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), Fault> {
     if uri > URI_BYTES_MAX {
         return Err(Fault::UriTooLong { limit: URI_BYTES_MAX });
     }
-    let header = |(name, value): (&HeaderName, &hyper::header::HeaderValue)| {
-        name.as_str().len() + value.len()
-    };
+    let header = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
     let bytes: usize = request.headers().iter().map(header).sum();
     match misframed(request) {
         Some(Misframed::Twice) => return Err(Fault::BadFraming),
@@ -130,8 +129,8 @@ pub(super) fn origin<'a>(
 }
 
 fn shape(headers: &HeaderMap, arrival: &Arrival) -> Result<Shape, Fault> {
-    if matches!(arrival.manner, Manner::Delivery(_)) {
-        return Ok(Shape::Delivery);
+    if let Manner::Delivery(id) = &arrival.manner {
+        return Ok(Shape::Delivery { id: id.clone() });
     }
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -169,7 +168,9 @@ pub(super) fn packing(headers: &HeaderMap) -> Result<Option<Packing>, Fault> {
 }
 
 fn partition_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
-    let Some(value) = headers.get(PARTITION_KEY) else { return Ok(None) };
+    let Some(value) = only(headers, &PARTITION_KEY).map_err(Fault::BadPartitionKey)? else {
+        return Ok(None);
+    };
     let key = std::str::from_utf8(value.as_bytes())
         .map_err(|_| Fault::BadPartitionKey("the partition key is not UTF-8".into()))?;
     check_partition_key(key).map_err(Fault::BadPartitionKey)?;
@@ -177,17 +178,28 @@ fn partition_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 }
 
 fn hash_key(headers: &HeaderMap) -> Result<Option<u128>, Fault> {
-    let Some(value) = headers.get(HASH_KEY) else { return Ok(None) };
+    let Some(value) = only(headers, &HASH_KEY).map_err(Fault::BadHashKey)? else {
+        return Ok(None);
+    };
     let key = String::from_utf8_lossy(value.as_bytes());
     parse_hash_key(&key).map(Some).map_err(Fault::BadHashKey)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).into_iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Fault::BadIdempotencyKey("there are several keys; it should be one".into()));
+/// The value of a header that may stand there once: which of two counts would depend on who reads
+/// them.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, String> {
+    let mut values = headers.get_all(name).into_iter();
+    let value = values.next();
+    match values.next() {
+        Some(_) => Err("there are several keys; it should be one".into()),
+        None => Ok(value),
     }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let Some(value) = only(headers, &IDEMPOTENCY_KEY).map_err(Fault::BadIdempotencyKey)? else {
+        return Ok(None);
+    };
     let key = check_idempotency_key(value.as_bytes()).map_err(Fault::BadIdempotencyKey)?;
     Ok(Some(key.to_owned()))
 }

@@ -36,31 +36,43 @@ impl Packing {
     }
 }
 
-/// Unpacks a whole body of at most `max` bytes. Blocks.
+/// Most bytes that may come out of a body of so many, where none may be larger than `max`.
+pub(super) fn most_bytes(packed_bytes: usize, max: u64) -> u64 {
+    let by_ratio = (packed_bytes as u64).saturating_mul(RATIO_MAX).max(RATIO_FREE_BYTES);
+    max.min(by_ratio)
+}
+
+/// Unpacks a whole body of at most `max` bytes, which its share has room for. Blocks.
 pub(super) fn unpack(
     packing: Packing,
     packed: &[u8],
     max: u64,
     share: &mut Share,
 ) -> Result<Bytes, Fault> {
+    let body = unpacked(packing, packed, max)?;
+    share.unpacked(body.len() as u64);
+    Ok(body)
+}
+
+fn unpacked(packing: Packing, packed: &[u8], max: u64) -> Result<Bytes, Fault> {
     let bad = |_: io::Error| Fault::BadCompression;
     match packing {
-        Packing::Gzip => drain(MultiGzDecoder::new(packed), packed.len(), max, share),
+        Packing::Gzip => drain(MultiGzDecoder::new(packed), packed.len(), max),
         // The name means zlib's format; some senders mean the bare one.
         Packing::Deflate if is_zlib(packed) => {
             let mut decoder = ZlibDecoder::new(packed);
-            let body = drain(&mut decoder, packed.len(), max, share)?;
+            let body = drain(&mut decoder, packed.len(), max)?;
             whole(body, decoder.total_in(), packed)
         }
         Packing::Deflate => {
             let mut decoder = DeflateDecoder::new(packed);
-            let body = drain(&mut decoder, packed.len(), max, share)?;
+            let body = drain(&mut decoder, packed.len(), max)?;
             whole(body, decoder.total_in(), packed)
         }
         Packing::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(bad)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(bad)?;
-            drain(decoder, packed.len(), max, share)
+            drain(decoder, packed.len(), max)
         }
     }
 }
@@ -75,14 +87,8 @@ fn is_zlib(packed: &[u8]) -> bool {
     method & 0x0f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31)
 }
 
-fn drain(
-    mut from: impl Read,
-    packed_bytes: usize,
-    max: u64,
-    share: &mut Share,
-) -> Result<Bytes, Fault> {
-    let ratio_max = (packed_bytes as u64).saturating_mul(RATIO_MAX).max(RATIO_FREE_BYTES);
-    let limit = max.min(ratio_max);
+fn drain(mut from: impl Read, packed_bytes: usize, max: u64) -> Result<Bytes, Fault> {
+    let limit = most_bytes(packed_bytes, max);
     let mut out = Vec::new();
     let mut step = vec![0; STEP_BYTES];
     loop {
@@ -99,7 +105,6 @@ fn drain(
                 Fault::UnpacksTooMuch { ratio: RATIO_MAX }
             });
         }
-        share.grow(read as u64)?;
         out.extend_from_slice(step.get(..read).unwrap_or_default());
     }
 }

@@ -1,5 +1,6 @@
 //! The one form of a request that both sides sign, and its signature.
 
+use hyper::Uri;
 use hyper::header::HOST;
 use hyper::http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
@@ -20,8 +21,7 @@ const AUTHORITY: &str = ":authority";
 
 /// The canonical request, but for the hash of its body, which stands last.
 pub(super) fn canonical_head(head: &Parts, claim: &Claim) -> Result<String, SignatureFault> {
-    let sent = head.extensions.get::<AsSent>().map_or(&head.uri, |sent| &sent.0);
-    let mut out = format!("{}\n{}\n", head.method, path(sent.path()));
+    let mut out = format!("{}\n{}\n", head.method, path(sent(head).path()));
     out.push_str(&query(head.uri.query().unwrap_or_default(), claim.expires.is_some()));
     out.push('\n');
     for name in &claim.names {
@@ -36,6 +36,15 @@ pub(super) fn canonical_head(head: &Parts, claim: &Claim) -> Result<String, Sign
     out.push_str(&claim.names.join(";"));
     out.push('\n');
     Ok(out)
+}
+
+/// Whether two paths with other empty segments have the same canonical form as that of a request.
+pub(super) fn has_empty_segments(head: &Parts) -> bool {
+    sent(head).path().contains("//")
+}
+
+fn sent(head: &Parts) -> &Uri {
+    head.extensions.get::<AsSent>().map_or(&head.uri, |sent| &sent.0)
 }
 
 /// What is signed of a request with this hash of its body, in hex.

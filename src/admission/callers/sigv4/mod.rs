@@ -16,7 +16,7 @@ use ring::hmac;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use self::canonical::{canonical_head, hex, signing_key, string_to_sign};
+use self::canonical::{canonical_head, has_empty_segments, hex, signing_key, string_to_sign};
 use self::claim::Claim;
 use self::keys::{AccessKey, AccessKeys};
 use super::watched::{Content, Watched};
@@ -108,6 +108,7 @@ impl Terms<'_> {
         self.check_time(&claim)?;
         self.check_scope(&claim, head)?;
         check_names(&claim, head)?;
+        check_path(head)?;
         let is_token = match (&key.token, &claim.token) {
             (None, None) => true,
             (Some(token), Some(shown)) => token.reveal().as_bytes().ct_eq(shown.as_bytes()).into(),
@@ -173,6 +174,16 @@ impl Terms<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// A signature is the same with and without empty segments; what a route makes of them is not.
+fn check_path(head: &Parts) -> Result<(), SignatureFault> {
+    if !has_empty_segments(head) {
+        return Ok(());
+    }
+    Err(SignatureFault::Invalid(
+        "A signature says nothing about the empty segments ('//') that this path has.".into(),
+    ))
 }
 
 /// What must be signed: whom it is for, when, and every header that says what it is about.

@@ -19,13 +19,13 @@ use crate::admission::{Admitted, Guest, Knock, Pass, Refusal, Shown};
 use crate::base::serve::{Answer, Arriving};
 use crate::base::tasks;
 use crate::record::RawRecord;
-use crate::source::http::body::{Share, read};
+use crate::source::http::body::{Share, in_turn, read};
 use crate::source::http::door::Door;
 use crate::source::http::endpoint::is_long;
 use crate::source::http::head::{Head, origin, packing};
 use crate::source::http::problem::Fault;
 use crate::source::http::rejected::Rejected;
-use crate::source::http::unpack::unpack;
+use crate::source::http::unpack::{most_bytes, unpack};
 use crate::source::http::visitor::Visitor;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -125,9 +125,24 @@ impl Door {
         self.count_body(body.len());
         let is_packed = caller.head.headers.contains_key(CONTENT_ENCODING);
         // Which stream it is for stands in the body: the busiest counts.
-        let is_long = is_long(body.len(), is_packed, self.admission.is_treating());
+        let looked_into = self.admission.looked_into_bytes();
+        let is_long = is_long(body.len(), is_packed, looked_into.is_some());
+        let is_long = is_long || looked_into.is_some() && self.admission.is_slow();
+        let mut bytes = body.len() as u64;
+        if is_packed {
+            bytes = most_bytes(body.len(), self.settings.max_unpacked_bytes);
+            share.take_turn(bytes).await?;
+        }
+        let mut room = None;
+        if let Some(largest) = looked_into.filter(|_| is_long) {
+            room = Some(in_turn(self.admission.room(largest.min(bytes))).await?);
+        }
         let door = self.clone();
-        let work = move || door.perform(&caller, guest, body, share);
+        let work = move || {
+            let next = door.perform(&caller, guest, body, share);
+            drop(room);
+            next
+        };
         let next = if is_long { tasks::blocking(work).await } else { work() };
         let ready = match next? {
             Next::Answer(answer) => return Ok(answer),

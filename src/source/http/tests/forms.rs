@@ -122,9 +122,13 @@ async fn a_delivery_by_firehose_is_taken_and_answered_as_it_wants() {
     let told = json(&reply);
     assert_eq!((reply.status, &told["requestId"]), (200, &"r-1".into()), "{told}");
     assert!(told["timestamp"].as_u64().is_some() && told.get("errorMessage").is_none());
-    for (headers, body, status) in
-        [(head("wrong"), body.as_str(), 401), (known, "{}", 400), (known, "[", 400)]
-    {
+    let other = body.replace("r-1", "r-2");
+    for (headers, body, status) in [
+        (head("wrong"), body.as_str(), 401),
+        (known, "{}", 400),
+        (known, "[", 400),
+        (known, other.as_str(), 400),
+    ] {
         let reply = open.post(&headers, body.to_owned()).await;
         let told = json(&reply);
         assert_eq!((reply.status, &told["requestId"]), (status, &"r-1".into()), "{told}");

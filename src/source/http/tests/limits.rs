@@ -68,6 +68,24 @@ async fn partition_keys_are_bounded_in_characters_and_are_text() {
 }
 
 #[tokio::test]
+async fn what_decides_about_a_record_stands_there_once() {
+    let open = Wanted::default().open().await;
+    for (name, slug) in [
+        ("weir-partition-key", "bad-partition-key"),
+        ("weir-explicit-hash-key", "bad-hash-key"),
+        ("idempotency-key", "bad-idempotency-key"),
+    ] {
+        for (one, other) in [("1", "2"), ("1", "1")] {
+            let reply = open.post(&[(name, one), (name, other)], "x").await;
+            check_problem(&reply, 400, slug);
+            let detail = json(&reply)["detail"].as_str().unwrap().to_owned();
+            assert!(detail.contains("there are several keys; it should be one"), "{detail}");
+        }
+    }
+    assert_eq!(open.stored(), 0);
+}
+
+#[tokio::test]
 async fn paths_and_heads_are_bounded() {
     let open = Wanted::default().open().await;
     let path = |bytes: usize| format!("{PATH}?{}", "q".repeat(bytes - PATH.len() - 1));
@@ -97,6 +115,33 @@ async fn the_memory_of_all_bodies_is_bounded() {
     assert_eq!(second.grow(1), Err(problem::Fault::Busy));
     drop(first);
     assert_eq!(second.grow(1), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn packed_bodies_take_the_room_that_they_may_need_in_turn() {
+    let settings = Wanted { max_unpacked_bytes: 4 << 20, ..Wanted::default() };
+    let budget = body::Budget::new(&settings.settings(&Scratch::new()));
+    let whole = 4 << 20;
+
+    let (mut first, mut second, mut third) = (budget.share(), budget.share(), budget.share());
+    assert_eq!(first.take_turn(whole).await, Ok(()));
+    // They wait for a while, and not for ever; plain bodies do not wait for them.
+    let second_waits = tokio::time::Instant::now();
+    assert_eq!(second.take_turn(1).await, Err(problem::Fault::Busy));
+    assert!(second_waits.elapsed() >= Duration::from_secs(5));
+    assert_eq!(third.grow(40 << 20), Ok(()));
+
+    // What it turned out to be is much less, and the next ones go on in the order they came.
+    first.unpacked(1 << 20);
+    assert_eq!(second.take_turn(3 << 20).await, Ok(()));
+    let (mut fourth, mut fifth) = (budget.share(), budget.share());
+    let give_back = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop((first, second));
+    };
+    let (fourth_has, fifth_has, ()) =
+        tokio::join!(fourth.take_turn(whole), fifth.take_turn(whole), give_back);
+    assert_eq!((fourth_has, fifth_has), (Ok(()), Err(problem::Fault::Busy)));
 }
 
 #[tokio::test]

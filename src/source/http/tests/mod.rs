@@ -103,6 +103,7 @@ struct Open {
     secrets: Vec<String>,
     keys_file: PathBuf,
     disk: SharedDisk,
+    admission: Arc<Admission>,
     queue: queue::Writer,
     reader: queue::Reader,
     metrics: Metrics,
@@ -149,12 +150,13 @@ impl Wanted {
         let addresses = bound.addresses();
         let (stop, stopping) = shutdown::channel();
         #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
-        let served = tokio::spawn(bound.serve(admission, metrics.clone(), stopping));
+        let served = tokio::spawn(bound.serve(admission.clone(), metrics.clone(), stopping));
         Open {
             addresses,
             secrets,
             keys_file,
             disk,
+            admission,
             queue,
             reader,
             metrics,

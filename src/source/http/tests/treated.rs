@@ -125,3 +125,25 @@ async fn a_deep_record_costs_an_answer_and_nothing_else() {
     check_problem(&reply, 422, "records-rejected");
     assert_eq!(json(&reply)["rejected"][0]["reason"], "nested deeper than 128 values");
 }
+
+#[tokio::test]
+async fn large_records_are_looked_into_only_while_there_is_room_for_their_values() {
+    let open = Wanted { treatment: schema("true"), ..Wanted::default() }.open().await;
+    let large = format!("[{}0]", "0,".repeat(10_000));
+    let all = open.admission.room(u64::MAX).await;
+    assert_eq!(all.bytes(), 256 << 20);
+    // As many small ones as there are threads are looked into at once, without that room.
+    check_accepted(&open.post(&[], "{}").await, 1);
+
+    let (reply, ()) = tokio::join!(open.post(&[], large.clone()), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(open.stored(), 1);
+        drop(all);
+    });
+
+    check_accepted(&reply, 1);
+    // What was taken was given back: all of it can be had again.
+    let all = tokio::time::timeout(Duration::from_secs(60), open.admission.room(u64::MAX));
+    drop(all.await.unwrap());
+    check_accepted(&open.post(&[LINES, ("content-encoding", "identity")], large).await, 1);
+}
