@@ -29,7 +29,7 @@ use weir::base::secret::Secret;
 use weir::base::shutdown;
 use weir::dead_letter::{self, Shelf};
 use weir::delivery::{self, Worker};
-use weir::queue::{self, Group, Queue, Reader};
+use weir::queue::{self, Group, Queue, Reader, Writer};
 use weir::record::{Record, RecordId, encode};
 use weir::sink::{AwsSettings, Kinesis, KinesisSettings, ServiceClock, StaticCredentials};
 use weir::telemetry::Metrics;
@@ -93,10 +93,10 @@ async fn measure(asked: &Asked, fake: &Fake, folder: &Path) -> Vec<Cost> {
     let is_asked = |name: &str| asked.only.as_ref().is_none_or(|only| name.contains(only));
     let ways: Vec<_> = WAYS.into_iter().filter(|(name, _)| is_asked(name)).collect();
     let runs: Vec<_> = ways.iter().cycle().take(ways.len() * asked.reps).copied().collect();
-    let readers = fill(folder, asked.records, runs.len()).await;
+    let (writer, readers) = fill(folder, asked.records, runs.len()).await;
     let mut costs: Vec<(&str, Cost)> = Vec::new();
     for (reader, (name, aggregate_bytes)) in readers.into_iter().zip(runs) {
-        let cost = deliver(fake, folder, reader, aggregate_bytes).await;
+        let cost = deliver(fake, folder, (reader, writer.clone()), aggregate_bytes).await;
         cost.print(name, asked.records);
         costs.push((name, cost));
     }
@@ -132,7 +132,7 @@ fn ratio(more: u64, less: u64) -> f64 {
 }
 
 /// A queue of so many records, and so many ways out of it.
-async fn fill(folder: &Path, records: u32, ways: usize) -> Vec<Reader> {
+async fn fill(folder: &Path, records: u32, ways: usize) -> (Writer, Vec<Reader>) {
     let disk: SharedDisk = Arc::new(RealDisk);
     let settings = queue::Settings {
         folder: folder.join("queue"),
@@ -166,10 +166,15 @@ async fn fill(folder: &Path, records: u32, ways: usize) -> Vec<Reader> {
         writer.append(Group { payloads, ..Group::default() }).await.unwrap();
     }
     writer.close().await.unwrap();
-    readers
+    (writer, readers)
 }
 
-async fn deliver(fake: &Fake, folder: &Path, reader: Reader, aggregate_bytes: Option<u64>) -> Cost {
+async fn deliver(
+    fake: &Fake,
+    folder: &Path,
+    (reader, writer): (Reader, Writer),
+    aggregate_bytes: Option<u64>,
+) -> Cost {
     let upstream = KinesisSettings {
         stream_name: "cost".into(),
         max_record_bytes: 1 << 20,
@@ -186,7 +191,7 @@ async fn deliver(fake: &Fake, folder: &Path, reader: Reader, aggregate_bytes: Op
         max_age: Duration::from_secs(60),
     };
     let shelf = Shelf::open(Arc::new(RealDisk), &letters, "cost", &settings.destination).unwrap();
-    let worker = Worker::new(settings, Clock::real(), reader, shelf, sink, &metrics);
+    let worker = Worker::new(settings, Clock::real(), (reader, writer), shelf, sink, &metrics);
     let (_stop, stopping) = shutdown::channel();
     let (seen, cpu, begun) = (fake.seen(), cpu_of_process(), Instant::now());
 

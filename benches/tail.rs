@@ -2,7 +2,8 @@
 //! binary between generated files and an upstream in this process.
 //!
 //! `cargo bench --bench tail -- [--bytes "2 GiB"] [--only WORD]` prints Markdown; `--only new` tells how
-//! long it takes until a new file beside ten thousand others is durable. The upstream takes CPU too, on
+//! long it takes until a new file beside ten thousand others is durable. The ten thousand take a minute and
+//! a half, for most of which the bench rests. The upstream takes CPU too, on
 //! another core if there is one; CPU and memory are those of weir alone.
 
 #![expect(

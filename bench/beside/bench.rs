@@ -11,8 +11,9 @@ use super::ledger::{Balance, Ledger};
 use super::limits::Limits;
 use super::process::Process;
 use super::report::Report;
+use super::request::Door;
 use super::system::{Place, Source, System, free_address};
-use super::upstream::Upstream;
+use super::upstream::{Mood, Upstream};
 
 /// What the command line asks for.
 pub(crate) struct Asked {
@@ -82,9 +83,14 @@ impl Bench {
         (0..self.asked.reps).flat_map(round).collect()
     }
 
+    /// Each once, weir as it comes alone: where the lines of a table are many.
+    pub(crate) fn at_their_own_promise(&self) -> Vec<System> {
+        self.systems.iter().filter(|system| !system.is_weaker_weir()).cloned().collect()
+    }
+
     /// A line of progress.
-    pub(crate) fn tell(&self, work: &str, system: &System, figure: f64) {
-        eprintln!("{work}: {} {figure:.0}", system.name);
+    pub(crate) fn tell(&self, work: &str, row: &str, figure: f64) {
+        eprintln!("{work}: {row} {figure:.0}");
     }
 
     pub(crate) fn remove(&self, folder: &Path) {
@@ -97,7 +103,10 @@ pub(crate) struct Run {
     pub(crate) place: Place,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) upstream: Upstream,
+    /// The second upstream, if there is one, and what it got.
+    pub(crate) other: Option<(Upstream, Arc<Ledger>)>,
     pub(crate) process: Process,
+    pub(crate) doors: Vec<Door>,
     /// From the start of the process until its door answered.
     pub(crate) ready_after: Duration,
     folder: PathBuf,
@@ -111,34 +120,57 @@ impl Run {
         let ledger = Arc::new(Ledger::new());
         let ca = folder.join("ca.pem");
         let upstream = Upstream::start(&ca, Arc::clone(&ledger));
-        let upstream_port = upstream.port();
-        let listen = free_address();
-        let place = Place { folder: folder.join("state"), ca, upstream_port, listen };
+        let other_ca = folder.join("other-ca.pem");
+        let other = matches!(source, Source::HttpToTwo).then(|| {
+            let ledger = Arc::new(Ledger::new());
+            (Upstream::start(&other_ca, Arc::clone(&ledger)), ledger)
+        });
+        let place = Place {
+            folder: folder.join("state"),
+            ca,
+            upstream_port: upstream.port(),
+            other_ca,
+            other_port: other.as_ref().map(|(upstream, _)| upstream.port()),
+            listen: free_address(),
+        };
         let begun = Instant::now();
         let mut process = system.start(&place, source);
         let ready_after = match source {
-            Source::Http => system.wait_until_ready(&place, &mut process, begun),
             Source::Files(_) => Duration::ZERO,
+            _ => system.wait_until_ready(&place, &mut process, begun),
         };
-        Self { place, ledger, upstream, process, ready_after, folder }
+        let doors = system.doors(&place, source);
+        Self { place, ledger, upstream, other, process, doors, ready_after, folder }
     }
 
     /// Until everything that was acknowledged has arrived, or nothing more comes.
     pub(crate) fn wait_for_all(&mut self) -> Balance {
-        const PATIENCE: Duration = Duration::from_secs(60);
-        let mut before = self.ledger.balance();
-        let mut moved = Instant::now();
-        while before.missing > 0 && moved.elapsed() < PATIENCE {
-            std::thread::sleep(Duration::from_millis(20));
-            self.process.must_run();
-            let now = self.ledger.balance();
-            if now.arrived > before.arrived {
-                moved = Instant::now();
-            }
-            before = now;
-        }
-        before
+        wait_for(&self.ledger, &mut self.process)
     }
+
+    /// The same for the second upstream, which does well from now on.
+    pub(crate) fn wait_for_the_other(&mut self) -> Balance {
+        let Some((upstream, ledger)) = &self.other else { return Balance::default() };
+        upstream.be(Mood::Well);
+        ledger.owe_as(&self.ledger);
+        wait_for(ledger, &mut self.process)
+    }
+}
+
+fn wait_for(ledger: &Ledger, process: &mut Process) -> Balance {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let mut before = ledger.balance();
+    let mut moved = Instant::now();
+    while before.missing > 0 && moved.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(20));
+        process.must_run();
+        let now = ledger.balance();
+        if now.arrived > before.arrived {
+            moved = Instant::now();
+        }
+        before = now;
+    }
+    before
 }
 
 impl Drop for Run {

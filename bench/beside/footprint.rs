@@ -26,7 +26,7 @@ pub(super) fn measure(bench: &mut Bench) {
         let binary = std::fs::metadata(&system.program).map_or(f64::NAN, |meta| meta.len() as f64);
         let figures =
             [run.ready_after.as_secs_f64() * 1e3, run.process.resident_mib(), share, binary / 1e6];
-        bench.tell(title, &system, figures[0]);
+        bench.tell(title, system.name, figures[0]);
         table.add(system.name, &figures);
         run.process.stop();
     }

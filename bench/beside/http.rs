@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Run};
-use super::load::{Load, Until};
+use super::ledger::Balance;
+use super::load::{Load, Sent, Until};
+use super::process::Cost;
 use super::report::{Column, Table};
+use super::request::Door;
 use super::system::{Source, System};
+use super::upstream::Seen;
 
 /// What is measured of each run, in the order of the columns.
 const COLUMNS: [Column; 13] = [
@@ -23,28 +27,53 @@ const COLUMNS: [Column; 13] = [
     Column { name: "lost", digits: 0 },
     Column { name: "twice", digits: 0 },
 ];
-pub(super) const RECORD_BYTES: f64 = 1_000.0;
 
 /// Single records, on more and more connections.
 pub(super) fn singles(bench: &mut Bench) {
     for connections in [1, 16, 64, 256] {
         let title = format!("HTTP to Kinesis, single records of 1 kB, {connections} connections");
-        measure(bench, &title, connections, 1);
+        let until = Until::Passed(bench.asked.time());
+        measure(bench, &title, Load::new(connections, 1, until));
     }
 }
 
 /// 500 records a request.
 pub(super) fn batches(bench: &mut Bench) {
-    measure(bench, "HTTP to Kinesis, 500 records of 1 kB a request, 8 connections", 8, 500);
+    let title = "HTTP to Kinesis, 500 records of 1 kB a request, 8 connections";
+    let until = Until::Passed(bench.asked.time());
+    measure(bench, title, Load::new(8, 500, until));
 }
 
-fn measure(bench: &mut Bench, title: &str, connections: usize, records: u64) {
-    let load = Load { connections, records, until: Until::Passed(bench.asked.time()) };
+/// What an AWS SDK sends, by those who take it.
+pub(super) fn put_records(bench: &mut Bench) {
+    let title = "PutRecords to Kinesis, 500 records of 1 kB a request, 8 connections, JSON";
+    let load = Load::new(8, 500, Until::Passed(bench.asked.time()));
+    let mut table = Table::new(title, &COLUMNS);
+    let mut others = Vec::new();
+    for system in bench.in_turns() {
+        let mut run = Run::start(bench, &system, Source::Http);
+        let Some(door) = system.aws_door(&run.place) else {
+            if !others.contains(&system.name) {
+                others.push(system.name);
+            }
+            continue;
+        };
+        let found = Outcome::of(&mut run, load, &[door]);
+        bench.tell(title, system.name, found.rate());
+        table.add(system.name, &found.figures());
+    }
+    for name in others {
+        table.note(format!("{name}: not offered."));
+    }
+    bench.report.add(table, &["records/s"]);
+}
+
+fn measure(bench: &mut Bench, title: &str, load: Load) {
     let mut table = Table::new(title, &COLUMNS);
     for system in bench.in_turns() {
-        let figures = one(bench, &system, load);
-        bench.tell(title, &system, figures[0]);
-        table.add(system.name, &figures);
+        let found = one(bench, &system, Source::Http, load);
+        bench.tell(title, system.name, found.rate());
+        table.add(system.name, &found.figures());
     }
     if let Some(rate) = bench.limits.bare_hyper(load) {
         table.note(format!("A bare hyper server on this machine answers {rate:.0} records/s."));
@@ -52,36 +81,71 @@ fn measure(bench: &mut Bench, title: &str, connections: usize, records: u64) {
     bench.report.add(table, &["records/s", "CPU s per million"]);
 }
 
-fn one(bench: &Bench, system: &System, load: Load) -> [f64; COLUMNS.len()] {
-    let mut run = Run::start(bench, system, Source::Http);
-    let before = run.process.cost();
-    let sent = load.run(&system.door(&run.place), &run.ledger);
-    run.wait_for_all();
-    let cost = run.process.cost() - before;
-    let (balance, seen) = (run.ledger.balance(), run.upstream.seen());
-    let (count, bytes) = (sent.records as f64, sent.records as f64 * RECORD_BYTES);
-    let figures = [
-        count / sent.took.as_secs_f64(),
-        sent.latencies.quantile_ms(0.5),
-        sent.latencies.quantile_ms(0.99),
-        sent.latencies.quantile_ms(0.999),
-        cost.cpu_s / count * 1e6,
-        run.process.peak_mib(),
-        cost.written / bytes,
-        seen.bytes as f64 / bytes,
-        count / seen.requests as f64,
-        seen.units as f64 / count * 1e6,
-        sent.refused as f64,
-        balance.missing as f64,
-        balance.again as f64,
-    ];
-    assert_eq!(balance.strange, 0, "{} changed the records", system.name);
-    run.process.stop();
-    figures
+/// One run of one system.
+pub(super) fn one(bench: &Bench, system: &System, source: Source<'_>, load: Load) -> Outcome {
+    let mut run = Run::start(bench, system, source);
+    let doors = run.doors.clone();
+    let outcome = Outcome::of(&mut run, load, &doors);
+    assert_eq!(outcome.balance.strange, 0, "{} changed the records", system.name);
+    outcome
+}
+
+/// What came of one run.
+pub(super) struct Outcome {
+    load: Load,
+    pub(super) sent: Sent,
+    pub(super) cost: Cost,
+    pub(super) balance: Balance,
+    seen: Seen,
+    pub(super) peak_mib: f64,
+}
+
+impl Outcome {
+    fn of(run: &mut Run, load: Load, doors: &[Door]) -> Self {
+        let before = run.process.cost();
+        let sent = load.run(doors, &run.ledger);
+        let balance = run.wait_for_all();
+        let cost = run.process.cost() - before;
+        let (seen, peak_mib) = (run.upstream.seen(), run.process.peak_mib());
+        run.process.stop();
+        Self { load, sent, cost, balance, seen, peak_mib }
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.sent.records as f64 / self.sent.took.as_secs_f64()
+    }
+
+    pub(super) fn cpu_per_million(&self) -> f64 {
+        self.cost.cpu_s / self.sent.records as f64 * 1e6
+    }
+
+    pub(super) fn units_per_million(&self) -> f64 {
+        self.seen.units as f64 / self.sent.records as f64 * 1e6
+    }
+
+    fn figures(&self) -> [f64; COLUMNS.len()] {
+        let count = self.sent.records as f64;
+        let bytes = self.load.bytes_of(count);
+        [
+            self.rate(),
+            self.sent.latencies.quantile_ms(0.5),
+            self.sent.latencies.quantile_ms(0.99),
+            self.sent.latencies.quantile_ms(0.999),
+            self.cpu_per_million(),
+            self.peak_mib,
+            self.cost.written / bytes,
+            self.seen.bytes as f64 / bytes,
+            count / self.seen.requests as f64,
+            self.units_per_million(),
+            self.sent.refused as f64,
+            self.balance.missing as f64,
+            self.balance.again as f64,
+        ]
+    }
 }
 
 impl super::bench::Asked {
-    fn time(&self) -> Duration {
+    pub(super) fn time(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }
 }

@@ -16,7 +16,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::ledger::Ledger;
-use super::load::{Door, Load};
+use super::load::Load;
+use super::request::{Door, Form};
 
 /// Where they are measured.
 pub(crate) struct Limits {
@@ -38,8 +39,9 @@ impl Limits {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).ok()?;
         let address: SocketAddr = listener.local_addr().ok()?;
         runtime.spawn(serve(listener));
-        let door = Door { address, path: "/v1/streams/bench", takes_lines: true };
-        let sent = load.run(&door, &Arc::new(Ledger::new()));
+        let path = "/v1/streams/bench".to_owned();
+        let door = Door { address, path, form: Form::Lines, keys: Arc::default() };
+        let sent = load.run(&[door], &Arc::new(Ledger::new()));
         Some(sent.records as f64 / sent.took.as_secs_f64())
     }
 
@@ -49,7 +51,8 @@ impl Limits {
         [64, 500].map(|records| self.write(records * 1_000, time))
     }
 
-    fn write(&self, piece: usize, time: Duration) -> f64 {
+    /// The same for pieces of so many bytes.
+    pub(crate) fn write(&self, piece: usize, time: Duration) -> f64 {
         const FILE_BYTES: usize = 64 << 20;
         let path = self.folder.join("raw");
         std::fs::write(&path, vec![b'x'; FILE_BYTES]).expect("room for 64 MiB");

@@ -11,10 +11,12 @@ use tokio::task::JoinSet;
 
 use super::latencies::Latencies;
 use super::ledger::Ledger;
+use super::request::{Door, Request};
 
-const RECORD_BYTES: usize = 1_000;
-const BEFORE_NUMBER: &str = "{\"id\":\"";
-const DIGITS: usize = 10;
+/// What works have that say nothing else.
+pub(crate) const RECORD_BYTES: usize = 1_000;
+/// Room for the answer to 500 records in the protocol of Kinesis.
+const ANSWER_BYTES: usize = 256 << 10;
 
 /// What the clients send.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,9 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// Records a request.
     pub(crate) records: u64,
+    pub(crate) record_bytes: usize,
+    /// Requests a second that all of them send together at most; `None`: as many as are answered.
+    pub(crate) pace: Option<f64>,
     pub(crate) until: Until,
 }
 
@@ -31,15 +36,6 @@ pub(crate) enum Until {
     Passed(Duration),
     /// So many records were acknowledged.
     Acknowledged(u64),
-}
-
-/// Where and how a system takes records.
-#[derive(Clone, Debug)]
-pub(crate) struct Door {
-    pub(crate) address: SocketAddr,
-    pub(crate) path: &'static str,
-    /// Of a batch: one record a line, or an array of JSON.
-    pub(crate) takes_lines: bool,
 }
 
 /// What came of it.
@@ -52,23 +48,41 @@ pub(crate) struct Sent {
 }
 
 impl Load {
-    /// Sends until it is time to stop.
-    pub(crate) fn run(self, door: &Door, ledger: &Arc<Ledger>) -> Sent {
-        let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        threads.expect("a runtime for the clients").block_on(self.send(door, ledger))
+    /// Of records as they are in most works, as fast as they are answered.
+    pub(crate) fn new(connections: usize, records: u64, until: Until) -> Self {
+        Self { connections, records, record_bytes: RECORD_BYTES, pace: None, until }
     }
 
-    async fn send(self, door: &Door, ledger: &Arc<Ledger>) -> Sent {
+    /// Bytes of payload of so many of its records.
+    pub(crate) fn bytes_of(&self, records: f64) -> f64 {
+        self.record_bytes as f64 * records
+    }
+
+    /// Sends until it is time to stop, each client to one of these doors.
+    pub(crate) fn run(self, doors: &[Door], ledger: &Arc<Ledger>) -> Sent {
+        let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        threads.expect("a runtime for the clients").block_on(self.send(doors, ledger))
+    }
+
+    async fn send(self, doors: &[Door], ledger: &Arc<Ledger>) -> Sent {
+        let mut ready = Vec::with_capacity(self.connections);
+        for door in doors.iter().cycle().take(self.connections) {
+            let request = Request::new(door, self.records, self.record_bytes);
+            ready.push(Client::connect(door.address, request).await);
+        }
         let begun = Instant::now();
         let sent = Arc::new(AtomicU64::new(0));
         let mut clients = JoinSet::new();
-        for _ in 0..self.connections {
-            let request = Request::new(door, self.records);
+        for (place, mut client) in ready.into_iter().enumerate() {
             let (ledger, sent) = (Arc::clone(ledger), Arc::clone(&sent));
-            let address = door.address;
             clients.spawn(async move {
-                let mut client = Client::connect(address, request).await;
-                while !self.is_over(begun, &sent) {
+                for number in 0.. {
+                    if let Some(due) = self.due(place, number) {
+                        tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
+                    }
+                    if self.is_over(begun, &sent) {
+                        break;
+                    }
                     client.send_one(&ledger, self.records, &sent).await;
                 }
                 client
@@ -81,6 +95,12 @@ impl Load {
             refused += client.refused;
         }
         Sent { records: sent.load(Relaxed), took: begun.elapsed(), latencies, refused }
+    }
+
+    /// When that client sends its request of that number, if there is a pace: they take turns.
+    fn due(&self, client: usize, number: u64) -> Option<Duration> {
+        let before = number as f64 * self.connections as f64 + client as f64;
+        Some(Duration::from_secs_f64(before / self.pace?))
     }
 
     fn is_over(&self, begun: Instant, sent: &AtomicU64) -> bool {
@@ -103,7 +123,7 @@ struct Client {
 impl Client {
     async fn connect(address: SocketAddr, request: Request) -> Self {
         let (stream, latencies) = (open(address).await, Latencies::new());
-        Self { address, stream, request, latencies, refused: 0, answer: vec![0; 64 << 10] }
+        Self { address, stream, request, latencies, refused: 0, answer: vec![0; ANSWER_BYTES] }
     }
 
     async fn send_one(&mut self, ledger: &Ledger, records: u64, sent: &AtomicU64) {
@@ -130,7 +150,7 @@ impl Client {
 
     /// The status of the answer, read to its end.
     async fn ask(&mut self) -> std::io::Result<u16> {
-        self.stream.write_all(&self.request.bytes).await?;
+        self.stream.write_all(self.request.bytes()).await?;
         let mut filled = 0;
         loop {
             let read = self.stream.read(&mut self.answer[filled..]).await?;
@@ -169,66 +189,4 @@ fn whole(answer: &[u8]) -> Option<u16> {
     });
     let is_whole = answer.len() >= end + 4 + length.unwrap_or_default();
     is_whole.then(|| head.get(9..12)?.parse().ok())?
-}
-
-/// The bytes of a request, in which only the numbers change.
-struct Request {
-    bytes: Vec<u8>,
-    /// Where the numbers stand.
-    numbers: Vec<usize>,
-}
-
-impl Request {
-    fn new(door: &Door, records: u64) -> Self {
-        let mut body = Vec::new();
-        let mut numbers = Vec::new();
-        let is_array = records > 1 && !door.takes_lines;
-        for place in 0..records {
-            if place > 0 || is_array {
-                let before: &[u8] = match (is_array, place) {
-                    (true, 0) => b"[",
-                    (true, _) => b",",
-                    (false, _) => b"\n",
-                };
-                body.extend_from_slice(before);
-            }
-            numbers.push(body.len() + BEFORE_NUMBER.len());
-            body.extend_from_slice(record().as_bytes());
-        }
-        if is_array {
-            body.push(b']');
-        }
-        let kind = if records > 1 && door.takes_lines {
-            "application/x-ndjson"
-        } else {
-            "application/json"
-        };
-        let head = format!(
-            "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
-            door.path,
-            door.address,
-            body.len()
-        );
-        let numbers = numbers.into_iter().map(|place| place + head.len()).collect();
-        Self { bytes: [head.as_bytes(), &body].concat(), numbers }
-    }
-
-    fn number_from(&mut self, first: u64) {
-        for (&place, number) in self.numbers.iter().zip(first..) {
-            let digits = format!("{number:0DIGITS$}");
-            self.bytes[place..place + DIGITS].copy_from_slice(digits.as_bytes());
-        }
-    }
-}
-
-/// A log record of 1,000 bytes whose number is to be filled in.
-fn record() -> String {
-    let head = format!(
-        "{BEFORE_NUMBER}{:0DIGITS$}\",\"user\":\"ann\",\"at\":\"2026-11-22T06:05:19Z\",\"level\":\"info\",\
-         \"message\":\"",
-        0
-    );
-    let words = "the quick brown fox pays with 1234-5678 and jumps over the lazy dog ";
-    let message: String = words.chars().cycle().take(RECORD_BYTES - head.len() - 2).collect();
-    format!("{head}{message}\"}}")
 }

@@ -21,7 +21,9 @@
 mod aggregate;
 mod bench;
 mod footprint;
+mod growth;
 mod http;
+mod intake;
 mod latencies;
 mod ledger;
 mod limits;
@@ -33,6 +35,8 @@ mod log;
 mod outage;
 mod process;
 mod report;
+mod request;
+mod slow;
 mod system;
 mod tailing;
 #[expect(clippy::unwrap_used, reason = "shared with tests")]
@@ -64,13 +68,17 @@ fn main() {
         folder: folder.clone(),
     };
     introduce(&mut bench);
-    let works: [(&str, Work); 6] = [
+    let works: [(&str, Work); 10] = [
         ("rest", footprint::measure),
         ("singles", http::singles),
         ("batches", http::batches),
+        ("put", http::put_records),
+        ("intake", intake::measure),
         ("tail", tailing::catch_up),
         ("live", tailing::live),
         ("outage", outage::measure),
+        ("slow", slow::measure),
+        ("growth", growth::measure),
     ];
     for (name, work) in works {
         if bench.asked.wants(name) {

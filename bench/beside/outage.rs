@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::bench::{Bench, Run};
-use super::http::RECORD_BYTES;
-use super::load::{Load, Until};
+use super::load::{Load, RECORD_BYTES, Until};
 use super::report::{Column, Table};
 use super::system::{Source, System};
+use super::upstream::Mood;
 
 const COLUMNS: [Column; 9] = [
     Column { name: "records/s in", digits: 0 },
@@ -24,12 +24,12 @@ pub(super) fn measure(bench: &mut Bench) {
     let records = bench.asked.backlog_bytes / RECORD_BYTES as u64;
     let title = format!(
         "an outage: {:.1} GB wait, SIGKILL, start, and the upstream comes back",
-        records as f64 * RECORD_BYTES / 1e9
+        records as f64 * RECORD_BYTES as f64 / 1e9
     );
     let mut table = Table::new(&title, &COLUMNS);
     for system in bench.systems.clone() {
         let figures = one(bench, &system, records);
-        bench.tell(&title, &system, figures[4]);
+        bench.tell(&title, system.name, figures[4]);
         table.add(system.name, &figures);
     }
     table.note("One run each. A kill loses what is in a process, not what the kernel has: only a power cut shows who synced.".to_owned());
@@ -38,9 +38,9 @@ pub(super) fn measure(bench: &mut Bench) {
 
 fn one(bench: &Bench, system: &System, records: u64) -> [f64; COLUMNS.len()] {
     let mut run = Run::start(bench, system, Source::Http);
-    run.upstream.be_away(true);
-    let load = Load { connections: 8, records: 500, until: Until::Acknowledged(records) };
-    let sent = load.run(&system.door(&run.place), &run.ledger);
+    run.upstream.be(Mood::Away);
+    let load = Load::new(8, 500, Until::Acknowledged(records));
+    let sent = load.run(&run.doors, &run.ledger);
     let peak_in = run.process.peak_mib();
 
     let begun = Instant::now();
@@ -50,7 +50,7 @@ fn one(bench: &Bench, system: &System, records: u64) -> [f64; COLUMNS.len()] {
     let ready = system.wait_until_ready(&run.place, &mut run.process, begun);
     std::thread::sleep(Duration::from_secs(2));
 
-    run.upstream.be_away(false);
+    run.upstream.be(Mood::Well);
     let before = run.ledger.balance().arrived;
     while run.ledger.balance().arrived == before {
         run.process.must_run();

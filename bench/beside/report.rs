@@ -15,7 +15,7 @@ pub(crate) struct Column {
 pub(crate) struct Table {
     title: String,
     columns: &'static [Column],
-    rows: Vec<(&'static str, Vec<Vec<f64>>)>,
+    rows: Vec<(String, Vec<Vec<f64>>)>,
     notes: Vec<String>,
 }
 
@@ -31,12 +31,12 @@ impl Table {
         Self { title: title.to_owned(), columns, rows: Vec::new(), notes: Vec::new() }
     }
 
-    /// One more run.
-    pub(crate) fn add(&mut self, system: &'static str, figures: &[f64]) {
-        let row = match self.rows.iter().position(|(name, _)| *name == system) {
+    /// One more run of this row; `NAN` where there is nothing to say.
+    pub(crate) fn add(&mut self, row: &str, figures: &[f64]) {
+        let row = match self.rows.iter().position(|(name, _)| name == row) {
             Some(place) => &mut self.rows[place],
             None => {
-                self.rows.push((system, Vec::new()));
+                self.rows.push((row.to_owned(), Vec::new()));
                 self.rows.last_mut().expect("it was pushed")
             }
         };
@@ -52,7 +52,9 @@ impl Table {
         let mut values: Vec<f64> = runs.iter().map(|run| run[place]).collect();
         values.sort_by(f64::total_cmp);
         let median = values[values.len() / 2];
-        let shown = |value: f64| format!("{value:.digits$}");
+        let shown = |value: f64| {
+            if value.is_nan() { "–".to_owned() } else { format!("{value:.digits$}") }
+        };
         let (least, most) = (shown(values[0]), shown(values[values.len() - 1]));
         if least == most {
             return least;
@@ -88,8 +90,10 @@ impl Table {
             values.sort_by(f64::total_cmp);
             values[values.len() / 2]
         };
-        let bars: Vec<_> = self.rows.iter().map(|(name, runs)| (*name, median(runs))).collect();
+        let bars: Vec<_> = self.rows.iter().map(|(name, runs)| (name, median(runs))).collect();
         let most = bars.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
+        let letters = bars.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        let left = (letters * 7 + 20).max(150);
         let height = ROW * bars.len() + 40;
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"760\" height=\"{height}\" \
@@ -100,16 +104,17 @@ impl Table {
             escaped(self.columns[place].name),
         );
         for (row, (name, value)) in bars.iter().enumerate() {
-            let (top, width) = (34 + row * ROW, value / most * 440.0);
+            let (top, width) =
+                (34 + row * ROW, value.max(0.0) / most * (590 - left.min(490)) as f64);
             let color = if name.starts_with("weir") { "#0b7285" } else { "#adb5bd" };
             let digits = self.columns[place].digits;
             writeln!(
                 svg,
-                "<text x=\"8\" y=\"{}\">{}</text><rect x=\"150\" y=\"{top}\" width=\"{width:.1}\" \
+                "<text x=\"8\" y=\"{}\">{}</text><rect x=\"{left}\" y=\"{top}\" width=\"{width:.1}\" \
                  height=\"18\" fill=\"{color}\"/><text x=\"{:.1}\" y=\"{}\">{value:.digits$}</text>",
                 top + 14,
                 escaped(name),
-                156.0 + width,
+                left as f64 + 6.0 + width,
                 top + 14,
             )
             .expect("a string takes it");

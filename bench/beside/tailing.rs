@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use super::bench::{Bench, Run};
+use super::ledger::{Balance, Ledger};
 use super::log;
 use super::report::{Column, Table};
 use super::system::{Source, System};
@@ -41,7 +42,7 @@ pub(super) fn catch_up(bench: &mut Bench) {
             balance.missing as f64,
             balance.again as f64,
         ];
-        bench.tell(&title, &system, figures[0]);
+        bench.tell(&title, system.name, figures[0]);
         table.add(system.name, &figures);
         run.process.stop();
     }
@@ -49,9 +50,6 @@ pub(super) fn catch_up(bench: &mut Bench) {
     bench.report.add(table, &["MB/s", "CPU s per GB"]);
 }
 
-const FILES: u64 = 1_000;
-/// Lines that each file gets in a second.
-const PER_SECOND: u64 = 20;
 const LIVE: [Column; 5] = [
     Column { name: "of a core, %", digits: 1 },
     Column { name: "last line arrived after s", digits: 2 },
@@ -60,53 +58,91 @@ const LIVE: [Column; 5] = [
     Column { name: "twice", digits: 0 },
 ];
 
+/// Files that grow at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Growing {
+    pub(super) files: u64,
+    /// Lines that each gets, so many times a second.
+    pub(super) lines: u64,
+    pub(super) times_a_second: u32,
+}
+
+/// What came of it.
+pub(super) struct Followed {
+    pub(super) lines: f64,
+    pub(super) took: Duration,
+    pub(super) cpu_s: f64,
+    /// From the last line's writing until it had arrived.
+    pub(super) behind: Duration,
+    pub(super) peak_mib: f64,
+    pub(super) balance: Balance,
+}
+
 /// Many files that grow at once.
 pub(super) fn live(bench: &mut Bench) {
-    let title = format!("tail to Kinesis, {FILES} files that get {PER_SECOND} lines a second each");
-    let mut table = Table::new(&title, &LIVE);
+    let growing = Growing { files: 1_000, lines: 1, times_a_second: 20 };
+    let title = "tail to Kinesis, 1000 files that get 20 lines a second each";
+    let mut table = Table::new(title, &LIVE);
     for system in bench.in_turns() {
-        let figures = one_live(bench, &system);
-        bench.tell(&title, &system, figures[0]);
+        let found = growing.run(bench, &system);
+        let figures = [
+            found.cpu_s / found.took.as_secs_f64() * 100.0,
+            found.behind.as_secs_f64(),
+            found.peak_mib,
+            found.balance.missing as f64,
+            found.balance.again as f64,
+        ];
+        bench.tell(title, system.name, figures[0]);
         table.add(system.name, &figures);
     }
     bench.report.add(table, &["of a core, %"]);
 }
 
-fn one_live(bench: &Bench, system: &System) -> [f64; LIVE.len()] {
-    let logs = bench.folder.join("live");
-    fs::create_dir_all(&logs).expect("a scratch folder");
-    let mut files: Vec<fs::File> = (0..FILES)
-        .map(|number| fs::File::create(logs.join(format!("{number}.log"))).expect("a scratch file"))
-        .collect();
-    let pattern = format!("{}/*.log", logs.display());
-    let mut run = Run::start(bench, system, Source::Files(&pattern));
-    // What the start costs is not what growing files cost.
-    std::thread::sleep(Duration::from_secs(3));
-    let (before, begun) = (run.process.cost(), Instant::now());
-    let rounds = (bench.asked.seconds * PER_SECOND as f64) as u64;
-    for round in 0..rounds {
-        let due = Duration::from_secs(1) * u32::try_from(round).unwrap_or(u32::MAX)
-            / u32::try_from(PER_SECOND).unwrap_or(u32::MAX);
-        std::thread::sleep(due.saturating_sub(begun.elapsed()));
-        let first = run.ledger.draw(FILES);
-        for (file, number) in files.iter_mut().zip(first..) {
-            let line =
-                format!("a line of a program that logs what it does now and then {number:08}\n");
-            file.write_all(line.as_bytes()).expect("room for a line");
+impl Growing {
+    pub(super) fn run(self, bench: &Bench, system: &System) -> Followed {
+        let logs = bench.folder.join("live");
+        fs::create_dir_all(&logs).expect("a scratch folder");
+        let log = |number| fs::File::create(logs.join(format!("{number}.log")));
+        let mut files: Vec<fs::File> =
+            (0..self.files).map(|number| log(number).expect("a scratch file")).collect();
+        let pattern = format!("{}/*.log", logs.display());
+        let mut run = Run::start(bench, system, Source::Files(&pattern));
+        // What the start costs is not what growing files cost.
+        std::thread::sleep(Duration::from_secs(3));
+        let (before, begun) = (run.process.cost(), Instant::now());
+        let rounds = (bench.asked.seconds * f64::from(self.times_a_second)) as u32;
+        for round in 0..rounds {
+            let due = Duration::from_secs(1) * round / self.times_a_second;
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            self.write(&mut files, &run.ledger);
         }
-        run.ledger.acknowledge(first, FILES);
+        let (written, cost) = (Instant::now(), run.process.cost() - before);
+        let took = begun.elapsed();
+        let balance = run.wait_for_all();
+        let followed = Followed {
+            lines: f64::from(rounds) * (self.files * self.lines) as f64,
+            took,
+            cpu_s: cost.cpu_s,
+            behind: written.elapsed(),
+            peak_mib: run.process.peak_mib(),
+            balance,
+        };
+        run.process.stop();
+        bench.remove(&logs);
+        followed
     }
-    let (written, cost) = (Instant::now(), run.process.cost() - before);
-    let share = cost.cpu_s / begun.elapsed().as_secs_f64() * 100.0;
-    let balance = run.wait_for_all();
-    let figures = [
-        share,
-        written.elapsed().as_secs_f64(),
-        run.process.peak_mib(),
-        balance.missing as f64,
-        balance.again as f64,
-    ];
-    run.process.stop();
-    bench.remove(&logs);
-    figures
+
+    /// One round: each file gets its lines.
+    fn write(self, files: &mut [fs::File], ledger: &Ledger) {
+        for file in files {
+            let first = ledger.draw(self.lines);
+            let lines: String = (first..first + self.lines)
+                .map(|number| {
+                    format!("a line of a program that logs what it does now and then {number:08}\n")
+                })
+                .collect();
+            file.write_all(lines.as_bytes()).expect("room for a line");
+            ledger.acknowledge(first, self.lines);
+        }
+    }
 }

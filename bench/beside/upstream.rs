@@ -1,12 +1,13 @@
 //! A Kinesis over TLS that takes all it gets as fast as it can, takes aggregates apart, and books each
-//! record that arrives. It can be away.
+//! record that arrives. It can be away, late, or refuse what it gets.
 
 use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
@@ -39,9 +40,21 @@ pub(crate) struct Upstream {
     _runtime: Runtime,
 }
 
+/// How it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    Well,
+    /// It hangs up on everybody.
+    Away,
+    /// It answers after this time.
+    Late(Duration),
+    /// It refuses every entry as too fast.
+    Throttling,
+}
+
 struct Counts {
     ledger: Arc<Ledger>,
-    is_away: AtomicBool,
+    mood: Mutex<Mood>,
     requests: AtomicU64,
     units: AtomicU64,
     bytes: AtomicU64,
@@ -85,7 +98,7 @@ impl Upstream {
         let address = listener.local_addr().expect("a bound listener has an address");
         let counts = Arc::new(Counts {
             ledger,
-            is_away: AtomicBool::new(false),
+            mood: Mutex::new(Mood::Well),
             requests: AtomicU64::new(0),
             units: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -98,15 +111,20 @@ impl Upstream {
         self.address.port()
     }
 
-    /// Whether it hangs up on everybody.
-    pub(crate) fn be_away(&self, is_away: bool) {
-        self.counts.is_away.store(is_away, Relaxed);
+    pub(crate) fn be(&self, mood: Mood) {
+        *self.counts.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
     }
 
     pub(crate) fn seen(&self) -> Seen {
         let Counts { requests, units, bytes, .. } = &*self.counts;
         let [requests, units, bytes] = [requests, units, bytes].map(|number| number.load(Relaxed));
         Seen { requests, units, bytes }
+    }
+}
+
+impl Counts {
+    fn mood(&self) -> Mood {
+        *self.mood.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,7 +146,7 @@ fn acceptor(ca: &Path) -> TlsAcceptor {
 
 async fn accept(listener: TcpListener, acceptor: TlsAcceptor, counts: Arc<Counts>) {
     while let Ok((tcp, _)) = listener.accept().await {
-        if counts.is_away.load(Relaxed) {
+        if counts.mood() == Mood::Away {
             continue;
         }
         tokio::spawn(serve(tcp, acceptor.clone(), Arc::clone(&counts)));
@@ -154,15 +172,19 @@ async fn answer(
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
     let action = target.and_then(|target| target.rsplit('.').next()).unwrap_or("").to_owned();
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let (status, text) = if counts.is_away.load(Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "{\"__type\":\"ServiceUnavailable\"}".to_owned())
-    } else {
-        match action.as_str() {
-            "PutRecords" => (StatusCode::OK, put(&body, &counts)),
-            "ListShards" => (StatusCode::OK, listing::shards().to_string()),
-            "DescribeStreamSummary" => (StatusCode::OK, listing::summary("bench").to_string()),
-            _ => (StatusCode::BAD_REQUEST, "{\"__type\":\"AccessDeniedException\"}".to_owned()),
+    let mood = counts.mood();
+    if let Mood::Late(time) = mood {
+        tokio::time::sleep(time).await;
+    }
+    let (status, text) = match (mood, action.as_str()) {
+        (Mood::Away, _) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "{\"__type\":\"ServiceUnavailable\"}".to_owned())
         }
+        (Mood::Throttling, "PutRecords") => (StatusCode::OK, refuse(&body)),
+        (_, "PutRecords") => (StatusCode::OK, put(&body, &counts)),
+        (_, "ListShards") => (StatusCode::OK, listing::shards().to_string()),
+        (_, "DescribeStreamSummary") => (StatusCode::OK, listing::summary("bench").to_string()),
+        _ => (StatusCode::BAD_REQUEST, "{\"__type\":\"AccessDeniedException\"}".to_owned()),
     };
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
@@ -171,8 +193,19 @@ async fn answer(
     Ok(answer)
 }
 
+fn entries(body: &[u8]) -> PutRecords<'_> {
+    serde_json::from_slice(body).expect("a body of PutRecords")
+}
+
+fn refuse(body: &[u8]) -> String {
+    let count = entries(body).records.len();
+    let entry = "{\"ErrorCode\":\"ProvisionedThroughputExceededException\",\"ErrorMessage\":\"Rate \
+                 exceeded for shard shardId-000000000000 in stream bench under account 123456789012.\"}";
+    format!("{{\"FailedRecordCount\":{count},\"Records\":[{}]}}", vec![entry; count].join(","))
+}
+
 fn put(body: &[u8], counts: &Counts) -> String {
-    let entries = serde_json::from_slice::<PutRecords<'_>>(body).expect("a body of PutRecords");
+    let entries = entries(body);
     let mut answers = String::with_capacity(entries.records.len() * 64);
     for entry in &entries.records {
         let data = STANDARD.decode_to_vec(entry.data).expect("Base64");

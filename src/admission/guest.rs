@@ -94,7 +94,7 @@ impl Admission {
 
     /// What is wrong with records that are not to be stored. No plan is charged for them.
     pub fn look_over(&self, pass: &Pass, raw: Vec<RawRecord>) -> Vec<Rejection> {
-        validate::admit(pass, &self.house().streams, raw, self.clock.unix_ms()).1
+        validate::admit(pass, &self.house().streams, &raw, self.clock.unix_ms()).1
     }
 
     /// Like [`Admission::admit`], for as many of the first records as the caller's plan lets
@@ -115,7 +115,7 @@ impl Admission {
         let held_back = raw.len() - count;
         raw.truncate(count);
         let (mut admitted, rejections) =
-            validate::admit(pass, &self.house().streams, raw, self.clock.unix_ms());
+            validate::admit(pass, &self.house().streams, &raw, self.clock.unix_ms());
         let refused = |refusal: &Refusal| self.numbers.refused(&pass.source, refusal);
         admitted.book(pass).inspect_err(refused)?;
         self.numbers.rejected(&pass.stream.name, &pass.source, rejections.len());

@@ -268,8 +268,9 @@ impl Admission {
     pub fn admit(
         &self,
         pass: &Pass,
-        raw: Vec<RawRecord>,
+        raw: impl AsRef<[RawRecord]>,
     ) -> Result<(Admitted, Vec<Rejection>), Refusal> {
+        let raw = raw.as_ref();
         // A body that nobody judged is nobody's.
         if pass.proof.is_some() {
             return Err(Refusal::UnknownCaller);

@@ -164,6 +164,10 @@ impl Stream {
 }
 
 impl Part {
+    fn is_for(&self, stream: &Arc<Stream>) -> bool {
+        Arc::ptr_eq(&self.stream, stream) || self.stream.name == stream.name
+    }
+
     fn of(stream: &Arc<Stream>) -> Self {
         Self { stream: stream.clone(), payload_bytes: 0, group: Group::default() }
     }
@@ -174,13 +178,16 @@ impl Part {
 }
 
 impl Admitted {
-    pub(super) fn new(pass: &Pass) -> Self {
+    /// With room for so many records.
+    pub(super) fn new(pass: &Pass, count: usize) -> Self {
+        let mut own = Part::of(&pass.stream);
+        own.group.payloads.reserve_exact(count);
         Self {
             source: pass.source.clone(),
             caller: pass.caller.clone(),
             booking: Booking::default(),
             over: None,
-            own: Part::of(&pass.stream),
+            own,
             led: Vec::new(),
             first: None,
             last: None,
@@ -197,12 +204,13 @@ impl Admitted {
         payload_bytes: usize,
     ) {
         self.span(id);
-        let is_own = stream.name == self.own.stream.name;
-        if !is_own && !self.led.iter().any(|part| part.stream.name == stream.name) {
+        let is_own = self.own.is_for(stream);
+        if !is_own && !self.led.iter().any(|part| part.is_for(stream)) {
             self.led.push(Part::of(stream));
         }
-        let mut parts = self.led.iter_mut().chain([&mut self.own]);
-        let Some(part) = parts.find(|part| part.stream.name == stream.name) else { return };
+        let mut led = self.led.iter_mut();
+        let part = if is_own { Some(&mut self.own) } else { led.find(|part| part.is_for(stream)) };
+        let Some(part) = part else { return };
         part.payload_bytes += payload_bytes as u64;
         part.group.payloads.push(encoded);
     }

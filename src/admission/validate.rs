@@ -1,6 +1,7 @@
 //! Raw records become records, or come back with a reason: size and key, then what the route and
 //! the stream make of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,9 +11,7 @@ use super::store::Stream;
 use super::treatment::{Circumstances, Patient, Treated, Treating, Treatment};
 use super::{Admitted, Flaw, Pass, Rejection};
 use crate::base::tasks;
-use crate::record::{
-    KeySource, PARTITION_KEY_CHARS_MAX, RawRecord, Record, RecordId, Text, encode,
-};
+use crate::record::{Encoder, KeySource, PARTITION_KEY_CHARS_MAX, RawRecord, RecordId};
 
 /// Checks a partition key that a sender chose.
 ///
@@ -32,32 +31,26 @@ pub fn check_partition_key(key: &str) -> Result<(), String> {
 pub(super) fn admit(
     pass: &Pass,
     streams: &BTreeMap<String, Arc<Stream>>,
-    raw: Vec<RawRecord>,
+    raw: &[RawRecord],
     unix_ms: u64,
 ) -> (Admitted, Vec<Rejection>) {
-    let mut admitted = Admitted::new(pass);
+    let mut admitted = Admitted::new(pass, raw.len());
     let mut rejections = Vec::new();
     let mut gate = Gate::new(pass, streams);
     let first = RecordId::new(unix_ms);
-    for (index, raw) in raw.into_iter().enumerate() {
+    let lengths = raw.iter().map(|raw| raw.payload.len());
+    let mut encoder = Encoder::new(&pass.source, &pass.caller, lengths);
+    for (index, raw) in raw.iter().enumerate() {
         let id = first.plus(u32::try_from(index).unwrap_or(u32::MAX));
-        match gate.pass(&raw) {
+        match gate.pass(raw) {
             Passed::Fit { stream, payload, partition_key, hash_key } => {
-                let payload_bytes = payload.len();
-                let record = Record {
-                    id,
-                    partition_key: partition_key.map(Text::from),
-                    hash_key,
-                    source: pass.source.clone(),
-                    caller: pass.caller.clone(),
-                    only_for: None,
-                    payload,
-                };
-                admitted.push(&stream, id, encode(&record), payload_bytes);
+                let key = partition_key.as_deref().unwrap_or_default();
+                let encoded = encoder.encode(id, key, hash_key, &payload);
+                admitted.push(&stream, id, encoded, payload.len());
             }
             Passed::Dropped => admitted.drop(id),
             Passed::Wrong { flaws, too_large } => {
-                rejections.push(Rejection { index, flaws, too_large, raw });
+                rejections.push(Rejection { index, flaws, too_large, raw: raw.clone() });
             }
         }
     }
@@ -68,12 +61,12 @@ pub(super) fn admit(
 /// route. The configuration lets the others lead nowhere.
 const LEADS_MAX: usize = 2;
 
-/// What became of a record at the gate.
-enum Passed {
+/// What became of a record at the gate; what is as it was is not cloned.
+enum Passed<'r> {
     Fit {
-        stream: Arc<Stream>,
-        payload: Bytes,
-        partition_key: Option<String>,
+        stream: Cow<'r, Arc<Stream>>,
+        payload: Cow<'r, Bytes>,
+        partition_key: Option<Cow<'r, str>>,
         hash_key: Option<u128>,
     },
     Dropped,
@@ -88,25 +81,32 @@ struct Gate<'a> {
     pass: &'a Pass,
     streams: &'a BTreeMap<String, Arc<Stream>>,
     treating: Treating<'a>,
+    /// Records stay as they are: neither a route nor the stream treats them.
+    is_plain: bool,
 }
 
 impl<'a> Gate<'a> {
     fn new(pass: &'a Pass, streams: &'a BTreeMap<String, Arc<Stream>>) -> Self {
         let circumstances = Circumstances { source: &pass.source, caller: &pass.caller };
-        Self { pass, streams, treating: Treating::new(circumstances) }
+        let is_plain = pass.route.is_none() && pass.stream.treatment == Treatment::default();
+        Self { pass, streams, treating: Treating::new(circumstances), is_plain }
     }
 
-    fn pass(&mut self, raw: &RawRecord) -> Passed {
-        let own = &self.pass.stream;
+    fn pass<'r>(&mut self, raw: &'r RawRecord) -> Passed<'r>
+    where
+        'a: 'r,
+    {
+        let own: &'a Arc<Stream> = &self.pass.stream;
         if let Err(wrong) = check_size(raw.payload.len(), own) {
             return wrong;
         }
         if let Some(Err(reason)) = raw.partition_key.as_deref().map(check_partition_key) {
             return Passed::Wrong { flaws: vec![Flaw::whole(reason)], too_large: false };
         }
-        if self.pass.route.is_none() && own.treatment == Treatment::default() {
-            let (stream, payload) = (own.clone(), raw.payload.clone());
-            let partition_key = raw.partition_key.clone().or_else(|| self.key(own, raw, &payload));
+        if self.is_plain {
+            let (stream, payload) = (Cow::Borrowed(own), Cow::Borrowed(&raw.payload));
+            let asked = raw.partition_key.as_deref().map(Cow::Borrowed);
+            let partition_key = asked.or_else(|| self.key(own, raw, &payload).map(Cow::Owned));
             return Passed::Fit { stream, payload, partition_key, hash_key: raw.hash_key };
         }
         // The first that is slow may be met on an async thread.
@@ -115,7 +115,7 @@ impl<'a> Gate<'a> {
 
     /// First what the route makes of a record, then what its stream does. A program may lead it to
     /// another stream, which has its own ways; there it stays.
-    fn treat(&mut self, raw: &RawRecord) -> Passed {
+    fn treat<'r>(&mut self, raw: &'r RawRecord) -> Passed<'r> {
         let mut patient = Patient {
             payload: raw.payload.clone(),
             partition_key: raw.partition_key.clone(),
@@ -147,7 +147,7 @@ impl<'a> Gate<'a> {
     }
 
     /// It stays in this stream.
-    fn arrive(&self, stream: Arc<Stream>, raw: &RawRecord, patient: Patient<'_>) -> Passed {
+    fn arrive<'r>(&self, stream: Arc<Stream>, raw: &RawRecord, patient: Patient<'_>) -> Passed<'r> {
         let Patient { payload, partition_key, .. } = patient;
         if let Err(wrong) = check_size(payload.len(), &stream) {
             return wrong;
@@ -155,7 +155,8 @@ impl<'a> Gate<'a> {
         // It stood in the place of a key that a program has replaced.
         let hash_key = raw.hash_key.filter(|_| partition_key == raw.partition_key);
         let partition_key = partition_key.or_else(|| self.key(&stream, raw, &payload));
-        Passed::Fit { stream, payload, partition_key, hash_key }
+        let (stream, payload) = (Cow::Owned(stream), Cow::Owned(payload));
+        Passed::Fit { stream, payload, partition_key: partition_key.map(Cow::Owned), hash_key }
     }
 
     /// The key that the template of a stream makes.
@@ -169,7 +170,7 @@ impl<'a> Gate<'a> {
     }
 }
 
-impl From<Treated> for Passed {
+impl From<Treated> for Passed<'_> {
     fn from(treated: Treated) -> Self {
         match treated {
             Treated::Wrong(flaws) => Self::Wrong { flaws, too_large: false },
@@ -178,7 +179,7 @@ impl From<Treated> for Passed {
     }
 }
 
-fn check_size(bytes: usize, stream: &Stream) -> Result<(), Passed> {
+fn check_size<'r>(bytes: usize, stream: &Stream) -> Result<(), Passed<'r>> {
     let most = stream.max_record_bytes;
     if bytes as u64 <= most {
         return Ok(());

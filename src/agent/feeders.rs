@@ -69,6 +69,7 @@ pub(super) struct Fed {
 struct Bench<'a> {
     settings: Settings,
     reader: Reader,
+    writer: Writer,
     shelf: Shelf,
     uplink: &'a Uplink,
 }
@@ -147,11 +148,11 @@ impl Deliveries {
         let mut fed = Fed::default();
         for (settings, way) in ways {
             let shelf = open_shelf(&letters, &settings, &self.ground).await?;
-            let reader = queues
+            let (reader, writer) = queues
                 .get(&settings.stream)
-                .and_then(|queue| queue.reader(&destination))
+                .and_then(|queue| Some((queue.reader(&destination)?, queue.clone())))
                 .expect("queues are opened with the destinations of their stream");
-            let bench = Bench { settings, reader, shelf, uplink };
+            let bench = Bench { settings, reader, writer, shelf, uplink };
             let clock = self.clocks.of(&destination);
             match way {
                 Way::Kinesis(sink, kinesis) => {
@@ -201,9 +202,10 @@ impl Deliveries {
     fn hire<S: Sink>(&self, bench: Bench<'_>, sink: Arc<S>, fed: &mut Fed) {
         let route = bench.route();
         let task = format!("delivery of {} to {}", route.0, route.1);
-        let Bench { settings, reader, shelf, uplink } = bench;
+        let Bench { settings, reader, writer, shelf, uplink } = bench;
         let (clock, metrics) = (self.ground.clock.clone(), &self.ground.metrics);
-        let worker = Worker::new(settings, clock, reader, shelf, sink, metrics).over(uplink);
+        let ends = (reader, writer);
+        let worker = Worker::new(settings, clock, ends, shelf, sink, metrics).over(uplink);
         let (watch, suspicions) = (worker.watch(), self.suspicions.clone());
         watch.recall(suspicions.of(&route.0, &route.1));
         let news = watch.suspicions();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::apart::Apart;
+use super::class::{Class, classify};
 use super::parcel::{Parcel, miscounted};
 use crate::queue::Position;
 use crate::sink::{Entry, Fate, Form, HashRange, Load, Outcome, Shard, Sink, Tally};
@@ -66,8 +68,8 @@ impl Bundle {
     /// What these are on the wire.
     pub(super) fn load(bundles: &[Self]) -> Load {
         Load {
-            entries: bundles.len(),
-            weight: bundles.iter().map(Self::bytes).sum(),
+            entries: bundles.iter().map(|bundle| bundle.going().0).sum(),
+            weight: bundles.iter().map(|bundle| bundle.going().1).sum(),
             hash_keys: bundles.iter().filter(|bundle| bundle.has_hash_key()).count(),
         }
     }
@@ -82,13 +84,42 @@ impl Bundle {
         self.parcels.iter().map(|parcel| parcel.weight).sum()
     }
 
-    /// What has no shard to go to may be several entries, as long as the request has no more than
-    /// these.
-    pub(super) fn allot(bundles: &mut [Self], entries_max: usize) {
-        let mut free = entries_max.saturating_sub(bundles.len());
-        for parcel in bundles.iter_mut().flat_map(|bundle| &mut bundle.parcels) {
-            free = parcel.allot(free);
+    /// How many entries it is, and what they weigh.
+    fn going(&self) -> (usize, usize) {
+        match self.parcels.as_slice() {
+            [parcel] => parcel.load(),
+            _ => (1, self.bytes()),
         }
+    }
+
+    /// Of what it went as, which hashes were throttled, if this became of it.
+    pub(super) fn throttled(&self, fate: &Fate) -> Vec<(u128, bool)> {
+        if let [Parcel { apart: Some(apart), .. }] = self.parcels.as_slice() {
+            return apart.throttled().collect();
+        }
+        let is_throttled =
+            matches!(fate, Fate::Failed(fault) if classify(fault) == Class::Throttled);
+        vec![(self.hash(), is_throttled)]
+    }
+
+    /// It was refused for something in it, by itself: whether that may be in a part of it only.
+    pub(super) fn is_to_be_searched(&mut self) -> bool {
+        let [Parcel { record, apart: Some(apart), .. }] = self.parcels.as_mut_slice() else {
+            return false;
+        };
+        apart.refused(&record.payload)
+    }
+
+    /// Its first record, to go alone, and the others.
+    pub(super) fn first_alone(mut self) -> (Self, Vec<Parcel>) {
+        let rest = self.parcels.split_off(self.parcels.len().min(1));
+        (self, rest)
+    }
+
+    /// Whether it was several entries, of which some have arrived.
+    pub(super) fn is_partly_through(&self) -> bool {
+        let apart = self.parcels.iter().filter_map(|parcel| parcel.apart.as_ref());
+        self.is_lone() && apart.last().is_some_and(Apart::is_partly_through)
     }
 
     /// Makes what the sink sends, and how many entries each is; anew for each try, so that nothing is
@@ -98,10 +129,10 @@ impl Bundle {
         for bundle in bundles {
             let before = entries.len();
             match bundle.parcels.as_slice() {
-                [parcel] => parcel.put_entries(sink, bundle.range(), &mut entries),
+                [parcel] => parcel.put_entries(sink, &mut entries),
                 parcels => entries.push(pack(bundle.form, parcels)),
             }
-            for entry in entries.iter_mut().skip(before) {
+            for entry in entries.iter_mut().skip(before).filter(|_| !bundle.is_apart()) {
                 entry.shard = bundle.shard.clone().filter(Shard::is_known);
             }
             counts.push(entries.len() - before);
@@ -117,14 +148,12 @@ impl Bundle {
         }
         let mut fates = fates.into_iter();
         let fate_of = |(bundle, count): (&mut Self, &usize)| {
-            let own: Vec<Fate> = fates.by_ref().take(*count).collect();
-            let is_taken = |fate: &Fate| *fate == Fate::Taken;
-            if own.len() > 1 && !own.iter().all(is_taken) {
-                for parcel in &mut bundle.parcels {
-                    parcel.parts_arrived(own.iter().map(is_taken));
-                }
-            }
-            own.into_iter().find(|fate| !is_taken(fate)).unwrap_or(Fate::Taken)
+            let mut own: Vec<Fate> = fates.by_ref().take(*count).collect();
+            let fate = match bundle.parcels.as_mut_slice() {
+                [parcel] => parcel.answered(own),
+                _ => own.pop(),
+            };
+            fate.unwrap_or(Fate::Taken)
         };
         Ok(bundles.iter_mut().zip(counts).map(fate_of).collect())
     }
@@ -136,9 +165,9 @@ impl Bundle {
         [Self { parcels, form, shard: shard.clone() }, Self { parcels: second, form, shard }]
     }
 
-    /// The hashes of the shard it is for, where that is known.
-    fn range(&self) -> Option<HashRange> {
-        self.shard.as_ref().filter(|shard| shard.is_known()).map(|shard| shard.range)
+    /// Whether it is an aggregate that is sent in parts.
+    fn is_apart(&self) -> bool {
+        self.is_lone() && self.parcels.iter().any(|parcel| parcel.apart.is_some())
     }
 
     /// It is where it was meant to be: what is done, and what is still to be sent.
@@ -146,34 +175,22 @@ impl Bundle {
         if !self.is_lone() {
             return (self.parcels, Vec::new());
         }
-        let range = self.range();
-        self.lone_in(range)
-    }
-
-    fn lone_in(self, is_in: Option<HashRange>) -> (Vec<Parcel>, Vec<Parcel>) {
-        let (sent, mut done, mut left) = (self.range(), Vec::new(), Vec::new());
-        for mut parcel in self.parcels {
-            let is_done = parcel.arrived(sent, is_in);
-            if is_done { done.push(parcel) } else { left.push(parcel) }
-        }
-        (done, left)
+        self.parcels.into_iter().partition(Parcel::is_all_there)
     }
 
     /// Those that their readers keep, and those they drop, when it ended up in a shard of these
-    /// hashes.
+    /// hashes. Where nobody knows which hashes are there, an aggregate from elsewhere goes again.
     pub(super) fn split_by(self, range: Option<HashRange>) -> (Vec<Parcel>, Vec<Parcel>) {
-        if self.is_lone() && range.is_none() {
-            // Nobody knows which hashes are there: an aggregate from elsewhere goes again.
-            let (kept, mut dropped): (Vec<_>, Vec<_>) =
-                self.parcels.into_iter().partition(|parcel| !parcel.has_span());
-            dropped.iter_mut().for_each(Parcel::go_apart);
-            return (kept, dropped);
+        let is_lone = self.is_lone();
+        let (mut kept, mut dropped) = (Vec::new(), Vec::new());
+        for mut parcel in self.parcels {
+            let is_kept = match is_lone {
+                true => parcel.strayed_into(range),
+                false => range.is_some_and(|range| range.holds(parcel.hash())),
+            };
+            if is_kept { kept.push(parcel) } else { dropped.push(parcel) }
         }
-        if self.is_lone() {
-            return self.lone_in(range);
-        }
-        let is_kept = |parcel: &Parcel| range.is_some_and(|range| range.holds(parcel.hash()));
-        self.parcels.into_iter().partition(is_kept)
+        (kept, dropped)
     }
 }
 

@@ -1,6 +1,10 @@
 //! What a worker needs of its queue.
 
-use crate::queue::{Again, AppendError, Budget, Lapse, Lapsed, Position, Reader, Settled, Stored};
+use bytes::Bytes;
+
+use crate::queue::{
+    Again, AppendError, Budget, Group, Lapse, Lapsed, Position, Reader, Settled, Stored, Writer,
+};
 
 /// One destination's way out of a queue.
 pub(super) trait Feed: Send {
@@ -30,11 +34,23 @@ pub(super) trait Feed: Send {
 
     /// How many payloads are still owed, for the log.
     fn waiting(&self) -> u64;
+
+    /// Adds payloads to the queue, all or none of them; they are given as any others.
+    fn put_back(
+        &self,
+        payloads: Vec<Bytes>,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send + 'static;
 }
 
-impl Feed for Reader {
+/// Both ends of a queue.
+pub(super) struct Ends {
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+}
+
+impl Feed for Ends {
     async fn next(&mut self, budget: Budget) -> Result<Vec<Stored>, AppendError> {
-        Self::next(self, budget).await
+        self.reader.next(budget).await
     }
 
     fn again(
@@ -42,22 +58,33 @@ impl Feed for Reader {
         wanted: Vec<Position>,
         bytes_max: usize,
     ) -> impl Future<Output = Result<Again, AppendError>> + Send + 'static {
-        Self::again(self, wanted, bytes_max)
+        self.reader.again(wanted, bytes_max)
     }
 
     fn settle(&self, positions: &[Position], how: Settled) {
-        Self::settle(self, positions, how);
+        self.reader.settle(positions, how);
     }
 
     fn lapsed_below(&self) -> Position {
-        Self::lapsed_below(self)
+        self.reader.lapsed_below()
     }
 
     fn lapse_of(&self, position: Position) -> Option<(Lapse, Lapsed)> {
-        Self::lapse_of(self, position)
+        self.reader.lapse_of(position)
     }
 
     fn waiting(&self) -> u64 {
-        self.ledger().waiting
+        self.reader.ledger().waiting
+    }
+
+    fn put_back(
+        &self,
+        payloads: Vec<Bytes>,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send + 'static {
+        let writer = self.writer.clone();
+        async move {
+            let group = Group { payloads, ..Group::default() };
+            writer.append(group).await.map(drop)
+        }
     }
 }

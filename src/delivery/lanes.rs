@@ -1,6 +1,8 @@
 //! What is to be sent, in one lane for each shard; cuts requests by count, bytes, age and pace.
 //! Pure; the caller brings the time.
 
+mod dealing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -294,6 +296,7 @@ impl Lanes {
             None if self.is_in_doubt => parcel.go_apart(),
             None => {}
         }
+        self.aim(parcel);
     }
 
     /// The lane that a hash leads to.

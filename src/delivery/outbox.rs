@@ -1,12 +1,13 @@
 //! Everything that was read and is not under way: what goes next, and when. Pure.
 
+mod cutting;
+
 use std::collections::{HashMap, VecDeque};
 
 use tokio::time::Instant;
 
 use super::Settings;
 use super::bundle::Bundle;
-use super::class::{Class, classify};
 use super::lanes::Lanes;
 use super::order::{Order, Ordering};
 use super::owed::{Owed, first_of, part_of};
@@ -14,7 +15,8 @@ use super::parcel::Parcel;
 use super::parking::Parking;
 use super::retry::Waiting;
 use crate::queue::Position;
-use crate::sink::{Fate, Prospect, Sink};
+use crate::record::Record;
+use crate::sink::{Fate, Sink};
 
 /// One shard may have this part of all memory waiting before more of it is let go; less where there
 /// are many, so that those that are slow never hold more than half of it.
@@ -37,6 +39,8 @@ pub(super) struct Outbox {
     bytes_max: usize,
     /// A record that is larger travels in a request of its own: nobody knows whether it is taken.
     sure_bytes: usize,
+    /// Most entries of a request.
+    entries_max: usize,
     /// Kept only where records must not overtake each other.
     order: Option<Order>,
 }
@@ -70,6 +74,7 @@ impl Outbox {
             parking: Parking::default(),
             bytes_max: settings.in_flight_bytes,
             sure_bytes: sink.sure_bytes(),
+            entries_max: sink.limits().entries,
             order: (settings.ordering == Ordering::Key).then(Order::default),
         }
     }
@@ -175,6 +180,34 @@ impl Outbox {
         }
     }
 
+    /// Aggregates that are not all there: what is for shards that are not slow goes at once. Gives
+    /// back those the rest of which is better put back into the queue; the others go again when due.
+    pub(super) fn go_on(
+        &mut self,
+        parcels: Vec<Parcel>,
+        due: Instant,
+        now: Instant,
+    ) -> Vec<Parcel> {
+        let (mut at_once, mut again, mut back) = (Vec::new(), Vec::new(), Vec::new());
+        for parcel in parcels {
+            if self.lanes.is_quick(&parcel) {
+                at_once.push(parcel);
+            } else if self.order.is_none() && parcel.has_arrived() {
+                back.push(parcel);
+            } else {
+                again.push(parcel);
+            }
+        }
+        self.lanes.push_due(at_once, now);
+        self.again(due, again);
+        back
+    }
+
+    /// What is left of an aggregate as records of their own, one for each shard.
+    pub(super) fn leftovers(&self, parcel: &Parcel, destination: &str) -> Vec<Record> {
+        parcel.leftovers(destination, |hash| self.lanes.place_of(hash))
+    }
+
     /// A request that goes as it stands, before everything younger; a suspect one is part of the
     /// search for a record that is at fault.
     pub(super) fn alone(&mut self, request: Vec<Bundle>, is_suspect: bool, now: Instant) {
@@ -217,12 +250,11 @@ impl Outbox {
     /// A request was answered: the shards that throttled some of it are sent less.
     pub(super) fn heard(&mut self, bundles: &[Bundle], fates: &[Fate], now: Instant) {
         let mut shards: HashMap<usize, (u128, f64, f64)> = HashMap::new();
-        for (bundle, fate) in bundles.iter().zip(fates) {
-            let first = (bundle.hash(), 0.0, 0.0);
+        for (hash, is_throttled) in
+            bundles.iter().zip(fates).flat_map(|(bundle, fate)| bundle.throttled(fate))
+        {
             let (_, throttled, all) =
-                shards.entry(self.lanes.place_of(bundle.hash())).or_insert(first);
-            let is_throttled =
-                matches!(fate, Fate::Failed(fault) if classify(fault) == Class::Throttled);
+                shards.entry(self.lanes.place_of(hash)).or_insert((hash, 0.0, 0.0));
             *throttled += f64::from(u8::from(is_throttled));
             *all += 1.0;
         }
@@ -274,71 +306,6 @@ impl Outbox {
     /// Until when a request waits for what may make it smaller.
     pub(super) fn patience(&self) -> Option<Instant> {
         self.patience
-    }
-
-    /// The next request, unless it is worth waiting for what may make it smaller.
-    pub(super) fn next<S: Sink>(
-        &mut self,
-        sink: &S,
-        now: Instant,
-        wanted: Wanted,
-    ) -> Option<Vec<Bundle>> {
-        let could_pack = self.could_pack();
-        let prospect = if could_pack { sink.prospect() } else { Prospect::None };
-        if let Prospect::Soon(until) = prospect {
-            self.patience = Some(until);
-            return None;
-        }
-        let mut request = self.cut(now, wanted)?;
-        // One that only looks need not carry them all in the dear way.
-        if prospect == Prospect::Later && wanted.is_probe && request.iter().all(Bundle::is_lone) {
-            let rest = request.split_off(1);
-            if !rest.is_empty() {
-                self.alone(rest, false, now);
-            }
-        }
-        Some(request)
-    }
-
-    fn cut(&mut self, now: Instant, wanted: Wanted) -> Option<Vec<Bundle>> {
-        let Wanted { fresh, hurry, .. } = wanted;
-        loop {
-            let alone = |alone: &mut VecDeque<Alone>| alone.pop_front().map(|one| one.request);
-            let request = if fresh {
-                self.lanes.cut(now, hurry).or_else(|| alone(&mut self.alone))
-            } else {
-                alone(&mut self.alone).or_else(|| self.lanes.cut(now, hurry))
-            }?;
-            let request = self.part_with_unsure(request);
-            let request = if self.order.is_some() { self.sift(request) } else { request };
-            if !request.is_empty() {
-                return Some(request);
-            }
-        }
-    }
-
-    /// Keeps back what must not overtake others of its key; that takes nothing of what its shard takes
-    /// in a second.
-    fn sift(&mut self, request: Vec<Bundle>) -> Vec<Bundle> {
-        let Some(order) = &mut self.order else { return request };
-        let before: Vec<_> = request.iter().map(|bundle| (bundle.hash(), bundle.bytes())).collect();
-        let sifted = order.sift(request);
-        for ((hash, bytes), bundle) in before.into_iter().zip(&sifted) {
-            let entries = usize::from(bundle.parcels.is_empty());
-            self.lanes.unspent(hash, (entries, bytes.saturating_sub(bundle.bytes())));
-        }
-        sifted.into_iter().filter(|bundle| !bundle.parcels.is_empty()).collect()
-    }
-
-    /// Takes out of a request what may have all of it refused; it goes behind it, each alone.
-    fn part_with_unsure(&mut self, mut request: Vec<Bundle>) -> Vec<Bundle> {
-        let sure = self.sure_bytes;
-        if request.len() > 1 {
-            let unsure = request.extract_if(.., |bundle| bundle.is_lone() && bundle.bytes() > sure);
-            let alone = |bundle| Alone { request: vec![bundle], is_suspect: false };
-            self.alone.extend(unsure.map(alone));
-        }
-        request
     }
 
     /// Whether there is a request that may go now, as far as its shards and its age are asked.

@@ -8,14 +8,11 @@ use crate::base::clock::Clock;
 use crate::dead_letter::{Letter, bare};
 use crate::queue::{Position, Stored};
 use crate::record::{BadCode, Record, decode};
-use crate::sink::{At, Entry, Fault, HashRange, Piece, Sink, hash_of, is_aggregate};
+use crate::sink::{At, Entry, Fate, Fault, HashRange, Piece, Sink, hash_of, is_aggregate};
 
 /// What a parcel costs in memory beside its payload, in bytes; counted so that many tiny records
 /// stay within the same bound as few large ones.
 pub(super) const OVERHEAD_BYTES: usize = 256;
-
-/// Whatever hash there is.
-const ALL: HashRange = HashRange { first: 0, last: u128::MAX };
 
 /// A record, its place in the queue, and how often it was sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,36 +100,63 @@ impl Parcel {
         }
     }
 
-    /// The upstream has what was sent of it for a shard of these hashes in one of those (`None`:
-    /// where it belongs, or nobody knows). Whether nothing of it is still to be sent.
-    pub(super) fn arrived(&mut self, sent: Option<HashRange>, is_in: Option<HashRange>) -> bool {
-        let was_whole = self.apart.is_none();
-        if let Some(range) = is_in {
-            self.fit_into(range);
+    /// It ended up as one entry in a shard of these hashes (`None`: nobody knows of which), where its
+    /// readers keep what belongs there. Whether nothing of it is still to be sent.
+    pub(super) fn strayed_into(&mut self, range: Option<HashRange>) -> bool {
+        if self.apart.is_none() {
+            match range {
+                Some(range) => self.fit_into(range),
+                None => self.go_apart(),
+            }
+            if let (Some(apart), Some(range)) = (&mut self.apart, range) {
+                apart.arrived(range);
+            }
         }
-        let Some(apart) = &mut self.apart else { return true };
+        self.is_all_there()
+    }
+
+    /// Whether it is sent in parts, of which some have arrived.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.apart.as_ref().is_some_and(Apart::has_arrived)
+    }
+
+    /// Whether nothing of it is still to be sent.
+    pub(super) fn is_all_there(&self) -> bool {
         let payload = &self.record.payload;
-        let sent = if was_whole { vec![ALL] } else { apart.shares(payload, sent) };
-        let kept = |share: HashRange| is_in.map_or(Some(share), |range| share.shared_with(range));
-        apart.arrived(payload, sent.into_iter().filter_map(kept))
+        self.apart.as_ref().is_none_or(|apart| apart.is_all_there(payload))
     }
 
-    /// Of several parts that were sent at once, each by itself, these have arrived.
-    pub(super) fn parts_arrived(&mut self, have: impl Iterator<Item = bool>) {
-        let Some(apart) = &mut self.apart else { return };
-        let shares = apart.shares(&self.record.payload, None).into_iter().zip(have);
-        let arrived = shares.filter_map(|(share, has)| has.then_some(share));
-        apart.arrived(&self.record.payload, arrived);
+    /// What became of its entries, as one fate.
+    pub(super) fn answered(&mut self, mut fates: Vec<Fate>) -> Option<Fate> {
+        match &mut self.apart {
+            Some(apart) => Some(apart.answered(&self.record.payload, fates)),
+            None => fates.pop(),
+        }
     }
 
-    /// How many entries more than one it may be, of so many; how many of these are free still.
-    pub(super) fn allot(&mut self, free: usize) -> usize {
-        self.apart.as_mut().map_or(free, |apart| apart.allot(free))
+    /// How many entries it is, and what they count against the sink's limits.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let apart = self.apart.as_ref().and_then(Apart::load);
+        apart.unwrap_or((1, self.weight))
     }
 
-    /// Whether it is an aggregate from elsewhere, whose records may belong to several shards.
-    pub(super) fn has_span(&self) -> bool {
-        self.span.is_some()
+    /// What is left of it as records of their own, for this destination; one for each place of their
+    /// hashes.
+    pub(super) fn leftovers(
+        &self,
+        destination: &str,
+        place_of: impl Fn(u128) -> usize,
+    ) -> Vec<Record> {
+        let Some(apart) = &self.apart else { return Vec::new() };
+        let left = apart.leftovers(&self.record.payload, place_of).into_iter();
+        let record = |entry: Entry| Record {
+            partition_key: Some(entry.key.into()),
+            hash_key: entry.hash_key,
+            payload: entry.data,
+            only_for: Some(destination.into()),
+            ..self.record.clone()
+        };
+        left.map(record).collect()
     }
 
     /// What it brings into an entry it shares.
@@ -147,15 +171,10 @@ impl Parcel {
     }
 
     /// Adds what the sink sends for it; made anew for each try, so that framing takes no memory while
-    /// the record waits. Of an aggregate that was taken apart, what belongs to a shard of these hashes.
-    pub(super) fn put_entries<S: Sink>(
-        &self,
-        sink: &S,
-        range: Option<HashRange>,
-        entries: &mut Vec<Entry>,
-    ) {
+    /// the record waits. Of an aggregate that was taken apart, what goes now.
+    pub(super) fn put_entries<S: Sink>(&self, sink: &S, entries: &mut Vec<Entry>) {
         if let Some(apart) = &self.apart {
-            apart.put_entries(sink, &self.record.payload, range, entries);
+            apart.put_entries(sink, &self.record.payload, entries);
             return;
         }
         let key = self.record.routing_key().to_string();
@@ -183,10 +202,15 @@ impl Parcel {
         Duration::from_millis(now_unix_ms.saturating_sub(self.record.id.unix_ms()))
     }
 
-    /// The letter that tells why it was given up.
+    /// The letter that tells why it was given up: what of it has not arrived.
     pub(super) fn into_letter(self, route: Route<'_>, class: &str, fault: Fault) -> Letter {
+        let left = self.has_arrived().then(|| self.leftovers(route.destination, |_| 0).pop());
+        let record = match left.flatten() {
+            Some(left) => Record { only_for: self.record.only_for, ..left },
+            None => self.record,
+        };
         Letter {
-            record: self.record,
+            record,
             stream: route.stream.to_owned(),
             destination: route.destination.to_owned(),
             died_unix_ms: route.now_unix_ms,

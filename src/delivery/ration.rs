@@ -46,8 +46,10 @@ impl Ration {
         self.measured(rate);
     }
 
-    /// A request was handed over and refused: larger ones would only be dearer to refuse.
-    pub(super) fn refused(&mut self, rate: Option<u64>) {
+    /// A request was handed over and refused: larger ones would only be dearer to refuse. It may have
+    /// been refused for its weight.
+    pub(super) fn refused(&mut self, for_weight: Option<usize>, rate: Option<u64>) {
+        for_weight.into_iter().for_each(|weight| self.unanswered(weight));
         self.measured(rate);
     }
 
@@ -109,10 +111,12 @@ mod tests {
     #[test]
     fn a_refusal_lets_nothing_grow() {
         let mut ration = Ration::new(10 * MIB);
-        (0..40).for_each(|_| ration.refused(None));
+        (0..40).for_each(|_| ration.refused(None, None));
         assert_eq!(ration.bytes(), FIRST);
-        ration.refused(Some(64 << 10));
+        ration.refused(None, Some(64 << 10));
         assert_eq!(ration.bytes(), 256 << 10, "but what was measured counts");
+        (0..40).for_each(|_| ration.refused(Some(MIB), None));
+        assert_eq!(ration.bytes(), UNANSWERED_LEAST, "nor may it have been too much");
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The loop: next, wrap, cut, put, settle, shelve, acknowledge.
 
 mod intake;
+mod leftovers;
 mod troubles;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::bulletin::{Bulletin, HOLD_TOLD_EVERY};
 use super::bundle::{ANY_LOAD, Bundle};
-use super::class::{POISON, outlived};
+use super::class::{Class, POISON, classify, outlived};
 use super::errand::{Answered, Ended};
 use super::feed::Feed;
 use super::jam::Jam;
@@ -243,7 +245,6 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             self.show_trouble(Instant::now());
         }
         let again = Bundle::count_try(&mut bundles);
-        Bundle::allot(&mut bundles, self.sink.limits().entries);
         self.metrics.sent(&bundles, again);
         let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
         let age = bundles.first().map(|first| first.age(self.clock.unix_ms()));
@@ -267,6 +268,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         match ended {
             Ended::Answered(answered) => self.on_answered(answered),
             Ended::ReadAgain(again) => self.on_read_again(again),
+            Ended::PutBack(put_back) => self.on_put_back(*put_back),
             Ended::Shelved(shelved) => {
                 let now = Instant::now();
                 let graves = self.shelving.ended(shelved, now, &self.metrics);
@@ -304,7 +306,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
 
         let tries = settlement.again.iter().map(|parcel| parcel.tries).max().unwrap_or_default();
         let wait = self.pause.wait_of_entry(tries, settlement.again_after);
-        self.outbox.again(now + wait, settlement.again);
+        self.go_on(settlement.again, wait, now);
+        self.go_on(settlement.rest, Duration::ZERO, now);
         self.metrics.strayed.inc_by(settlement.strayed.len() as u64);
         self.outbox.again(now, settlement.strayed);
         if !settlement.alone.is_empty() || tries > 0 {
@@ -330,7 +333,13 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let rate = self.sink.upload_rate();
         match outcome.as_ref().map_err(|fault| fault.at) {
             Ok(_) => self.ration.passed(weight, rate),
-            Err(At::Answer(_)) => self.ration.refused(rate),
+            // The first one that is tells that it may have been too much at once.
+            Err(At::Answer(_)) => {
+                let is_first = self.pause.trouble().is_none();
+                let is_poison =
+                    outcome.as_ref().is_err_and(|fault| classify(fault) == Class::Poison);
+                self.ration.refused((is_first && !is_poison).then_some(weight), rate);
+            }
             Err(At::Upload(sent)) => {
                 self.metrics.cut_off_bytes.inc_by(sent);
                 self.ration.cut_off(weight, rate);

@@ -24,6 +24,8 @@ pub(super) struct Settlement {
     pub(super) alone: Vec<Vec<Bundle>>,
     /// The upstream has these, but where their readers drop them; they go again at once.
     pub(super) strayed: Vec<Parcel>,
+    /// Aggregates of which the upstream has what was sent; the rest of them may go.
+    pub(super) rest: Vec<Parcel>,
     /// These are given up.
     pub(super) dead: Vec<(Parcel, Fault)>,
     /// The request, or an entry of it, was refused for what it carries.
@@ -56,7 +58,7 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
             Fate::Taken => {
                 let (mut done, mut left) = bundle.arrived();
                 settlement.done.append(&mut done);
-                settlement.strayed.append(&mut left);
+                settlement.rest.append(&mut left);
                 continue;
             }
             Fate::Strayed(range) => {
@@ -83,8 +85,11 @@ fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
     }
     // Where nothing passes any more, it is the destination that is in trouble; a lone entry, or
     // those of busy shards, may just have to wait for those.
-    let nothing_passed =
-        settlement.done.is_empty() && settlement.strayed.is_empty() && settlement.refused.is_none();
+    let some_passed = !(settlement.done.is_empty()
+        && settlement.strayed.is_empty()
+        && settlement.rest.is_empty())
+        || failed.iter().any(Bundle::is_partly_through);
+    let nothing_passed = !some_passed && settlement.refused.is_none();
     let is_general =
         |class: Class| class.is_hold() || failed.len() > 1 && !is_of_shards(class, &failed);
     if nothing_passed && worst.as_ref().is_some_and(|(class, _)| is_general(*class)) {
@@ -144,8 +149,10 @@ impl Settlement {
     /// An entry was named as the culprit. One of several records is taken apart to find the one.
     /// Among other entries it is only a suspicion: a record dies when it is refused in a request of
     /// its own.
-    fn refuse(&mut self, bundle: Bundle, fault: Fault, is_single: bool) {
-        if !bundle.is_lone() {
+    fn refuse(&mut self, mut bundle: Bundle, fault: Fault, is_single: bool) {
+        if bundle.is_to_be_searched() {
+            self.alone.push(vec![bundle]);
+        } else if !bundle.is_lone() {
             self.alone.extend(bundle.halves().map(|half| vec![half]));
         } else if is_single {
             self.dead.extend(bundle.parcels.into_iter().map(|parcel| (parcel, fault.clone())));

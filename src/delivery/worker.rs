@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Settings;
+use super::feed::Ends;
 use super::metrics::WorkerMetrics;
 use super::parts::Parts;
 use super::runner::Runner;
@@ -12,7 +13,7 @@ use super::watch::Watch;
 use crate::base::clock::Clock;
 use crate::base::shutdown::Stopping;
 use crate::dead_letter::Shelf;
-use crate::queue::Reader;
+use crate::queue::{Reader, Writer};
 use crate::sink::Sink;
 use crate::telemetry::Metrics;
 
@@ -20,7 +21,7 @@ use crate::telemetry::Metrics;
 pub struct Worker<S> {
     settings: Settings,
     clock: Clock,
-    reader: Reader,
+    ends: Ends,
     shelf: Shelf,
     sink: Arc<S>,
     uplink: Uplink,
@@ -29,7 +30,7 @@ pub struct Worker<S> {
 }
 
 impl<S: Sink> Worker<S> {
-    /// A worker that has not started.
+    /// A worker that has not started, between both ends of its queue.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a part of its own; the agent names them"
@@ -37,7 +38,7 @@ impl<S: Sink> Worker<S> {
     pub fn new(
         settings: Settings,
         clock: Clock,
-        reader: Reader,
+        (reader, writer): (Reader, Writer),
         shelf: Shelf,
         sink: Arc<S>,
         metrics: &Metrics,
@@ -45,7 +46,8 @@ impl<S: Sink> Worker<S> {
         let shelf = shelf.counted_in(metrics);
         let metrics = WorkerMetrics::register(metrics, &settings.stream, &settings.destination);
         let (uplink, watch) = (Uplink::default(), Watch::default().with_shelf(&shelf));
-        Self { settings, clock, reader, shelf, sink, uplink, watch, metrics }
+        let ends = Ends { reader, writer };
+        Self { settings, clock, ends, shelf, sink, uplink, watch, metrics }
     }
 
     /// The same, sending over the links that all workers share.
@@ -66,9 +68,9 @@ impl<S: Sink> Worker<S> {
     /// # Errors
     /// In words, when a request panicked.
     pub async fn run(self, stopping: Stopping) -> Result<(), String> {
-        let Self { settings, clock, reader, shelf, sink, uplink, watch, metrics } = self;
+        let Self { settings, clock, ends, shelf, sink, uplink, watch, metrics } = self;
         let resting = metrics.clone();
-        let parts = Parts { settings, clock, sink, feed: reader, shelf, uplink, watch, metrics };
+        let parts = Parts { settings, clock, sink, feed: ends, shelf, uplink, watch, metrics };
         let ended = Box::pin(Runner::new(parts).run(stopping)).await;
         resting.rest();
         ended

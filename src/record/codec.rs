@@ -17,6 +17,14 @@ use super::{Record, RecordId, Text};
 
 const VERSION: u8 = 1;
 
+/// Version, id, and the lengths of a key and of an explicit hash key.
+const FIXED_BYTES: usize = 1 + 16 + 2 + 1;
+const HASH_KEY_BYTES: u8 = 16;
+
+/// Records of one hand-in share memory in pieces of so many bytes: one that stays longer than the
+/// others keeps no more than that from being given back.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// Why bytes from the queue are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadCode {
@@ -37,28 +45,86 @@ pub enum BadCode {
 /// Encodes a record. A text longer than 65,535 bytes is cut at a character; admission allows none
 /// that long.
 pub fn encode(record: &Record) -> Bytes {
-    let key = record.partition_key.as_deref().unwrap_or_default();
     let only_for = record.only_for.as_deref().unwrap_or_default();
-    let texts = [key, record.source.as_str(), record.caller.as_str(), only_for];
-    let hash_key = record.hash_key.map(u128::to_be_bytes);
-    let hash_key = hash_key.as_ref().map_or(&[][..], |key| key);
-    let room = 18
-        + hash_key.len()
-        + texts.iter().map(|text| 2 + text.len()).sum::<usize>()
-        + record.payload.len();
+    let mut encoder = Encoder::of([&record.source, &record.caller, only_for]);
+    let key = record.partition_key.as_deref().unwrap_or_default();
+    encoder.encode(record.id, key, record.hash_key, &record.payload)
+}
 
-    let mut out = BytesMut::with_capacity(room);
-    out.put_u8(VERSION);
-    out.put_slice(&record.id.to_bytes());
-    for text in texts {
-        let text = text.get(..text.floor_char_boundary(usize::from(u16::MAX))).unwrap_or(text);
-        out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
-        out.put_slice(text.as_bytes());
+/// Encodes the records of one hand-in: what is the same in all of them is written once, and many share
+/// one piece of memory.
+#[derive(Debug)]
+pub struct Encoder {
+    /// Source, caller and only-for.
+    texts: Vec<u8>,
+    piece: BytesMut,
+    /// Bytes still to come, as far as is known.
+    expected: usize,
+}
+
+impl Encoder {
+    /// For records from this source and caller, whose payloads have these lengths.
+    pub fn new(source: &str, caller: &str, lengths: impl Iterator<Item = usize>) -> Self {
+        let mut encoder = Self::of([source, caller, ""]);
+        encoder.expected = lengths.map(|payload| encoder.room(payload)).sum();
+        encoder
     }
-    out.put_u8(u8::try_from(hash_key.len()).unwrap_or_default());
-    out.put_slice(hash_key);
-    out.put_slice(&record.payload);
-    out.freeze()
+
+    fn of(texts: [&str; 3]) -> Self {
+        let mut out = Vec::with_capacity(texts.map(|text| 2 + text.len()).iter().sum());
+        for text in texts {
+            let text = within(text);
+            out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+            out.extend_from_slice(text.as_bytes());
+        }
+        Self { texts: out, piece: BytesMut::new(), expected: 0 }
+    }
+
+    /// Bytes of a record without keys.
+    fn room(&self, payload_bytes: usize) -> usize {
+        FIXED_BYTES + self.texts.len() + payload_bytes
+    }
+
+    /// The bytes of one record; the key is empty where it has none.
+    pub fn encode(
+        &mut self,
+        id: RecordId,
+        key: &str,
+        hash_key: Option<u128>,
+        payload: &[u8],
+    ) -> Bytes {
+        let key = within(key);
+        let of_hash_key = hash_key.map_or(0, |_| usize::from(HASH_KEY_BYTES));
+        let room = self.room(payload.len());
+        if self.piece.capacity() < room + key.len() + of_hash_key {
+            let piece = self.expected.min(PIECE_BYTES).max(room + key.len() + of_hash_key);
+            self.piece = BytesMut::with_capacity(piece);
+        }
+        self.expected = self.expected.saturating_sub(room);
+        let mut front = [VERSION; 1 + 16 + 2];
+        front[1..17].copy_from_slice(&id.to_bytes());
+        front[17..].copy_from_slice(&u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
+        self.piece.extend_from_slice(&front);
+        self.piece.extend_from_slice(key.as_bytes());
+        self.piece.extend_from_slice(&self.texts);
+        match hash_key {
+            None => self.piece.put_u8(0),
+            Some(hash_key) => {
+                self.piece.put_u8(HASH_KEY_BYTES);
+                self.piece.put_u128(hash_key);
+            }
+        }
+        self.piece.extend_from_slice(payload);
+        if self.expected == 0 {
+            return std::mem::take(&mut self.piece).freeze();
+        }
+        self.piece.split().freeze()
+    }
+}
+
+/// As much of a text as its length can tell.
+fn within(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(usize::from(u16::MAX))).unwrap_or(text)
 }
 
 /// Decodes a record; the payload shares the bytes it came from.
@@ -97,7 +163,7 @@ fn take_text(bytes: &mut Bytes) -> Result<Option<Text>, BadCode> {
 fn take_hash_key(bytes: &mut Bytes) -> Result<Option<u128>, BadCode> {
     match take(bytes, 1)?.first() {
         Some(0) => Ok(None),
-        Some(16) => {
+        Some(&HASH_KEY_BYTES) => {
             let key = take(bytes, 16)?.as_ref().try_into().map_err(|_| BadCode::Short)?;
             Ok(Some(u128::from_be_bytes(key)))
         }
@@ -147,6 +213,33 @@ mod tests {
         #[test]
         fn no_bytes_at_all_make_it_panic(bytes in any::<Vec<u8>>()) {
             drop(decode(bytes.into()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_of_one_hand_in_have_the_bytes_they_have_alone(
+            records in proptest::collection::vec(a_record(), 1..20),
+            filling in 0usize..60_000,
+        ) {
+            let filling = Bytes::from(vec![7; filling]);
+            let each = |record: &Record| Record {
+                source: "s".into(),
+                caller: "".into(),
+                only_for: None,
+                ..record.clone()
+            };
+            let mut records: Vec<_> = records.iter().map(each).collect();
+            records.push(Record { payload: filling, ..records[0].clone() });
+            let lengths = records.iter().map(|record| record.payload.len());
+            let mut encoder = Encoder::new("s", "", lengths);
+
+            for record in &records {
+                let key = record.partition_key.as_deref().unwrap_or_default();
+                let bytes = encoder.encode(record.id, key, record.hash_key, &record.payload);
+                prop_assert_eq!(&bytes, &encode(record));
+                prop_assert_eq!(&decode(bytes), &Ok(record.clone()));
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
-pub use codec::{BadCode, decode, encode};
+pub use codec::{BadCode, Encoder, decode, encode};
 pub use id::{IdText, RecordId};
 pub use key_template::{BadTemplate, KeySource, KeyTemplate};
 pub use text::Text;

@@ -27,7 +27,7 @@ pub(super) trait Door: Send + Sync + 'static {
     /// Checks records; those that are not as they should be come back.
     fn admit(
         &self,
-        raw: Vec<RawRecord>,
+        raw: Arc<Vec<RawRecord>>,
     ) -> impl Future<Output = Result<(Self::Admitted, Vec<Rejection>), Refusal>> + Send;
 
     /// Makes records and marks durable together.
@@ -70,17 +70,17 @@ impl Door for FrontDoor {
 
     type Admitted = Admitted;
 
-    async fn admit(&self, raw: Vec<RawRecord>) -> Result<(Admitted, Vec<Rejection>), Refusal> {
+    async fn admit(&self, raw: Arc<Vec<RawRecord>>) -> Result<(Admitted, Vec<Rejection>), Refusal> {
         let pass = self.admission.enter_openly(&self.source, &self.stream)?;
         if !pass.is_treated() {
-            return self.admission.admit(&pass, raw);
+            return self.admission.admit(&pass, raw.as_slice());
         }
         // A round of lines is large, and others wait for this thread.
         let largest = raw.iter().map(|raw| raw.payload.len() as u64).max().unwrap_or_default();
         let room = self.admission.room(largest.min(pass.max_record_bytes())).await;
         let admission = Arc::clone(&self.admission);
         blocking(move || {
-            let admitted = admission.admit(&pass, raw);
+            let admitted = admission.admit(&pass, raw.as_slice());
             drop(room);
             admitted
         })

@@ -98,6 +98,8 @@ mod sealed_faults;
 #[cfg(test)]
 mod slow_uplink;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod state_store;
 #[cfg(test)]
 mod stop;

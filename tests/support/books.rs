@@ -91,8 +91,9 @@ impl Row {
         accepted == delivered + dead + dropped + damaged + waiting
     }
 
+    /// One ledger as `/status` or `weir queue stat --json` shows it.
     #[track_caller]
-    fn read(ledger: &Value) -> Self {
+    pub fn read(ledger: &Value) -> Self {
         let number = |name: &str| {
             ledger[name].as_u64().unwrap_or_else(|| panic!("no number `{name}` in {ledger}"))
         };

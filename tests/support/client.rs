@@ -6,8 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::{Value, json};
 use ureq::http::HeaderValue;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -69,6 +72,19 @@ impl Client {
         self.post_with(stream, &gzip(ndjson(lines).as_bytes()), &headers)
     }
 
+    /// What an AWS SDK sends for `PutRecords`, the records' places as their partition keys.
+    pub fn put_records(&self, stream: &str, records: &[String]) -> Result<Answer, ureq::Error> {
+        let entry = |(place, record): (usize, &String)| json!({"Data": BASE64.encode(record), "PartitionKey": place.to_string()});
+        let entries: Vec<Value> = records.iter().enumerate().map(entry).collect();
+        let body = json!({"StreamName": stream, "Records": entries}).to_string();
+        let request = self
+            .http
+            .post(format!("http://{}/", self.address))
+            .header("x-amz-target", "Kinesis_20131202.PutRecords")
+            .header("content-type", "application/x-amz-json-1.1");
+        read(request.send(body.as_bytes())?)
+    }
+
     /// A body with exactly these headers, beside the key.
     pub fn post_with(
         &self,
@@ -107,14 +123,14 @@ impl Answer {
     }
 
     #[track_caller]
-    pub fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|fault| panic!("{fault} in the body of {self:?}"))
     }
 
     /// The slug at the end of a problem's `type`: `queue-full`.
     pub fn problem(&self) -> Option<String> {
-        let body: serde_json::Value = serde_json::from_str(&self.body).ok()?;
+        let body: Value = serde_json::from_str(&self.body).ok()?;
         body["type"].as_str()?.rsplit(['/', ':']).next().map(str::to_owned)
     }
 }

@@ -391,6 +391,14 @@ impl FakeUpstream {
         self.locked().taken.clone()
     }
 
+    /// Hands over what was taken since the last time, and forgets it and every request: for a test
+    /// so long that it could not keep them all. Requests are counted from 0 again.
+    pub(crate) fn carry_off(&self) -> Vec<Taken> {
+        let mut state = self.locked();
+        state.requests.clear();
+        std::mem::take(&mut state.taken)
+    }
+
     /// How many records were taken so far.
     pub(crate) fn taken_count(&self) -> usize {
         self.locked().taken.len()

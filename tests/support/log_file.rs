@@ -40,6 +40,18 @@ impl LogFile {
         }
     }
 
+    /// How many lines it has written, under all names.
+    pub fn written(&self) -> u32 {
+        self.written
+    }
+
+    /// Removes what was renamed away, but for the youngest, as logrotate does.
+    pub fn keep(&self, youngest: u32) {
+        if let Some(old) = self.rotations.checked_sub(youngest) {
+            fs::remove_file(self.folder.join(format!("{NAME}.{old}"))).ok();
+        }
+    }
+
     /// Renames the file away and starts a new one, as logrotate's `create` does.
     pub fn rotate(&mut self) {
         self.rotations += 1;
@@ -48,18 +60,21 @@ impl LogFile {
         self.file = File::create(self.folder.join(NAME)).unwrap();
     }
 
-    /// Waits until the agent has made every byte of the files durable.
+    /// Waits until the agent has made every byte of the files durable, as long as it goes on.
     #[track_caller]
     pub fn wait_until_read(agent: &Agent, tail: &str, folder: &Path) {
         let files = fs::read_dir(folder).unwrap();
         let bytes: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
-        wait_for("the tail to have read every line", || {
-            let status = agent.status();
-            let files = status["tails"][tail].as_array().unwrap();
-            let here = files.iter().filter(|file| file["gone_unix_ms"].is_null());
-            let queued: u64 = here.filter_map(|file| file["queued"].as_u64()).sum();
-            (queued >= bytes).then_some(())
-        });
+        let mut before = 0;
+        while before < bytes {
+            before = wait_for(&format!("more than {before} of {bytes} bytes to be read"), || {
+                let status = agent.status();
+                let files = status["tails"][tail].as_array().unwrap();
+                let here = files.iter().filter(|file| file["gone_unix_ms"].is_null());
+                let queued = here.filter_map(|file| file["queued"].as_u64()).sum();
+                (queued > before).then_some(queued)
+            });
+        }
     }
 
     /// Every line that stands in the files: what is in them counts, not what was meant to be.

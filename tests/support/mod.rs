@@ -17,6 +17,7 @@ pub mod packages;
 pub mod peers;
 pub mod scratch;
 pub mod slow_link;
+pub mod tally;
 pub mod tls_peer;
 
 use std::fs;

@@ -25,7 +25,7 @@ fn made(text: &str, payload: &str) -> Result<String, String> {
     let (disk, clock) = (door.disk.clone(), door.clock.clone());
     let below = Below { disk, clock, queues, lambdas: BTreeMap::new(), quotas: None };
     let admission = Admission::open(below, settings, &metrics).unwrap();
-    let all = payload.lines().map(|line| raw(line, None)).collect();
+    let all: Vec<_> = payload.lines().map(|line| raw(line, None)).collect();
     let (admitted, rejections) = admission.admit(&walk_in(&admission), all).unwrap();
     match rejections.first() {
         Some(rejection) => Err(rejection.in_words()),

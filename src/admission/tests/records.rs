@@ -22,7 +22,7 @@ async fn what_is_right_goes_on_and_what_is_wrong_comes_back_with_its_bytes() {
         raw("c", Some(&far)),
     ];
 
-    let (admitted, rejections) = admission.admit(&pass, all.to_vec()).unwrap();
+    let (admitted, rejections) = admission.admit(&pass, &all).unwrap();
 
     assert_eq!(admitted.count(), 2);
     assert_eq!(

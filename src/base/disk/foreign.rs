@@ -8,11 +8,12 @@
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirEntryExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
-use rustix::io::Errno;
+use rustix::io::{Errno, pread};
 
 /// What a file is called by the system, whatever its path. Reused once the file is deleted and
 /// nobody has it open.
@@ -73,6 +74,12 @@ pub struct ForeignFile(File);
 /// What the system says.
 pub fn look(path: &Path) -> io::Result<Look> {
     std::fs::metadata(path).map(|meta| Look::of(&meta))
+}
+
+/// Where a symbolic link leads when all links are followed; `None` for what is no link, or leads nowhere.
+pub fn led_by_link(path: &Path) -> Option<PathBuf> {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    is_link.then(|| resolve(path).ok()).flatten()
 }
 
 /// Where a path leads when all links are followed.
@@ -196,17 +203,18 @@ impl ForeignFile {
     /// # Errors
     /// What the system says.
     pub fn read_at(&self, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
-        let mut buffer = vec![0; bytes];
-        let mut done = 0;
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match self.0.read_at(rest, offset + done as u64) {
+        let mut buffer = Vec::with_capacity(bytes);
+        while buffer.len() < bytes {
+            // The memory may be larger than what was asked for.
+            let room = bytes - buffer.len();
+            let at = offset + buffer.len() as u64;
+            match pread(&self.0, spare_capacity(&mut buffer), at) {
                 Ok(0) => break,
-                Ok(read) => done += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Ok(read) if read > room => buffer.truncate(bytes),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
             }
         }
-        buffer.truncate(done);
         Ok(buffer)
     }
 }

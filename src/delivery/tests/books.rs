@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::script::{ScriptSink, all_taken, fault};
+use super::script::ScriptSink;
 use super::{Settings, a_record, letters_settings, settings};
 use crate::base::clock::Clock;
 use crate::base::disk::FaultyDisk;
@@ -57,7 +57,8 @@ impl Line {
         let letters = letters_settings("/dead".into());
         let shelf = Shelf::open(disk.shared(), &letters, "access", NAME).unwrap();
         let reader = readers.remove(0);
-        let worker = Worker::new(settings, Clock::real(), reader, shelf, sink, &metrics);
+        let ends = (reader, writer.clone());
+        let worker = Worker::new(settings, Clock::real(), ends, shelf, sink, &metrics);
         let watch = worker.watch();
         let (stop, stopping) = shutdown::channel();
         let mut tasks = Tasks::new();
@@ -275,15 +276,7 @@ async fn an_outage_of_an_hour_ends_with_balanced_books_and_everything_delivered_
     const GROUPS: usize = 720;
     let disk = FaultyDisk::new();
     let until = Instant::now() + Duration::from_secs(3_600);
-    let sink =
-        ScriptSink::new(Duration::from_millis(20), move |number, entries| {
-            match Instant::now() < until {
-                true if number % 3 == 0 => Err(fault(At::Timeout, "timeout")),
-                true if number % 3 == 1 => Err(fault(At::Answer(503), "ServiceUnavailable")),
-                true => Err(fault(At::Transport, "no-connection")),
-                false => all_taken(entries),
-            }
-        });
+    let sink = ScriptSink::away_until(until);
     let settings = Settings {
         in_flight_bytes: 100_000,
         retry_first: Duration::from_millis(200),

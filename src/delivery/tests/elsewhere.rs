@@ -7,9 +7,11 @@ use bytes::Bytes;
 
 use super::shards::{BY_KEYS, each_once, numbers, push, readers_get_all, text, with_shards};
 use super::upstream::{kinesis, plain};
-use super::{Bench, TestQueue, a_record};
+use super::{Bench, Settings, TestQueue, a_record};
+use crate::delivery::Ordering;
+use crate::queue::Settled;
 use crate::record::{Record, encode};
-use crate::sink::fake_upstream::{Answer, FakeUpstream};
+use crate::sink::fake_upstream::{Answer, FakeUpstream, Sent};
 use crate::sink::{Form, Piece};
 
 #[tokio::test]
@@ -200,5 +202,106 @@ async fn where_the_stream_spreads_records_as_it_likes_an_aggregate_from_elsewher
     bench.queue.settled_all().await;
 
     assert_eq!((fake.taken_count(), sink.is_in_doubt()), (2, false));
+    bench.end().await;
+}
+
+/// The shard of this number of four, when it throttles all it gets.
+fn throttle(fake: &FakeUpstream, shard: u128) {
+    fake.script(move |request| {
+        let is_hot = |_, sent: &Sent| sent.hash() >> 126 == shard;
+        Answer::fail_entries(request, "ProvisionedThroughputExceededException", is_hot)
+    });
+}
+
+/// The records of so many aggregates that belong to that shard, or to the others.
+fn of_shard(count: usize, shard: u128, is_in: bool) -> Vec<usize> {
+    let shard_of = |number: &usize| crate::sink::hash_of(&format!("key {number}")) >> 126;
+    (0..count).filter(|number| (shard_of(number) == shard) == is_in).collect()
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_shard_that_throttles_keeps_no_part_for_others_waiting_and_nothing_arrives_twice() {
+    // Known shards, and shards that are in doubt.
+    for is_known in [true, false] {
+        let fake = with_shards(4).await;
+        if !is_known {
+            fake.put_off();
+        }
+        let sink = kinesis(&fake.url()).await;
+        let mut bench = Bench::start(TestQueue::default(), Arc::clone(&sink));
+        throttle(&fake, 2);
+        for aggregate in 0..20 {
+            bench.queue.push(encode(&by_a_producer(aggregate * 20..(aggregate + 1) * 20)));
+        }
+        let cold = of_shard(400, 2, false);
+        until(|| numbers(&fake.taken()).len() >= cold.len()).await;
+        let mut arrived = numbers(&fake.taken());
+        arrived.sort_unstable();
+        assert_eq!(arrived, cold, "each once");
+
+        // What is left is in the queue, as records of their own: a restart sends no more than that.
+        until(|| bench.queue.settled(Settled::Delivered) >= 20).await;
+        bench.stop().await;
+        let queue = bench.queue.begin_again();
+        bench.end().await;
+        fake.script(|_| Answer::Take);
+        let bench = Bench::start(queue, sink);
+        bench.queue.settled_all().await;
+
+        each_once(&fake, 400, &[]);
+        readers_get_all(&fake, 400, 1_000);
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_put_back_the_parts_that_are_left_wait_in_memory() {
+    for (is_full, ordering) in [(true, Ordering::None), (false, Ordering::Key)] {
+        let fake = with_shards(4).await;
+        throttle(&fake, 1);
+        let queue = TestQueue::default();
+        queue.inner.lock().unwrap().is_full = is_full;
+        (0..5).for_each(|place| queue.push(encode(&by_a_producer(place * 20..(place + 1) * 20))));
+        let settings = Settings { ordering, ..super::settings() };
+        let bench = Bench::start_with(queue, kinesis(&fake.url()).await, settings);
+        // Those of one key follow each other, so only the first of them is on its way.
+        let first = if is_full { 100 } else { 20 };
+        let cold = of_shard(first, 1, false).len();
+        until(|| numbers(&fake.taken()).len() >= cold).await;
+
+        fake.script(|_| Answer::Take);
+        bench.queue.settled_all().await;
+
+        each_once(&fake, 100, &[]);
+        assert_eq!(bench.queue.settled(Settled::Delivered), 5, "none was put back");
+        bench.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_record_of_an_aggregate_costs_no_part_of_another_shard() {
+    let fake = with_shards(4).await;
+    fake.poisoned_by(|sent| sent.data.windows(4).any(|words| words == b"<33>"));
+    let queue = TestQueue::default();
+    queue.push(encode(&by_a_producer(0..50)));
+    let bench = Bench::start(queue, kinesis(&fake.url()).await);
+    bench.queue.settled_all().await;
+
+    let shard = crate::sink::hash_of("key 33") >> 126;
+    let mut arrived = numbers(&fake.taken());
+    arrived.sort_unstable();
+    assert_eq!(arrived, of_shard(50, shard, false));
+    let dead = bench.dead();
+    assert_eq!(dead.len(), 1);
+    let text = String::from_utf8_lossy(&dead[0].record.payload).into_owned();
+    let in_letter = of_shard(50, shard, true);
+    assert!(in_letter.iter().all(|number| text.contains(&format!("<{number}>"))), "{text}");
+    assert!(arrived.iter().all(|number| !text.contains(&format!("<{number}>"))), "{text}");
     bench.end().await;
 }

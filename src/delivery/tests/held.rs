@@ -1,7 +1,7 @@
 //! Destinations that take nothing, for a while or for long, and those that find fault with records.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -47,7 +47,8 @@ async fn while_a_destination_is_held_one_probe_at_a_time_is_sent_and_the_hold_is
         for pair in times[3 + usize::from(is_quick)..=9].windows(2) {
             assert!(pair[1] - pair[0] >= Duration::from_secs(30), "{times:?}");
         }
-        assert_eq!((sink.requests(), sink.taken_count()), (19, 100));
+        // The last look was taken as well, and the nine that had been with it go by themselves.
+        assert_eq!((sink.requests(), sink.taken_count()), (20, 100));
         assert!(bench.dead().is_empty());
         assert_eq!((bench.watch.hold(), bench.number(&holding)), (None, 0.0));
         let held = bench.number(&format!("weir_delivery_held_seconds_total{labels}"));
@@ -173,15 +174,7 @@ async fn an_hour_without_uplink_costs_disk_but_no_memory_and_ends_with_everythin
     const RECORDS: usize = 36_000;
     let queue = TestQueue::default();
     let until = Instant::now() + Duration::from_secs(3_600);
-    let sink = ScriptSink::new(Duration::from_millis(20), move |number, entries| {
-        match Instant::now() < until {
-            // What an uplink that comes and goes looks like.
-            true if number % 3 == 0 => Err(fault(At::Timeout, "timeout")),
-            true if number % 3 == 1 => Err(fault(At::Answer(503), "ServiceUnavailable")),
-            true => Err(fault(At::Transport, "no-connection")),
-            false => all_taken(entries),
-        }
-    });
+    let sink = ScriptSink::away_until(until);
     let settings = Settings {
         in_flight_bytes: 100_000,
         retry_first: Duration::from_millis(200),
@@ -238,4 +231,43 @@ async fn a_destination_that_was_suspected_when_weir_ended_costs_no_record_at_the
     bench.queue.settled_all().await;
     assert_eq!(*watch.suspicions().borrow(), None, "and then it is over");
     bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_looks_whether_a_destination_takes_anything_is_one_small_entry() {
+    for trouble in [
+        fault(At::Answer(400), "AccessDeniedException"),
+        fault(At::Answer(500), "InternalFailure"),
+        fault(At::Answer(400), "ProvisionedThroughputExceededException"),
+        fault(At::Transport, "connection-lost"),
+        fault(At::Timeout, "timeout"),
+    ] {
+        let queue = TestQueue::default();
+        queue.push_record(&"large ".repeat(20));
+        queue.push_records(50);
+        let is_well = Arc::new(AtomicBool::new(false));
+        let loads = Arc::new(Mutex::new(Vec::new()));
+        let sink = ScriptSink::new(Duration::from_millis(1), {
+            let (is_well, loads, trouble) = (is_well.clone(), loads.clone(), trouble.clone());
+            move |_, entries| {
+                let bytes: usize = entries.iter().map(|entry| entry.data.len()).sum();
+                loads.lock().unwrap().push((entries.len(), bytes));
+                match is_well.load(Ordering::SeqCst) {
+                    true => all_taken(entries),
+                    false => Err(trouble.clone()),
+                }
+            }
+        });
+        let settings = Settings { in_flight: 1, ..settings() };
+        let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+        sleep(Duration::from_secs(10)).await;
+        let looks = loads.lock().unwrap().split_off(1);
+        assert!(looks.len() > 10, "{trouble:?}: {looks:?}");
+        assert!(looks.iter().all(|(entries, bytes)| *entries == 1 && *bytes < 20), "{looks:?}");
+
+        is_well.store(true, Ordering::SeqCst);
+        bench.queue.settled_all().await;
+        assert!(sink.taken().iter().all(|(_, times)| *times == 1) && bench.dead().is_empty());
+        bench.end().await;
+    }
 }

@@ -43,6 +43,8 @@ use crate::record::{Record, RecordId, encode};
 use crate::sink::Sink;
 use crate::telemetry::Metrics;
 
+pub(super) use script::ScriptSink;
+
 /// 2026-11-22T06:05:19Z.
 const NOW: u64 = 1_795_327_519_000;
 
@@ -60,6 +62,8 @@ struct Inner {
     count: u64,
     settled: BTreeMap<Position, Settled>,
     is_closed: bool,
+    /// Whether nothing can be put back.
+    is_full: bool,
     largest_budget: usize,
     /// Everything that was given.
     given: BTreeMap<Position, Bytes>,
@@ -106,6 +110,17 @@ impl TestQueue {
     fn owed(&self) -> usize {
         let inner = self.inner.lock().unwrap();
         usize::try_from(inner.count).unwrap() - inner.settled.len()
+    }
+
+    /// As it is after a restart: what was not settled is given again.
+    fn begin_again(&self) -> Self {
+        let queue = Self::default();
+        let inner = self.inner.lock().unwrap();
+        let unread = inner.unread.iter().map(|one| (one.position, one.payload.clone()));
+        let all: BTreeMap<_, _> = inner.given.clone().into_iter().chain(unread).collect();
+        let left = all.into_iter().filter(|(position, _)| !inner.settled.contains_key(position));
+        left.for_each(|(_, payload)| queue.push(payload));
+        queue
     }
 
     /// Returns once everything is settled.
@@ -187,6 +202,20 @@ impl Feed for TestQueue {
 
     fn waiting(&self) -> u64 {
         self.owed() as u64
+    }
+
+    fn put_back(
+        &self,
+        payloads: Vec<Bytes>,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send + 'static {
+        let queue = self.clone();
+        async move {
+            if queue.inner.lock().unwrap().is_full {
+                return Err(AppendError::Closed);
+            }
+            payloads.into_iter().for_each(|payload| queue.push(payload));
+            Ok(())
+        }
     }
 }
 

@@ -154,3 +154,40 @@ async fn while_a_list_of_shards_is_behind_delivery_goes_on_without_packing_and_s
     readers_get_all(&fake, 5_000, 100);
     bench.end().await;
 }
+
+#[tokio::test]
+async fn shards_that_were_in_doubt_when_an_earlier_run_ended_are_asked_for_at_once() {
+    let fake = with_shards(2).await;
+    let sink = kinesis(&fake.url()).await;
+    let mut news = sink.news();
+    let bench = Bench::start(TestQueue::default(), sink);
+    push(&bench.queue, 0..100, 100);
+    bench.queue.settled_all().await;
+    fake.shards_unlisted(8, 10);
+    push(&bench.queue, 100..200, 100);
+    bench.queue.settled_all().await;
+    let facts = loop {
+        let facts = news.next().await;
+        if facts.is_refuted {
+            break facts;
+        }
+    };
+    bench.end().await;
+
+    fake.shards(8, 10, BY_KEYS);
+    let listings = fake.listings();
+    let sink = kinesis(&fake.url()).await;
+    sink.recall(facts, Duration::from_secs(1));
+    assert!(sink.is_in_doubt());
+    let bench = Bench::start(TestQueue::default(), Arc::clone(&sink));
+    // Nothing comes that could contradict what is known; what is in no doubt waits for minutes.
+    let asked = async {
+        while sink.is_in_doubt() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(120), asked).await;
+
+    assert!(asked.is_ok() && fake.listings() > listings);
+    bench.end().await;
+}

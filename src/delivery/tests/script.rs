@@ -13,7 +13,7 @@ use crate::sink::{At, Entry, Fate, Fault, Limits, Load, Outcome, Sink};
 type Script = Box<dyn FnMut(usize, &[Entry]) -> Outcome + Send>;
 
 /// A sink that keeps what it takes and answers by a script, after a while.
-pub(super) struct ScriptSink {
+pub(in crate::delivery) struct ScriptSink {
     pub(super) script: Mutex<Script>,
     pub(super) takes: Duration,
     pub(super) requests: AtomicUsize,
@@ -44,8 +44,18 @@ impl ScriptSink {
         })
     }
 
-    pub(super) fn taking_all() -> Arc<Self> {
+    pub(in crate::delivery) fn taking_all() -> Arc<Self> {
         Self::new(Duration::ZERO, |_, entries| all_taken(entries))
+    }
+
+    /// What an uplink looks like that comes and goes until then, and is there from then on.
+    pub(super) fn away_until(until: Instant) -> Arc<Self> {
+        Self::new(Duration::from_millis(20), move |number, entries| match Instant::now() < until {
+            true if number % 3 == 0 => Err(fault(At::Timeout, "timeout")),
+            true if number % 3 == 1 => Err(fault(At::Answer(503), "ServiceUnavailable")),
+            true => Err(fault(At::Transport, "no-connection")),
+            false => all_taken(entries),
+        })
     }
 
     /// Fails the first requests as a whole, then takes everything.

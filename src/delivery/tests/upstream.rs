@@ -137,14 +137,16 @@ async fn whole_requests_go_again<S: Sink>(fake: &FakeUpstream, sink: Arc<S>) {
         let bench = deliver(Arc::clone(&sink), 30).await;
 
         let requests = fake.requests().split_off(before.0);
-        assert_eq!(requests.len(), 3, "{code}");
-        assert!(requests.iter().all(|request| texts(request) == texts(&requests[0])), "{code}");
+        // One record looks, until it is taken.
+        let sizes: Vec<_> = requests.iter().map(|request| request.records.len()).collect();
+        assert_eq!(sizes, [30, 1, 1, 29], "{code}");
+        assert_eq!(texts(&requests[1]), texts(&requests[2]), "{code}");
         let times = times(fake.taken().split_off(before.1));
         assert_eq!(times.len(), 30, "{code}");
         assert!(times.values().all(|times| *times == 1), "{code}: {times:?}");
         assert!(bench.dead().is_empty(), "{code}");
         let labels = format!("{{stream=\"access\",destination=\"archive\",class=\"{class}\"}}");
-        assert_eq!(bench.number(&format!("weir_delivery_faults_total{labels}")), 60.0, "{code}");
+        assert_eq!(bench.number(&format!("weir_delivery_faults_total{labels}")), 31.0, "{code}");
         bench.end().await;
     }
 }
@@ -164,8 +166,10 @@ async fn only_failed_entries_go_again<S: Sink>(fake: &FakeUpstream, sink: Arc<S>
 
             let requests = fake.requests().split_off(before.0);
             let failed: Vec<_> = failing.iter().map(|place| format!("record {place}")).collect();
-            assert_eq!(requests.len(), 2, "{code}");
-            assert_eq!(texts(&requests[1]), failed, "{code}");
+            // Where all of them failed, one looks first.
+            assert!(requests.len() == 2 || requests.len() == 3 && failed.len() == 30, "{code}");
+            let again: Vec<_> = requests[1..].iter().flat_map(texts).collect();
+            assert_eq!(again, failed, "{code}");
             let times = times(fake.taken().split_off(before.1));
             assert!(times.len() == 30 && times.values().all(|times| *times == 1), "{times:?}");
             assert!(bench.dead().is_empty(), "{code}");

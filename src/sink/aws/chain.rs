@@ -29,6 +29,7 @@ use super::transport::Transport;
 use super::{behavior, credentials};
 use crate::base::disk::foreign;
 use crate::sink::{AwsSettings, InstanceCredentials, RoleSettings};
+use aws_smithy_types::retry::ReconnectMode;
 
 /// Environment, profile, web identity, container, instance: the SDK's order.
 pub(super) struct Chain {
@@ -139,7 +140,9 @@ pub(super) async fn assume(
         .http_client(SharedHttpClient::new(transport.untaught()))
         .time_source(clock.clone())
         .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-        .retry_config(RetryConfig::standard())
+        .retry_config(
+            RetryConfig::standard().with_reconnect_mode(ReconnectMode::ReuseAllConnections),
+        )
         .timeout_config(limits);
     means.set_endpoint_url(role.endpoint_url.clone());
     let mut provider = AssumeRoleProvider::builder(&role.arn)

@@ -8,6 +8,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use http_body_util::LengthLimitError;
 
 use super::iot::NoneGiven;
 use super::transport::{CutOff, DialError};
@@ -134,6 +135,9 @@ fn transport_code(error: &(dyn Error + 'static)) -> &'static str {
         Some(DialError::Certificate(_)) => return "certificate-refused",
         Some(DialError::Proxy { .. }) => return "proxy-refused",
         _ => {}
+    }
+    if find::<LengthLimitError>(error).is_some() {
+        return "answer-too-large";
     }
     match find::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionRefused) => "connection-refused",

@@ -22,6 +22,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 
 use super::{AwsSettings, Fate, Fault};
+use aws_smithy_types::retry::ReconnectMode;
 
 pub use clock::{ClockChanges, ClockMemory, ServiceClock};
 pub(super) use credentials::Keeper;
@@ -56,7 +57,7 @@ pub(super) async fn config(
         .region(region.clone())
         .http_client(transport.clone())
         .time_source(clock.clone())
-        .retry_config(RetryConfig::disabled())
+        .retry_config(unretried())
         // The transport looks after requests that do not move; a second clock would only add a fault.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         // The keeper knows when the service refused what it keeps.
@@ -120,6 +121,12 @@ fn timeouts(settings: &AwsSettings) -> TimeoutConfig {
         .read_timeout(settings.request_timeout)
         .operation_timeout(whole)
         .build()
+}
+
+/// One attempt; delivery knows when the next is due. The transport closes connections that are none
+/// any more: without this the SDK says of each fault that it found none to close.
+fn unretried() -> RetryConfig {
+    RetryConfig::disabled().with_reconnect_mode(ReconnectMode::ReuseAllConnections)
 }
 
 /// Not one result per entry: nobody knows which is whose.

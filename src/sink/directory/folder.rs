@@ -130,8 +130,7 @@ impl Folder {
     }
 
     fn finish_leftovers(&mut self) -> io::Result<()> {
-        let Leftovers { finished, are_held } =
-            leftover::finish_all(&*self.disk, &self.path, &self.first_part)?;
+        let Leftovers { finished, are_held } = leftover::finish_all(&*self.disk, &self.path)?;
         self.has_leftovers = are_held;
         if finished > 0 {
             info!(objects = finished, folder = %self.path.display(), "unfinished objects were finished");

@@ -22,11 +22,11 @@ pub(super) struct Leftovers {
     pub(super) are_held: bool,
 }
 
-/// Finishes every hidden file of this name that nobody holds.
-pub(super) fn finish_all(disk: &dyn Disk, path: &Path, first_part: &str) -> io::Result<Leftovers> {
+/// Finishes every hidden file that nobody holds, also those of destinations that are no more.
+pub(super) fn finish_all(disk: &dyn Disk, path: &Path) -> io::Result<Leftovers> {
     let mut all = Leftovers::default();
     for listed in disk.list(&path.join(OPEN_FOLDER))? {
-        if let Some(name) = Name::of_part(&listed.name, first_part) {
+        if let Some(name) = Name::of_part(&listed.name) {
             match finish(disk, path, name)? {
                 Some(is_finished) => all.finished += usize::from(is_finished),
                 None => all.are_held = true,

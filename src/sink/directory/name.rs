@@ -36,12 +36,13 @@ impl Name {
     }
 
     /// Reads the name of a file in `.open`; `None` if it is none of ours.
-    pub(super) fn of_part(file: &str, first_part: &str) -> Option<Self> {
+    pub(super) fn of_part(file: &str) -> Option<Self> {
         let whole = file.strip_prefix('.')?.strip_suffix(PART)?;
-        let (stem, _) = whole.split_once(".ndjson")?;
-        let rest = stem.strip_prefix(first_part)?.strip_prefix("-1-")?;
-        let is_ours = rest.len() == TIME_CHARS + 1 + UUID_CHARS
-            && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        let (stem, _) = whole.rsplit_once(".ndjson")?;
+        let rest_at = stem.len().checked_sub(TIME_CHARS + 1 + UUID_CHARS)?;
+        let (first_part, rest) = stem.split_at_checked(rest_at)?;
+        let is_ours =
+            first_part.ends_with("-1-") && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
         let time = rest.get(..TIME_CHARS).filter(|_| is_ours)?;
         Some(Self { whole: whole.to_owned(), time: time.to_owned(), unix_ms: 0 })
     }
@@ -117,11 +118,18 @@ mod tests {
 
             let part = name.part(Path::new("/out"));
             let file = part.file_name().unwrap().to_str().unwrap();
-            let read = Name::of_part(file, "my-logs-1").unwrap();
+            let read = Name::of_part(file).unwrap();
             assert_eq!(read.compression(), packing);
             assert_eq!(read.place(Path::new("/out")), name.place(Path::new("/out")));
             assert!(name.place(Path::new("/out")).starts_with("/out/2026/11/22/06"));
-            assert_eq!(Name::of_part(file, "my-logs"), None, "of another destination");
+            for other in [
+                ".x.part",
+                ".my-logs-1.ndjson.part",
+                file.strip_prefix('.').unwrap(),
+                &file.replace("-1-2026", "-2-2026"),
+            ] {
+                assert_eq!(Name::of_part(other), None, "{other}");
+            }
         }
     }
 

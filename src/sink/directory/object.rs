@@ -21,7 +21,10 @@ impl Object {
     pub(super) fn create(disk: &dyn Disk, path: &Path, name: Name) -> io::Result<Self> {
         let part = name.part(path);
         let file = disk.open(&part, Open::CreateNew)?;
-        file.try_lock()?;
+        // Somebody who looks for leftovers may have been quicker: then it is gone, or theirs.
+        if !file.try_lock()? || disk.open(&part, Open::Write).is_err() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         Ok(Self { file, name, part, synced: 0, is_listed: false })
     }
 

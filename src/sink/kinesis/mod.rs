@@ -2,6 +2,7 @@
 
 pub(super) mod aggregate;
 mod belief;
+mod body;
 mod facts;
 mod fleet;
 mod known;
@@ -19,8 +20,7 @@ use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+use aws_sdk_kinesis::types::PutRecordsResultEntry;
 use bytes::Bytes;
 
 use super::aws::{Keeper, Meter};
@@ -68,6 +68,12 @@ pub struct Kinesis {
 struct StreamName {
     name: Option<String>,
     arn: Option<String>,
+}
+
+impl StreamName {
+    fn bytes(&self) -> usize {
+        [&self.name, &self.arn].into_iter().flatten().map(String::len).sum()
+    }
 }
 
 impl Kinesis {
@@ -252,23 +258,14 @@ impl Sink for Kinesis {
         let sent = entries.len();
         let heaviest = entries.iter().map(|entry| self.weigh(entry)).max().unwrap_or_default();
         let meant = entries.iter().map(|entry| entry.shard.clone()).collect();
-        let records = entries
-            .into_iter()
-            .map(|entry| {
-                PutRecordsRequestEntry::builder()
-                    .data(Blob::new(Vec::from(entry.data)))
-                    .partition_key(entry.key)
-                    .set_explicit_hash_key(entry.hash_key.map(|hash| hash.to_string()))
-                    .build()
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| aws::unbuilt(&error))?;
+        let body = body::write(&self.stream, entries);
         let answer = self
             .client
             .put_records()
             .set_stream_name(self.stream.name.clone())
             .set_stream_arn(self.stream.arn.clone())
-            .set_records(Some(records))
+            .customize()
+            .mutate_request(move |request| body::put_into(request, &body))
             .send()
             .await
             .map_err(aws::fault_of)

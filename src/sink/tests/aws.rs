@@ -219,6 +219,11 @@ async fn no_answer_is_told_from_an_answer_that_came_too_late() {
     fake.next(1, Answer::TakeAndStall);
     assert_eq!(put(&sink, &["a"]).await.unwrap_err().at, At::Timeout);
 
+    let (content_type, body) = ("application/x-amz-json-1.1", " ".repeat((8 << 20) + 1));
+    fake.next(1, Answer::Raw { status: 200, content_type, body, retry_after_s: None });
+    let fault = put(&kinesis(&fake.url()).await, &["a"]).await.unwrap_err();
+    assert_eq!((fault.at, fault.code.as_str()), (At::Transport, "answer-too-large"));
+
     let gone = fake.url();
     fake.stop().await;
     let fault = put(&kinesis(&gone).await, &["a"]).await.unwrap_err();

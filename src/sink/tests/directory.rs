@@ -184,6 +184,20 @@ async fn what_a_crash_left_is_cut_to_the_last_whole_put_and_finished() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_destination_left_that_is_no_more_is_finished_by_any_other_of_the_folder() {
+    let scratch = Scratch::new();
+    let settings = scratch.settings(Compression::Gzip);
+    let gone = scratch.open_with(&DirectorySettings { name: "gone".into(), ..settings });
+    gone.put(entries(&gone, &["one"])).await.unwrap();
+    drop(gone);
+
+    drop(scratch.open(Compression::None));
+
+    assert_eq!((scratch.texts(), scratch.hidden().len()), (vec!["one\n".into()], 0));
+    scratch.remove();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hidden_file_without_one_whole_put_is_removed() {
     for packing in [Compression::None, Compression::Gzip, Compression::Zstd] {
         let scratch = Scratch::new();

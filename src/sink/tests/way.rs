@@ -336,3 +336,31 @@ async fn what_an_answer_from_a_cache_or_without_a_signature_says_teaches_nothing
 
     assert_eq!(clock.memory().offset_ms, 0);
 }
+
+#[tokio::test]
+async fn what_stands_in_the_way_teaches_no_time() {
+    let page = "<html>log in</html>";
+    let refused = r#"{"__type":"AccessDeniedException","message":"no"}"#;
+    for (status, content_type, body, is_learned) in [
+        (302, "text/html", page, false),
+        (302, "application/json", refused, false),
+        (200, "text/html", page, false),
+        (511, "text/html", page, false),
+        (400, "application/x-amz-json-1.1", refused, true),
+        (500, "application/x-amz-json-1.1", " {}", true),
+    ] {
+        let fake = FakeUpstream::start().await;
+        fake.script(move |_| Answer::Raw {
+            status,
+            content_type,
+            body: body.into(),
+            retry_after_s: None,
+        });
+        let clock = off_by(3);
+        let sink = Kinesis::connect(&with(&aws(&fake.url())), &clock).await.unwrap();
+
+        drop(super::aws::put(&sink, &["a"]).await.unwrap_err());
+
+        assert_eq!(clock.memory().offset_ms != 0, is_learned, "{status} {body}");
+    }
+}

@@ -1,8 +1,7 @@
 //! One line after the other, whatever ends it and however long it is.
 
-use std::io::BufRead as _;
-
 use bytes::Bytes;
+use memchr::memchr;
 
 use super::text::Encoding;
 use super::{Format, Long, Settings};
@@ -134,7 +133,7 @@ impl Lines {
     /// Place of the first line end.
     fn end(&self, bytes: &[u8]) -> Option<usize> {
         match self.encoding.unit() {
-            1 => find(bytes, self.ending.byte()),
+            1 => memchr(self.ending.byte(), bytes),
             unit => {
                 let mut units = bytes.chunks_exact(unit);
                 units.position(|chunk| self.is_end(chunk)).map(|at| at * unit)
@@ -178,12 +177,4 @@ pub(super) fn marked(text: &Bytes, encoding: Encoding) -> Bytes {
     };
     let kept = text.get(..kept).unwrap_or_default();
     [kept, CUT_NOTE.as_bytes()].concat().into()
-}
-
-/// Place of the first such byte. `skip_until` is the system's own fast search.
-fn find(mut bytes: &[u8], byte: u8) -> Option<usize> {
-    let whole = bytes;
-    let skipped = bytes.skip_until(byte).ok()?;
-    let at = skipped.checked_sub(1)?;
-    (whole.get(at) == Some(&byte)).then_some(at)
 }

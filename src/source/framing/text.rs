@@ -62,27 +62,13 @@ impl Encoding {
 
     /// As UTF-8. A unit that is half of nothing becomes a byte that is no UTF-8 either, so that
     /// the policy for invalid bytes sees it.
+    #[inline]
     pub(super) fn decode(self, bytes: Bytes) -> Bytes {
-        let pair: fn([u8; 2]) -> u16 = match self {
-            Self::Utf8 => return bytes,
-            Self::Utf16Le => u16::from_le_bytes,
-            Self::Utf16Be => u16::from_be_bytes,
-        };
-        let units = bytes.chunks(2).map(|unit| match unit {
-            [first, second] => pair([*first, *second]),
-            // The other half of the last character never came.
-            _ => 0xd800,
-        });
-        let mut text = Vec::with_capacity(bytes.len());
-        for character in char::decode_utf16(units) {
-            match character {
-                Ok(character) => {
-                    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                Err(_) => text.push(0xff),
-            }
+        match self {
+            Self::Utf8 => bytes,
+            Self::Utf16Le => decode_utf16(&bytes, u16::from_le_bytes),
+            Self::Utf16Be => decode_utf16(&bytes, u16::from_be_bytes),
         }
-        text.into()
     }
 
     /// At most `max` bytes, fewer if a character would be torn.
@@ -104,11 +90,34 @@ impl Encoding {
     }
 }
 
+fn decode_utf16(bytes: &[u8], pair: fn([u8; 2]) -> u16) -> Bytes {
+    let units = bytes.chunks(2).map(|unit| match unit {
+        [first, second] => pair([*first, *second]),
+        // The other half of the last character never came.
+        _ => 0xd800,
+    });
+    let mut text = Vec::with_capacity(bytes.len());
+    for character in char::decode_utf16(units) {
+        match character {
+            Ok(character) => {
+                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            Err(_) => text.push(0xff),
+        }
+    }
+    text.into()
+}
+
 /// A record after the policy for invalid bytes.
-pub(super) fn judged(mut framed: Framed, settings: &Settings) -> Framed {
+#[inline]
+pub(super) fn judged(framed: Framed, settings: &Settings) -> Framed {
     if settings.invalid == Invalid::Keep || std::str::from_utf8(&framed.payload).is_ok() {
         return framed;
     }
+    no_text(framed, settings)
+}
+
+fn no_text(mut framed: Framed, settings: &Settings) -> Framed {
     match settings.invalid {
         Invalid::Keep => {}
         Invalid::Replace => {

@@ -121,7 +121,8 @@ impl Door {
         }
     }
 
-    /// What takes much memory waits for it; what takes long is done away from the async threads.
+    /// What takes long is done away from the async threads, and what is packed or looked into in its
+    /// turn, when there is room for what it becomes.
     async fn prepare(
         self: &Arc<Self>,
         pass: Pass,
@@ -129,12 +130,13 @@ impl Door {
         body: Bytes,
         mut share: Share,
     ) -> Result<(Admitted, Share), Fault> {
+        let is_long = takes_long(&pass, &head, &body);
         let mut bytes = body.len() as u64;
         if head.packed.is_some() {
             bytes = most_bytes(body.len(), self.settings.max_unpacked_bytes);
             share.take_turn(bytes).await?;
         }
-        if !takes_long(&pass, &head, &body) {
+        if !is_long {
             return self.admit(&pass, &head, body, share);
         }
         let mut room = None;

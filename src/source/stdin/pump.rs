@@ -1,6 +1,8 @@
 //! Read, cut, hand over, again; one chunk is under way at a time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -203,7 +205,10 @@ impl<D: Door> Pump<D> {
 
     /// One attempt; what is at fault lies on the shelf afterwards and is no longer in the group.
     async fn attempt(&mut self, group: &mut Vec<RawRecord>) -> Result<(), Refusal> {
-        let (admitted, rejections) = self.door.admit(group.clone()).await?;
+        let records = Arc::new(mem::take(group));
+        let answer = self.door.admit(Arc::clone(&records)).await;
+        *group = Arc::unwrap_or_clone(records);
+        let (admitted, rejections) = answer?;
         let at_fault: BTreeSet<_> = rejections.iter().map(|rejection| rejection.index).collect();
         self.shelve(rejections).await;
         let mut index = 0..;

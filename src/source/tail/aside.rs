@@ -27,8 +27,12 @@ impl Files {
     ) -> BTreeSet<ForeignId> {
         let mut folders: BTreeMap<PathBuf, BTreeSet<ForeignId>> = BTreeMap::new();
         for file in missing.iter().filter_map(|id| self.all.get(id)) {
-            for folder in file.folders() {
-                folders.entry(folder).or_default().insert(file.id);
+            let places = self.listing.places_of(file);
+            for folder in places.iter().filter_map(|place| place.parent()) {
+                if !folders.contains_key(folder) {
+                    folders.insert(folder.to_path_buf(), BTreeSet::new());
+                }
+                folders.get_mut(folder).into_iter().for_each(|wanted| _ = wanted.insert(file.id));
             }
         }
         let (mut unsure, mut seen) = (BTreeSet::new(), BTreeSet::new());
@@ -162,28 +166,6 @@ impl Files {
             );
         }
     }
-}
-
-impl Followed {
-    /// The folders in which it may lie under another name.
-    fn folders(&self) -> BTreeSet<PathBuf> {
-        self.places().iter().filter_map(|path| path.parent()).map(PathBuf::from).collect()
-    }
-
-    /// The paths that rotated files are called after: its own, and where a link led or leads.
-    pub(super) fn places(&self) -> BTreeSet<PathBuf> {
-        let mut places = places(&self.home);
-        if !self.real.as_os_str().is_empty() {
-            places.insert(self.real.clone());
-        }
-        places
-    }
-}
-
-/// A path, and where it leads if it is a link.
-pub(super) fn places(path: &Path) -> BTreeSet<PathBuf> {
-    let paths = [Some(path.to_path_buf()), foreign::resolve(path).ok()];
-    paths.into_iter().flatten().filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
 /// Whether the folder in which a file was is there without it: then it was deleted. A whole folder that is

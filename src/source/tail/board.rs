@@ -71,7 +71,7 @@ impl Board {
         let Some(row) = rows.here.get_mut(&file.mark) else { return };
         let before = lag(&row.status);
         let status = &mut row.status;
-        status.is_written = false;
+        (status.is_written, status.seen) = (false, file.stamp());
         if position < status.queued {
             // It was begun anew; what was delivered before was other content.
             status.sent = Sent::default();
@@ -156,6 +156,7 @@ impl Board {
             gone_unix_ms: None,
             trouble: None,
             is_written: false,
+            seen: None,
             sent: sent.unwrap_or_default(),
         };
         Row { status, is_changed: true }
@@ -183,17 +184,22 @@ impl Board {
         }
     }
 
-    /// All files, those that are gone among them, sorted by path.
+    /// All files, those that are gone among them, sorted by path; a look at each that seems delivered.
     pub(super) fn read(&self) -> Vec<FileStatus> {
+        let mut all = self.rows_read();
+        all.iter_mut().for_each(FileStatus::look_again);
+        all.sort_by(|a, b| (&a.path, a.gone_unix_ms).cmp(&(&b.path, b.gone_unix_ms)));
+        all
+    }
+
+    fn rows_read(&self) -> Vec<FileStatus> {
         let mut rows = self.rows();
         if let Some(registry) = &self.shared.registry {
             registry.age_out(&mut rows.gone);
         }
         let here = rows.here.values().map(|row| &row.status);
         let elsewhere = rows.gone.values().chain(&rows.unreadable);
-        let mut all: Vec<_> = here.chain(elsewhere).cloned().collect();
-        all.sort_by(|a, b| (&a.path, a.gone_unix_ms).cmp(&(&b.path, b.gone_unix_ms)));
-        all
+        here.chain(elsewhere).cloned().collect()
     }
 
     /// Writes what changes to the registry, for ever.

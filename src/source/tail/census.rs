@@ -44,6 +44,7 @@ impl Files {
         let unsure = self.look_aside(&missing, now);
         self.rehome(now);
         self.succeed(now);
+        self.follow_links(now);
         for id in missing {
             if !self.taken_in.contains(&id) {
                 self.retire(id, unsure.contains(&id), now);

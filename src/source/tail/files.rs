@@ -83,6 +83,8 @@ pub(super) struct Files {
     pub(super) homeless: Vec<Followed>,
     /// Paths at which files may have come and gone unseen.
     pub(super) successions: Vec<Succession>,
+    /// Where links led since the last scan, by the path of the link.
+    pub(super) led: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     pub(super) listing: Listing,
     pub(super) kin: Kin,
     /// Numbers under which a file was taken in during this scan: who had one before is not there.
@@ -145,6 +147,7 @@ impl Files {
             unwanted: BTreeMap::new(),
             homeless: Vec::new(),
             successions: Vec::new(),
+            led: BTreeMap::new(),
             listing: Listing::default(),
             kin: Kin::default(),
             taken_in: BTreeSet::new(),
@@ -174,9 +177,13 @@ impl Files {
                     return;
                 }
                 // Two of one number: one of them was found in the other's place, and weir died before
-                // it was written down where the other is.
+                // it was written down where the other is. Which of them is there, only the content
+                // tells: one is sought everywhere, there too.
                 match self.all.entry(saved.id) {
-                    Entry::Occupied(_) => self.homeless.push(file),
+                    Entry::Occupied(_) => {
+                        file.lose_number();
+                        self.homeless.push(file);
+                    }
                     Entry::Vacant(place) => _ = place.insert(file),
                 }
             }

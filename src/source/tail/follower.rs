@@ -1,6 +1,7 @@
 //! Scans, reads a round, hands it over: one step at a time, without ever waiting for a retry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,14 +10,13 @@ use tokio::time::Instant;
 
 use super::board::Board;
 use super::files::Files;
-use super::find::Globs;
+use super::find::{Found, Globs};
 use super::metrics::BlockNumbers;
 use super::round::Batch;
 use super::{Settings, mark};
 use crate::admission::{Refusal, Rejection};
 use crate::base::backoff::Backoff;
 use crate::base::clock::Clock;
-use crate::base::disk::foreign::ForeignId;
 use crate::base::tasks::blocking;
 use crate::dead_letter::Letter;
 use crate::source::door::Door;
@@ -111,6 +111,14 @@ impl<D: Door> Follower<D> {
         self.with_files(meet).await
     }
 
+    /// Links led there, and may lead elsewhere by now.
+    pub(super) fn note_links(&self, led: BTreeSet<(PathBuf, PathBuf)>) {
+        if !led.is_empty() {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            led.into_iter().for_each(|(link, target)| files.note_link(link, target));
+        }
+    }
+
     /// Files at these paths may have something to read.
     pub(super) fn wake<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +128,7 @@ impl<D: Door> Follower<D> {
     /// Whether something was met that only a scan can settle.
     pub(super) fn wants_scan(&self) -> bool {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut files.wants_scan)
+        mem::take(&mut files.wants_scan)
     }
 
     /// Whether it was to read everything once, and has.
@@ -129,17 +137,15 @@ impl<D: Door> Follower<D> {
         self.settings.is_once && self.refused.is_none() && !files.outlook().is_waiting
     }
 
-    /// Looks through the folders; gives those to watch.
-    pub(super) async fn scan(&self) -> BTreeMap<PathBuf, ForeignId> {
-        let (globs, settled) = (Arc::clone(&self.globs), self.door.settled());
+    /// Takes in what a look through the folders found.
+    pub(super) async fn scan(&self, found: Found) {
+        let settled = self.door.settled();
         self.with_files(move |files| {
-            let found = globs.find();
             files.census(&found, Instant::now());
             let now_unix_ms = files.clock.unix_ms();
             files.finish(settled, now_unix_ms);
-            found.folders
         })
-        .await
+        .await;
     }
 
     /// Hands over one batch: the refused one when its time has come, else a new one.
@@ -170,7 +176,11 @@ impl<D: Door> Follower<D> {
     /// because the position moves with that: a crash between the two costs a second letter, the
     /// other order would cost the line.
     async fn hand_over(&mut self, mut batch: Batch) -> Result<Pace, End> {
-        let (admitted, rejections) = match self.door.admit(batch.records.clone()).await {
+        let records = Arc::new(mem::take(&mut batch.records));
+        let answer = self.door.admit(Arc::clone(&records)).await;
+        // They are handed in again if the queue refuses them.
+        batch.records = Arc::unwrap_or_clone(records);
+        let (admitted, rejections) = match answer {
             Ok(answer) => answer,
             Err(refusal) => return self.refused(batch, refusal).await,
         };
@@ -279,8 +289,8 @@ impl<D: Door> Follower<D> {
         }
     }
 
-    /// Nothing more is read until what was rejected lies on the shelf.
-    /// Puts letters on the shelf; when it does not take them, that is how long to wait.
+    /// Puts letters on the shelf: nothing more is read until what was rejected lies there. When it does
+    /// not take them, that is how long to wait.
     async fn shelve(&mut self, letters: Vec<Letter>) -> Result<(), Pace> {
         let count = letters.len();
         if count == 0 {

@@ -1,6 +1,8 @@
-//! Rotated files that came and went before anybody saw them: they are called after a followed path,
-//! changed later than what was read of it, and are read before who stands there now.
+//! Files that came and went before a scan saw them: they are called after a followed path and changed
+//! later than what was read of it, or a followed link led to them; they are read before who stands there
+//! now.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use tokio::time::Instant;
@@ -10,7 +12,7 @@ use super::file::{Followed, Place, Stand};
 use super::files::Files;
 use super::heirs::PACKED_DEPTH;
 use super::progress::Progress;
-use super::{aside, mark, names};
+use super::{mark, names};
 use crate::base::disk::foreign::{self, ForeignEntry, ForeignId, ForeignKind};
 
 /// Most rotated files taken in at once that came and went unseen.
@@ -26,11 +28,13 @@ pub(super) struct Succession {
     before: Option<ForeignId>,
 }
 
-/// The folder that was listed last: many files may lie in one, and ask for the same names at once.
+/// The folder that was listed last, and where paths led: many files may lie in one folder, or have stood
+/// at one path, and ask for the same at once.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     folder: PathBuf,
     names: Vec<ForeignEntry>,
+    led: HashMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Files {
@@ -43,6 +47,23 @@ impl Files {
     ) {
         let since = progress.changed_unix_ns;
         self.successions.push(Succession { home, since, before });
+    }
+
+    /// A link led there for a while.
+    pub(super) fn note_link(&mut self, link: PathBuf, target: PathBuf) {
+        let targets = self.led.entry(link).or_default();
+        if targets.len() < GENERATIONS_MAX {
+            targets.insert(target);
+        }
+    }
+
+    /// Takes in where links led that had no predecessor, or one that nothing followed.
+    pub(super) fn follow_links(&mut self, now: Instant) {
+        let links: Vec<_> = self.led.keys().cloned().collect();
+        for link in links {
+            // Only where it led: what else is called after it is not asked for.
+            self.take_in_generations(&link, i128::MAX, None, now);
+        }
     }
 
     /// Takes in all that were remembered.
@@ -85,11 +106,15 @@ impl Files {
         self.rehome(now);
     }
 
-    /// Rotated files of `home` that nobody knows and that changed after `since`, the oldest first.
+    /// Rotated files of `home` that nobody knows and that changed after `since`, and those that it led to
+    /// as a link, the oldest first.
     fn generations(&mut self, home: &Path, since: i128) -> Vec<(i128, PathBuf, ForeignId)> {
         let mut found = Vec::new();
-        for place in aside::places(home) {
+        for place in self.listing.places(home) {
             self.generations_of(&place, since, &mut found);
+        }
+        for target in self.led.remove(home).unwrap_or_default() {
+            self.weigh(target, i128::MIN, &mut found);
         }
         found.sort();
         found.truncate(GENERATIONS_MAX);
@@ -111,11 +136,16 @@ impl Files {
             if !names::is_generation(path, place) || is_packing || is_met {
                 continue;
             }
-            let Ok(look) = foreign::look(path) else { continue };
-            let is_younger = look.changed_unix_ns > since && look.bytes > 0;
-            if is_younger && self.is_unknown(path, look.id) {
-                found.push((look.changed_unix_ns, path.clone(), look.id));
-            }
+            self.weigh(path.clone(), since, found);
+        }
+    }
+
+    fn weigh(&mut self, path: PathBuf, since: i128, found: &mut Vec<(i128, PathBuf, ForeignId)>) {
+        let Ok(look) = foreign::look(&path) else { return };
+        let is_younger = look.changed_unix_ns > since && look.bytes > 0;
+        let is_new = found.iter().all(|(_, _, id)| *id != look.id);
+        if is_younger && is_new && self.is_unknown(&path, look.id) {
+            found.push((look.changed_unix_ns, path, look.id));
         }
     }
 
@@ -145,12 +175,33 @@ impl Listing {
         *self = Self::default();
     }
 
+    /// A path, and where it leads if it is a link.
+    pub(super) fn places(&mut self, path: &Path) -> BTreeSet<PathBuf> {
+        if path.as_os_str().is_empty() {
+            return BTreeSet::new();
+        }
+        if !self.led.contains_key(path) {
+            self.led.insert(path.to_path_buf(), foreign::resolve(path).ok());
+        }
+        let led = self.led.get(path).cloned().flatten();
+        [Some(path.to_path_buf()), led].into_iter().flatten().collect()
+    }
+
+    /// The paths that rotated files of this one are called after: its own, and where a link led or leads.
+    pub(super) fn places_of(&mut self, file: &Followed) -> BTreeSet<PathBuf> {
+        let mut places = self.places(&file.home);
+        if !file.real.as_os_str().is_empty() {
+            places.insert(file.real.clone());
+        }
+        places
+    }
+
     /// Regular files in the folder of a path whose names begin as its name does.
     pub(super) fn beside(&mut self, path: &Path) -> Vec<PathBuf> {
         let Some(folder) = path.parent() else { return Vec::new() };
         if self.folder != folder {
             let names = foreign::list(folder).unwrap_or_default();
-            *self = Self { folder: folder.to_path_buf(), names };
+            (self.folder, self.names) = (folder.to_path_buf(), names);
         }
         let stem = names::stem_of(path);
         let from = self.names.partition_point(|entry| entry.name.as_encoded_bytes() < stem);

@@ -279,12 +279,15 @@ impl Files {
         Some(self.inherit(lost, heir, now))
     }
 
-    /// Names beside a file that may be those of its copies.
+    /// Names beside a file that may be those of its copies, and its own if only its content can tell.
     fn rotated_beside(&mut self, lost: &Followed) -> Vec<PathBuf> {
         let mut paths = Vec::new();
-        for place in lost.places() {
+        for place in self.listing.places_of(lost) {
             let named = self.listing.beside(&place).into_iter();
-            paths.extend(named.filter(|path| names::may_be_copy(path, &place)));
+            let may_be = |path: &PathBuf| {
+                names::may_be_copy(path, &place) || lost.is_without_number() && *path == place
+            };
+            paths.extend(named.filter(may_be));
         }
         paths
     }

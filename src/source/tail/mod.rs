@@ -50,7 +50,7 @@ use std::time::Duration;
 
 use crate::admission::Admission;
 use crate::base::clock::Clock;
-use crate::base::disk::SharedDisk;
+use crate::base::disk::{SharedDisk, foreign};
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::blocking;
 use crate::dead_letter;
@@ -135,6 +135,8 @@ pub struct FileStatus {
     pub trouble: Option<String>,
     /// It was written since it was last looked at.
     is_written: bool,
+    /// Its length on the disk and when it had changed, when it was last looked at.
+    seen: Option<(u64, i128)>,
     sent: Sent,
 }
 
@@ -150,7 +152,19 @@ impl FileStatus {
             gone_unix_ms: None,
             trouble: Some(why.to_owned()),
             is_written: false,
+            seen: None,
             sent: Sent::default(),
+        }
+    }
+
+    /// Looks whether what stands at its path is what was read: the event of a write may not have come
+    /// yet. Asked of those alone that may be called delivered.
+    fn look_again(&mut self) {
+        if self.gone_unix_ms.is_none()
+            && self.queued >= self.bytes
+            && let Ok(look) = foreign::look(&self.path)
+        {
+            self.is_written |= self.seen != Some((look.bytes, look.changed_unix_ns));
         }
     }
 

@@ -124,6 +124,7 @@ impl Registry {
                 gone_unix_ms: Some(entry.gone_unix_ms.unwrap_or_else(|| self.now())),
                 trouble: None,
                 is_written: false,
+                seen: None,
                 sent: entry.sent.within(self.committed),
             };
             self.write(&mark, &status);

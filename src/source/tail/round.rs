@@ -19,8 +19,8 @@ use crate::source::letter;
 
 /// Most records of one round: a record costs more in the queue than its bytes.
 const ROUND_RECORDS: usize = 10_000;
-/// Most marks without lines in one round; with the longest paths they take less than 1 MiB.
-const ROUND_MARKS: usize = 200;
+/// Most bytes of marks without lines in one round, about: the smallest queue takes as many at once.
+const ROUND_MARK_BYTES: usize = 512 * 1024;
 
 /// How often files that left their path are looked at, however busy others are.
 const SETTLE_EVERY: Duration = Duration::from_millis(200);
@@ -65,6 +65,7 @@ impl Batch {
     /// Adds the mark of a file as it is.
     pub(super) fn note(&mut self, file: &Followed) {
         let value = mark::encode(file.id, &file.progress, &file.home);
+        self.bytes += file.mark.len() + value.len();
         self.marks.insert(file.mark.clone(), Some(value));
         self.steps.push(Step {
             id: file.id,
@@ -176,11 +177,13 @@ impl Files {
         if !self.may_be_unsaved {
             return true;
         }
-        let mut unsaved = self.all.values().filter(|file| file.is_unsaved());
-        for file in unsaved.by_ref().take(ROUND_MARKS) {
+        let mut unsaved = self.all.values().filter(|file| file.is_unsaved()).peekable();
+        while batch.bytes < ROUND_MARK_BYTES
+            && let Some(file) = unsaved.next()
+        {
             batch.note(file);
         }
-        self.may_be_unsaved = unsaved.next().is_some();
+        self.may_be_unsaved = unsaved.peek().is_some();
         !self.may_be_unsaved
     }
 
@@ -278,6 +281,7 @@ impl Files {
         }
         let path = file.path.display().to_string();
         let origin = Some(Arc::new(Origin { file: Some(path), ..Origin::default() }));
+        batch.records.reserve(taken.records.len());
         for framed in taken.records {
             batch.bytes += framed.payload.len();
             if let Some(fault) = framed.fault {

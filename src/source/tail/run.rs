@@ -32,6 +32,7 @@ pub(super) async fn run<D: Door>(
     while !stopping.is_asked() {
         let news = watch.take();
         is_unsettled |= news.names_changed;
+        follower.note_links(news.led);
         if !news.appeared.is_empty() {
             let may_meet = !is_unsettled && !watch.is_blind();
             is_unsettled = !(may_meet && follower.meet(news.appeared).await);
@@ -42,13 +43,16 @@ pub(super) async fn run<D: Door>(
         }
         if Instant::now() >= scan_at {
             let begun = Instant::now();
-            let folders = follower.scan().await;
-            let is_wider;
-            (watch, is_wider) = blocking(move || {
-                let is_wider = watch.cover(&folders);
-                (watch, is_wider)
+            let globs = follower.globs();
+            let (found, is_wider);
+            // Watched at once: to take in what was found may take long.
+            (watch, found, is_wider) = blocking(move || {
+                let found = globs.find();
+                let is_wider = watch.cover(&found.folders);
+                (watch, found, is_wider)
             })
             .await;
+            follower.scan(found).await;
             is_unsettled = is_wider;
             scan_not_before = Instant::now() + begun.elapsed() * SCAN_TIME_PART;
             scan_at = match (is_wider, watch.is_blind()) {

@@ -15,6 +15,8 @@ use crate::base::disk::foreign::{self, ForeignId};
 const WRITTEN_MAX: usize = 10_000;
 /// Most new files that are met one by one.
 const APPEARED_MAX: usize = 100;
+/// Most places remembered to which links led that were made between two steps.
+const LED_MAX: usize = 1000;
 
 /// Watches folders and remembers what happened in them.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(super) struct News {
     pub(super) written: BTreeSet<PathBuf>,
     /// Files that were made.
     pub(super) appeared: BTreeSet<PathBuf>,
+    /// Links that were made, and where they led then: they may lead elsewhere by the time of the scan.
+    pub(super) led: BTreeSet<(PathBuf, PathBuf)>,
     /// Whether names came or went in another way.
     pub(super) names_changed: bool,
 }
@@ -152,17 +156,30 @@ impl Watch {
 
 impl Mailbox {
     fn receive(&self, event: notify::Result<Event>, globs: &Globs) {
+        let led = event.as_ref().map(|event| led(event, globs)).unwrap_or_default();
         let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = match event {
             Ok(event) => news.add(event, globs),
             // Whatever was lost, a scan finds it.
             Err(_) => !std::mem::replace(&mut news.names_changed, true),
         };
+        if news.led.len() < LED_MAX {
+            news.led.extend(led);
+        }
         drop(news);
         if is_news {
             self.bell.notify_one();
         }
     }
+}
+
+/// Where links lead that an event says were made.
+fn led(event: &Event, globs: &Globs) -> Vec<(PathBuf, PathBuf)> {
+    if !matches!(event.kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))) {
+        return Vec::new();
+    }
+    let ours = event.paths.iter().filter(|path| globs.matches(path));
+    ours.filter_map(|path| Some((path.clone(), foreign::led_by_link(path)?))).collect()
 }
 
 impl News {
@@ -202,6 +219,7 @@ impl News {
 mod tests {
     use notify::event::{DataChange, RenameMode};
 
+    use super::super::tests::Scratch;
     use super::*;
 
     #[test]
@@ -226,6 +244,27 @@ mod tests {
         assert_eq!(news.written, BTreeSet::from(["/l/a.log".into()]));
         assert_eq!(news.appeared, BTreeSet::from(["/l/b.log".into()]));
         assert!(news.names_changed);
+    }
+
+    #[test]
+    fn where_a_link_led_is_known_when_it_leads_elsewhere_already() {
+        let scratch = Scratch::new();
+        let globs = Globs::new(&[scratch.text("*.log")], &[]).unwrap();
+        let mailbox = Mailbox::default();
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        let link = scratch.path("a.log");
+        for name in ["1.txt", "2.txt"] {
+            scratch.write(name, "");
+            drop(std::fs::remove_file(&link));
+            std::os::unix::fs::symlink(scratch.path(name), &link).unwrap();
+            mailbox.receive(Ok(Event::new(renamed).add_path(link.clone())), &globs);
+        }
+        scratch.write("b.log", "");
+        mailbox.receive(Ok(Event::new(renamed).add_path(scratch.path("b.log"))), &globs);
+
+        let news = std::mem::take(&mut *mailbox.news.lock().unwrap());
+        let led = ["1.txt", "2.txt"].map(|name| (link.clone(), scratch.path(name)));
+        assert_eq!(news.led, BTreeSet::from(led), "a file is no link");
     }
 
     #[test]

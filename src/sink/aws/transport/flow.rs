@@ -1,6 +1,6 @@
 //! What moves over a connection, so that a request that moves is told from one that is stuck.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +68,13 @@ impl Flow {
         self.0.began + Duration::from_millis(self.0.last_moved_ms.load(Ordering::Acquire))
     }
 
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &polled {
+            self.went(*bytes);
+        }
+        polled
+    }
+
     fn went(&self, bytes: usize) {
         self.0.sent.fetch_add(bytes as u64, Ordering::AcqRel);
         let now_ms = self.now_ms();
@@ -124,10 +131,20 @@ impl AsyncWrite for Counted {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.tcp).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(written)) = &polled {
-            self.flow.went(*written);
-        }
-        polled
+        self.flow.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        self.flow.wrote(polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

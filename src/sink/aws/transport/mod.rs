@@ -1,5 +1,5 @@
 //! HTTP/1.1 to AWS: one pool of connections per destination, through a proxy where one is set, by
-//! TLS that knows the service's time. Every answer to a signed request teaches that time.
+//! TLS that knows the service's time. Every answer of the service to a signed request teaches it.
 //!
 //! The SDK's own client would do but for two things: its TLS goes by the host's clock, and cannot
 //! show a device certificate.
@@ -128,7 +128,7 @@ impl Transport {
         let way = capture_connection(&mut request);
         let (answer, took) = patience.wait(self.answer(request), way, (bytes, &self.meter)).await?;
         // A cache would tell the time of another request.
-        if is_signed && !answer.headers().contains_key(AGE) {
+        if is_signed && !answer.headers().contains_key(AGE) && is_of_service(&answer) {
             self.learn(&answer, took);
         }
         Ok(answer)
@@ -148,6 +148,15 @@ impl Transport {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(connector_error)?;
         Ok(Response::from_parts(head, body.to_bytes()))
     }
+}
+
+/// Whether the service itself wrote it: it names the request, or speaks its language. A portal that
+/// stands in the way sends its visitors elsewhere, or shows them a page.
+fn is_of_service(answer: &Response<Bytes>) -> bool {
+    const NAMED: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
+    let is_named = NAMED.iter().any(|name| answer.headers().contains_key(*name));
+    let is_json = answer.body().trim_ascii_start().starts_with(b"{");
+    is_named || is_json && !answer.status().is_redirection()
 }
 
 fn detour(proxy: &Proxy) -> Result<Detour, String> {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Body, Followed, Place, Stand, not_open};
-use crate::base::disk::foreign::Look;
+use crate::base::disk::foreign::{ForeignId, Look};
 use crate::source::framing::Framing;
 use crate::source::tail::names;
 use crate::source::tail::progress::{COPY_BYTES_MIN, Digest, HEAD_BYTES, Progress};
@@ -15,6 +15,15 @@ impl Followed {
         [&self.home, &self.real]
             .into_iter()
             .any(|place| place.parent() == path.parent() && names::may_be_copy(path, place))
+    }
+
+    /// Two marks had its number: where it is, only its content tells.
+    pub(in crate::source::tail) fn lose_number(&mut self) {
+        self.id = ForeignId::default();
+    }
+
+    pub(in crate::source::tail) fn is_without_number(&self) -> bool {
+        self.id == ForeignId::default()
     }
 
     /// Takes it for a copy as long as it does not change.
@@ -56,6 +65,11 @@ impl Followed {
     /// When its content last changed, in nanoseconds since 1970, if it was seen.
     pub(in crate::source::tail) fn changed_unix_ns(&self) -> Option<i128> {
         self.stamp.map(|(_, changed)| changed)
+    }
+
+    /// Its length on the disk and when it had changed, when it was last looked at.
+    pub(in crate::source::tail) fn stamp(&self) -> Option<(u64, i128)> {
+        self.stamp
     }
 
     /// Whether a look shows what the last one did.

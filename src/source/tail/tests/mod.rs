@@ -144,10 +144,10 @@ impl StandIn {
         self.store().lines.iter().map(text).collect()
     }
 
-    fn admit_now(&self, raw: Vec<RawRecord>) -> (Vec<Bytes>, Vec<Rejection>) {
+    fn admit_now(&self, raw: &[RawRecord]) -> (Vec<Bytes>, Vec<Rejection>) {
         let max = self.store().line_bytes_max;
         let (mut admitted, mut rejections) = (Vec::new(), Vec::new());
-        for (index, raw) in raw.into_iter().enumerate() {
+        for (index, raw) in raw.iter().cloned().enumerate() {
             if max.is_some_and(|max| raw.payload.len() > max) {
                 let reason = "too long".to_owned();
                 rejections.push(Rejection::too_large(index, reason, raw));
@@ -207,8 +207,11 @@ impl Door for StandIn {
 
     type Admitted = Vec<Bytes>;
 
-    async fn admit(&self, raw: Vec<RawRecord>) -> Result<(Vec<Bytes>, Vec<Rejection>), Refusal> {
-        Ok(self.admit_now(raw))
+    async fn admit(
+        &self,
+        raw: Arc<Vec<RawRecord>>,
+    ) -> Result<(Vec<Bytes>, Vec<Rejection>), Refusal> {
+        Ok(self.admit_now(&raw))
     }
 
     async fn store(
@@ -295,7 +298,8 @@ impl Room {
     }
 
     pub(super) async fn scan(&mut self) {
-        self.follower.as_ref().unwrap().scan().await;
+        let follower = self.follower.as_ref().unwrap();
+        follower.scan(follower.globs().find()).await;
     }
 
     /// Files at these names were made; `false` if only a scan can tell what they are.

@@ -177,4 +177,24 @@ async fn a_file_that_was_just_written_is_not_called_delivered() {
     tokio::time::advance(Duration::from_secs(60)).await;
     room.steps().await;
     assert!(is_delivered(&room));
+
+    // Of the same length, and no event has told of it.
+    let later = std::time::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+    fs::write(room.scratch.path("a.log"), "3\n4\n").unwrap();
+    fs::File::open(room.scratch.path("a.log")).unwrap().set_modified(later).unwrap();
+    assert!(!is_delivered(&room));
+    room.run_dry().await;
+    assert!(is_delivered(&room));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_files_are_begun_in_few_groups() {
+    let mut room = Room::new(&["*.log"]);
+    for number in 0..1000 {
+        room.scratch.write(&format!("{number}.log"), "1\n");
+    }
+    room.start();
+    room.run_dry().await;
+
+    assert_eq!(room.door.store().groups, [0, 1000], "their marks, and their lines");
 }

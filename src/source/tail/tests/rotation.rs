@@ -228,3 +228,42 @@ async fn deleted_files_are_kept_open_until_they_are_read_up_to_a_bound() {
         assert_eq!((room.marks(), room.status().len()), (2, 1), "{limit}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_a_link_led_between_two_scans_is_read_in_its_order() {
+    let mut room = Room::new(&["a.log"]);
+    let lead = |room: &Room, name: &str| {
+        let link = room.scratch.path("a.log");
+        drop(fs::remove_file(&link));
+        std::os::unix::fs::symlink(room.scratch.path(name), link).unwrap();
+    };
+    let write = |room: &Room, number: u64| {
+        let name = format!("run-{number}.txt");
+        room.scratch.write(&name, &format!("{number}\n"));
+        let at = std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + number);
+        let file = fs::File::options().append(true).open(room.scratch.path(&name)).unwrap();
+        file.set_modified(at).unwrap();
+        name
+    };
+    // Nothing is followed at the link yet, then something is.
+    for first in [1, 5] {
+        for number in first..first + 4 {
+            let name = write(&room, number);
+            lead(&room, &name);
+            if room.is_up() {
+                let led = (room.scratch.path("a.log"), room.scratch.path(&name));
+                room.follower.as_ref().unwrap().note_links([led].into());
+            } else {
+                fs::remove_file(room.scratch.path("a.log")).unwrap();
+                room.start();
+                room.run_dry().await;
+            }
+        }
+        room.grace().await;
+    }
+    room.restart().await;
+    room.grace().await;
+
+    room.check(&["2", "3", "4", "5", "6", "7", "8"]);
+    assert_eq!(room.marks(), 8, "no file is forgotten while it is there");
+}

@@ -1,0 +1,100 @@
+//! What goes into one request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::{numbers, parcel};
+use crate::delivery::bundle::Bundle;
+use crate::delivery::lanes::Lanes;
+use crate::delivery::owed::Owed;
+use crate::delivery::tests::parcel_of;
+use crate::sink::{HashRange, Limits, Shard, ShardMap};
+
+const LINGER: Duration = Duration::from_millis(100);
+
+fn lanes(entries: usize, request_bytes: usize) -> Lanes {
+    Lanes::new(Limits { entries, request_bytes, entry_bytes: request_bytes }, LINGER, 100)
+}
+
+#[test]
+fn a_batch_is_cut_when_it_is_full_or_its_first_parcel_has_waited() {
+    let now = Instant::now();
+    let mut lanes = lanes(3, 100);
+    lanes.push(parcel(1, 10), now);
+    lanes.push(parcel(2, 10), now + LINGER / 2);
+
+    assert_eq!(lanes.cut(now + LINGER / 2, false), None);
+    assert_eq!(lanes.due(now), Some(now + LINGER));
+    assert_eq!(numbers(&lanes.cut(now + LINGER, false).unwrap()), [1, 2]);
+    assert_eq!((lanes.due(now), lanes.cut(now + LINGER * 9, false)), (None, None));
+
+    (1..=4).for_each(|number| lanes.push(parcel(number, 10), now));
+    assert_eq!(numbers(&lanes.cut(now, false).unwrap()), [1, 2, 3], "full by count");
+    assert_eq!(lanes.cut(now, false), None);
+
+    (5..=6).for_each(|number| lanes.push(parcel(number, 50), now));
+    assert_eq!(numbers(&lanes.cut(now, false).unwrap()), [4, 5], "full by bytes: 10 + 50 + 50");
+    assert_eq!(lanes.cut(now, false), None);
+}
+
+#[test]
+fn a_shard_is_crowded_only_while_another_one_has_nothing() {
+    let half = 1_u128 << 127;
+    let (whole, low, high) = ((0, u128::MAX), (0, half - 1), (half, u128::MAX));
+    let map = |ranges: &[(u128, u128)]| {
+        let shard = |(first, last): &(u128, u128)| Shard {
+            id: format!("shard of {first}").into(),
+            range: HashRange { first: *first, last: *last },
+            since: 0,
+        };
+        ShardMap::new(ranges.iter().map(shard).collect()).map(Arc::new)
+    };
+    let now = Instant::now();
+    let mut owed = Owed::default();
+    (0..5).for_each(|_| owed.more((1, 1_000)));
+    let mut lanes = lanes(10, 10_000);
+
+    lanes.change(map(&[whole]), None, now);
+    assert!(!lanes.is_crowded(1, &owed, (1, now)), "there is no other");
+    lanes.change(map(&[low, high]), None, now);
+    assert!(lanes.is_crowded(1, &owed, (4_999, now)));
+    assert!(!lanes.is_crowded(1, &owed, (5_000, now)), "no more than it may");
+    assert!(!lanes.is_crowded(half, &owed, (0, now)), "nothing is owed to it");
+    let of_high = (0..).map(|number| parcel_of(number, &number.to_string()));
+    let of_high = of_high.into_iter().find(|parcel| parcel.hash() >= half).unwrap();
+    lanes.push(of_high, now);
+    assert!(!lanes.is_crowded(1, &owed, (0, now)), "the other has something to do");
+}
+
+#[test]
+fn parcels_that_waited_already_go_first_and_at_once() {
+    let now = Instant::now();
+    let mut lanes = lanes(3, 100);
+    lanes.push(parcel(5, 1), now);
+    lanes.push_due(vec![parcel(1, 1), parcel(2, 1)], now);
+    assert_eq!(numbers(&lanes.cut(now, false).unwrap()), [1, 2, 5]);
+}
+
+proptest! {
+    #[test]
+    fn every_parcel_is_cut_once_in_order_and_within_the_limits(
+        weights in proptest::collection::vec(0_usize..150, 0..60),
+    ) {
+        let now = Instant::now();
+        let mut lanes = lanes(7, 100);
+        let mut seen = Vec::new();
+        for (number, weight) in weights.iter().enumerate() {
+            lanes.push(parcel(number as u64, *weight), now);
+        }
+        while let Some(batch) = lanes.cut(now + LINGER, false) {
+            let bytes: usize = batch.iter().map(Bundle::bytes).sum();
+            prop_assert!(!batch.is_empty() && batch.len() <= 7);
+            prop_assert!(bytes <= 100 || batch.len() == 1);
+            seen.extend(numbers(&batch));
+        }
+        prop_assert_eq!(seen, (0..weights.len() as u64).collect::<Vec<_>>());
+    }
+}
