@@ -71,7 +71,6 @@ impl Board {
         let Some(row) = rows.here.get_mut(&file.mark) else { return };
         let before = lag(&row.status);
         let status = &mut row.status;
-        (status.is_written, status.seen) = (false, file.stamp());
         if position < status.queued {
             // It was begun anew; what was delivered before was other content.
             status.sent = Sent::default();
@@ -96,7 +95,15 @@ impl Board {
         }
     }
 
-    /// It was written, and not looked at since.
+    /// It was read to its end, as it was when it was last looked at before.
+    pub(super) fn show_read_through(&self, file: &Followed) {
+        self.show(file);
+        if let Some(row) = self.rows().here.get_mut(&file.mark) {
+            (row.status.is_written, row.status.seen) = (false, file.stamp());
+        }
+    }
+
+    /// It was written, and not read since.
     pub(super) fn show_written(&self, mark: &str) {
         if let Some(row) = self.rows().here.get_mut(mark) {
             row.status.is_written = true;

@@ -133,9 +133,9 @@ pub struct FileStatus {
     pub gone_unix_ms: Option<u64>,
     /// What the system said when it, or the folder, could not be read; it is tried at every scan.
     pub trouble: Option<String>,
-    /// It was written since it was last looked at.
+    /// It was written since it was last read.
     is_written: bool,
-    /// Its length on the disk and when it had changed, when it was last looked at.
+    /// Its length on the disk and when it had changed, when it was last read to its end.
     seen: Option<(u64, i128)>,
     sent: Sent,
 }

@@ -275,7 +275,11 @@ impl Files {
             Some(due) => drop(self.due.insert(id, due)),
             None => drop(self.due.remove(&id)),
         }
-        self.board.show(file);
+        if taken.has_more {
+            self.board.show(file);
+        } else {
+            self.board.show_read_through(file);
+        }
         if taken.next.position == file.progress.position && !file.is_unsaved() {
             return false;
         }

@@ -185,6 +185,17 @@ async fn a_file_that_was_just_written_is_not_called_delivered() {
     assert!(!is_delivered(&room));
     room.run_dry().await;
     assert!(is_delivered(&room));
+
+    // A scan sees it before it is read.
+    fs::write(room.scratch.path("a.log"), "5\n6\n").unwrap();
+    fs::File::open(room.scratch.path("a.log"))
+        .unwrap()
+        .set_modified(later + Duration::from_secs(1))
+        .unwrap();
+    room.scan().await;
+    assert!(!is_delivered(&room), "it is seen, and not read");
+    room.run_dry().await;
+    assert!(is_delivered(&room));
 }
 
 #[tokio::test(start_paused = true)]
