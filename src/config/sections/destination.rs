@@ -111,7 +111,7 @@ const DEAGGREGATION: Key = Key::new("deaggregation", Kind::Flag, Default::Flag(f
 const MAX_IN_FLIGHT: Key =
     Key::count("max_in_flight", 4).within(1, 64).says("Most requests under way at once.");
 pub(in crate::config) const IN_FLIGHT_BYTES: Key =
-    Key::size("in_flight_bytes", 10 * MIB).within(10 * MIB, GIB).says(
+    Key::size("in_flight_bytes", 16 * MIB).within(10 * MIB, GIB).says(
         "Most bytes read from the queue and not yet settled: the memory that one stream takes for \
          this destination. One request to Kinesis has up to 10 MiB.",
     );

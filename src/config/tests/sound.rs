@@ -35,7 +35,7 @@ fn feed(stream: &str, destination: &str) -> delivery::Settings {
         stream: stream.into(),
         destination: destination.into(),
         in_flight: 4,
-        in_flight_bytes: 10 << 20,
+        in_flight_bytes: 16 << 20,
         shard_share: 100,
         ordering: delivery::Ordering::None,
         linger: Duration::from_millis(100),

@@ -217,7 +217,7 @@ error: `in_flight_bytes` is "99999999 TiB", but that is more than 2^64
    |
 11 | in_flight_bytes = "99999999 TiB"
    |                   ^^^^^^^^^^^^^^ not a size
-hint: leave the line out for the default: in_flight_bytes = "10 MiB"
+hint: leave the line out for the default: in_flight_bytes = "16 MiB"
 
 4 problems in /etc/weir/weir.toml; nothing was started"#,
     );
