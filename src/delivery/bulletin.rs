@@ -67,6 +67,17 @@ impl Bulletin {
 
     /// The trouble is over.
     pub(super) fn ended(&mut self, trouble: &Trouble, now: Instant, waiting: u64) {
+        self.say_over(trouble, now, waiting, "the destination takes records again");
+    }
+
+    /// All that waited has lapsed; whether the trouble is over shows with the next record.
+    pub(super) fn nothing_waits(&mut self, trouble: &Trouble, now: Instant) {
+        let words =
+            "nothing waits for the destination any more, so it is not tried before the next record";
+        self.say_over(trouble, now, 0, words);
+    }
+
+    fn say_over(&mut self, trouble: &Trouble, now: Instant, waiting: u64, words: &str) {
         if self.told.take().is_none() {
             return;
         }
@@ -77,22 +88,7 @@ impl Bulletin {
             code = trouble.fault.code,
             lasted = %trouble.lasted(now),
             waiting,
-            "the destination takes records again"
-        );
-    }
-
-    /// All that waited has lapsed; whether the trouble is over shows with the next record.
-    pub(super) fn nothing_waits(&mut self, trouble: &Trouble, now: Instant) {
-        if self.told.take().is_none() {
-            return;
-        }
-        info!(
-            stream = self.stream,
-            destination = self.destination,
-            class = trouble.class.as_str(),
-            code = trouble.fault.code,
-            lasted = %trouble.lasted(now),
-            "nothing waits for the destination any more, so it is not tried before the next record"
+            "{words}"
         );
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::script::ScriptSink;
-use super::{Settings, a_record, letters_settings, settings};
+use super::{Settings, a_record, letters_settings, patient, settings};
 use crate::base::clock::Clock;
 use crate::base::disk::FaultyDisk;
 use crate::base::shutdown::{self, Stop};
@@ -277,13 +277,7 @@ async fn an_outage_of_an_hour_ends_with_balanced_books_and_everything_delivered_
     let disk = FaultyDisk::new();
     let until = Instant::now() + Duration::from_secs(3_600);
     let sink = ScriptSink::away_until(until);
-    let settings = Settings {
-        in_flight_bytes: 100_000,
-        retry_first: Duration::from_millis(200),
-        retry_max: Duration::from_secs(30),
-        ..settings()
-    };
-    let line = Line::start(&disk, Arc::clone(&sink), settings);
+    let line = Line::start(&disk, Arc::clone(&sink), patient());
 
     for group in 0..GROUPS {
         line.hand_in(group * 25..(group + 1) * 25, KEYS).await;

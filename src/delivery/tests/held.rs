@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::script::{ScriptSink, all_taken, fault};
-use super::{Bench, TestQueue, settings};
+use super::{Bench, TestQueue, patient, settings};
 use crate::delivery::{Settings, Watch};
 use crate::queue::Settled;
 use crate::sink::{At, Entry, Fate, Fault};
@@ -175,13 +175,7 @@ async fn an_hour_without_uplink_costs_disk_but_no_memory_and_ends_with_everythin
     let queue = TestQueue::default();
     let until = Instant::now() + Duration::from_secs(3_600);
     let sink = ScriptSink::away_until(until);
-    let settings = Settings {
-        in_flight_bytes: 100_000,
-        retry_first: Duration::from_millis(200),
-        retry_max: Duration::from_secs(30),
-        ..settings()
-    };
-    let bench = Bench::start_with(queue, Arc::clone(&sink), settings);
+    let bench = Bench::start_with(queue, Arc::clone(&sink), patient());
 
     let mut most_owed = 0;
     for number in 0..RECORDS {

@@ -262,6 +262,16 @@ pub(super) fn settings() -> Settings {
     }
 }
 
+/// For an outage: little memory, and the pauses that an agent makes unless told otherwise.
+pub(super) fn patient() -> Settings {
+    Settings {
+        in_flight_bytes: 100_000,
+        retry_first: Duration::from_millis(200),
+        retry_max: Duration::from_secs(30),
+        ..settings()
+    }
+}
+
 fn letters_settings(folder: PathBuf) -> dead_letter::Settings {
     let max_age = Duration::from_secs(30 * 86_400);
     dead_letter::Settings { folder, max_bytes: 1 << 30, max_age }

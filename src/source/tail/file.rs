@@ -310,6 +310,9 @@ impl Followed {
             }
             return Ok(self.restart("it is shorter than what was read of it"));
         }
+        if let Resume::FromStart(why) = self.recognise_unless_grown(&look, length)? {
+            return Ok(self.restart(why));
+        }
         // One byte more than there is: if it does not come, this was the end.
         let there = length.map(|length| length - self.progress.position + 1);
         let there = there.and_then(|there| usize::try_from(there).ok()).unwrap_or(usize::MAX);

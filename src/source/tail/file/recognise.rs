@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{Followed, OTHER_MARKER, not_open};
+use crate::base::disk::foreign::Look;
 use crate::source::tail::body::not_yet;
 use crate::source::tail::progress::{Digest, Likeness, Progress, Resume, Seen};
 
@@ -32,6 +33,21 @@ impl Followed {
             return Ok(self.is_itself());
         }
         Ok(resume)
+    }
+
+    /// A file that changed and did not grow may have been written anew, to the very same length: then
+    /// the bytes before the position are not enough to tell.
+    pub(super) fn recognise_unless_grown(
+        &mut self,
+        look: &Look,
+        length: Option<u64>,
+    ) -> io::Result<Resume> {
+        let Progress { position, changed_unix_ns, .. } = self.progress;
+        let has_not_grown = position > 0 && length == Some(position) && !self.is_packed;
+        if has_not_grown && look.changed_unix_ns != changed_unix_ns {
+            return self.recognise();
+        }
+        Ok(Resume::Here)
     }
 
     fn recognise_packed(&mut self) -> io::Result<Resume> {

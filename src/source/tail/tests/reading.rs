@@ -199,6 +199,27 @@ async fn a_file_that_was_just_written_is_not_called_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_written_anew_to_its_length_and_with_its_last_bytes_is_read_anew() {
+    let mut room = Room::new(&["a.log"]);
+    let end = "y".repeat(300);
+    let (first, second) = (format!("1 {end}"), format!("2 {end}"));
+    room.scratch.write("a.log", &format!("{first}\n"));
+    room.start();
+    room.run_dry().await;
+
+    fs::write(room.scratch.path("a.log"), format!("{second}\n")).unwrap();
+    room.written("a.log");
+    room.run_dry().await;
+    room.check(&[&first, &second]);
+
+    let touched = std::time::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+    fs::File::open(room.scratch.path("a.log")).unwrap().set_modified(touched).unwrap();
+    room.written("a.log");
+    room.run_dry().await;
+    room.check(&[&first, &second]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_files_are_begun_in_few_groups() {
     let mut room = Room::new(&["*.log"]);
     for number in 0..1000 {
