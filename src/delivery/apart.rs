@@ -320,13 +320,8 @@ mod tests {
     /// An aggregate of records with these hashes, one byte each, and what is left of it.
     fn apart(hashes: &[u128]) -> (Bytes, Apart) {
         let data = Bytes::from_static(b"x");
-        let piece = |hash: &u128| Piece {
-            key: "key",
-            key_hash: 0,
-            key_is_unique: false,
-            explicit: Some(*hash),
-            data: &data,
-        };
+        let piece =
+            |hash: &u128| Piece { key: "key", key_hash: 0, explicit: Some(*hash), data: &data };
         let pieces: Vec<_> = hashes.iter().map(piece).collect();
         let payload = Form::Aggregate { weight_max: 0 }.pack(&pieces, 0).data;
         let apart = Apart::new(Span::of(&payload).unwrap());

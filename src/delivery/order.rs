@@ -35,7 +35,7 @@ struct Queue {
 impl Order {
     /// A parcel was read from the queue.
     pub(super) fn arrived(&mut self, parcel: &Parcel) {
-        self.keys.entry(parcel.key_hash).or_default().owed.insert(parcel.position);
+        self.keys.entry(parcel.turn()).or_default().owed.insert(parcel.position);
     }
 
     /// Keeps back what is younger than anything of its key that is not settled and not in the same
@@ -51,14 +51,14 @@ impl Order {
         let mut going: HashMap<u128, Position> = HashMap::new();
         let mut kept = Vec::with_capacity(bundle.parcels.len());
         for parcel in bundle.parcels {
-            let hash = parcel.key_hash;
-            let queue = self.keys.entry(hash).or_default();
-            let next = match going.get(&hash) {
+            let turn = parcel.turn();
+            let queue = self.keys.entry(turn).or_default();
+            let next = match going.get(&turn) {
                 Some(last) => queue.owed.range((Excluded(*last), Unbounded)).next(),
                 None => queue.owed.first(),
             };
             if next == Some(&parcel.position) {
-                going.insert(hash, parcel.position);
+                going.insert(turn, parcel.position);
                 kept.push(parcel);
             } else {
                 queue.held.insert(parcel.position, parcel);
@@ -79,13 +79,13 @@ impl Order {
     }
 
     /// A parcel is settled; what waited for it may try again.
-    pub(super) fn settled(&mut self, key_hash: u128, position: Position) -> Vec<Parcel> {
-        let Some(queue) = self.keys.get_mut(&key_hash) else { return Vec::new() };
+    pub(super) fn settled(&mut self, turn: u128, position: Position) -> Vec<Parcel> {
+        let Some(queue) = self.keys.get_mut(&turn) else { return Vec::new() };
         queue.owed.remove(&position);
         let is_next_held = queue.owed.first().is_some_and(|next| queue.held.contains_key(next));
         let freed = if is_next_held { std::mem::take(&mut queue.held) } else { BTreeMap::new() };
         if queue.owed.is_empty() {
-            self.keys.remove(&key_hash);
+            self.keys.remove(&turn);
         }
         freed.into_values().collect()
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn freed(order: &mut Order, position: u64, key: &str) -> Vec<u64> {
-        let freed = order.settled(parcel_of(0, key).hash(), Position(position));
+        let freed = order.settled(parcel_of(0, key).turn(), Position(position));
         freed.iter().map(|parcel| parcel.position.0).collect()
     }
 

@@ -227,7 +227,7 @@ impl Outbox {
     ) {
         let Some(order) = &mut self.order else { return };
         let mut freed: Vec<_> =
-            parcels.flat_map(|(key_hash, position)| order.settled(key_hash, position)).collect();
+            parcels.flat_map(|(turn, position)| order.settled(turn, position)).collect();
         freed.sort_by_key(|parcel| parcel.position);
         self.lanes.push_due(freed, now);
     }

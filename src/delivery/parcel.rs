@@ -33,6 +33,24 @@ pub(super) struct Parcel {
     pub(super) tries: u32,
 }
 
+/// The key that was seen last, and its number: records come in runs of one key.
+#[derive(Debug, Default)]
+pub(super) struct LastKey {
+    key: String,
+    hash: Option<u128>,
+}
+
+impl LastKey {
+    /// The number a key stands for.
+    fn hash_of(&mut self, key: &str) -> u128 {
+        if let Some(hash) = self.hash.filter(|_| self.key == key) {
+            return hash;
+        }
+        key.clone_into(&mut self.key);
+        *self.hash.insert(hash_of(key))
+    }
+}
+
 /// What a stored payload turns out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrapped {
@@ -45,19 +63,24 @@ pub(super) enum Wrapped {
 }
 
 /// Reads what the queue gave.
-pub(super) fn wrap<S: Sink>(sink: &S, destination: &str, stored: Stored) -> Wrapped {
+pub(super) fn wrap<S: Sink>(
+    sink: &S,
+    destination: &str,
+    keys: &mut LastKey,
+    stored: Stored,
+) -> Wrapped {
     let position = stored.position;
     let record = match decode(stored.payload.clone()) {
         Ok(record) => record,
         Err(error) => {
-            let parcel = Parcel::new(position, bare(stored.payload));
+            let parcel = Parcel::new(position, bare(stored.payload), keys);
             return Wrapped::Dead(parcel, undecodable(error));
         }
     };
     if record.only_for.as_deref().is_some_and(|only| only != destination) {
         return Wrapped::Elsewhere(position);
     }
-    let mut parcel = Parcel::new(position, record);
+    let mut parcel = Parcel::new(position, record, keys);
     parcel.weight = sink.weigh_record(&parcel.record.routing_key(), &parcel.record.payload);
     let most = sink.limits().entry_bytes;
     if parcel.weight > most {
@@ -69,8 +92,8 @@ pub(super) fn wrap<S: Sink>(sink: &S, destination: &str, stored: Stored) -> Wrap
 
 impl Parcel {
     /// One that was never sent and not yet weighed.
-    pub(super) fn new(position: Position, record: Record) -> Self {
-        let key_hash = hash_of(&record.routing_key());
+    pub(super) fn new(position: Position, record: Record, keys: &mut LastKey) -> Self {
+        let key_hash = keys.hash_of(&record.routing_key());
         let is_sealed = is_aggregate(&record.payload);
         let span = if is_sealed { Span::of(&record.payload) } else { None };
         Self { position, record, weight: 0, key_hash, is_sealed, span, apart: None, tries: 0 }
@@ -164,7 +187,6 @@ impl Parcel {
         Piece {
             key,
             key_hash: self.key_hash,
-            key_is_unique: self.record.partition_key.is_none(),
             explicit: self.record.hash_key,
             data: &self.record.payload,
         }
@@ -182,9 +204,18 @@ impl Parcel {
         entries.push(Entry { hash_key: self.record.hash_key, ..entry });
     }
 
-    /// Its key, and its place among the records of that key.
+    /// A number that those records share which must not overtake each other. Who chose no key has
+    /// asked for no order, though its record shares a key with others.
+    pub(super) fn turn(&self) -> u128 {
+        match self.record.partition_key {
+            Some(_) => self.key_hash,
+            None => self.record.id.into(),
+        }
+    }
+
+    /// Its turn, and its place in it.
     pub(super) fn place(&self) -> (u128, Position) {
-        (self.key_hash, self.position)
+        (self.turn(), self.position)
     }
 
     /// Where it belongs, and what it counts as.

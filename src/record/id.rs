@@ -9,6 +9,9 @@ use ulid::Ulid;
 
 use crate::base::random;
 
+/// So many records that were accepted in a row are one run at most.
+const RUN_RECORDS: u128 = 64;
+
 /// 48 bits of milliseconds since 1970, 80 random bits; printed as 26 characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(Ulid);
@@ -27,6 +30,12 @@ impl RecordId {
     #[must_use]
     pub fn plus(self, offset: u32) -> Self {
         Self(Ulid(self.0.0.wrapping_add(u128::from(offset))))
+    }
+
+    /// The id that it shares with its neighbours: those whose last six bits differ only.
+    #[must_use]
+    pub fn of_run(self) -> Self {
+        Self(Ulid(self.0.0 & !(RUN_RECORDS - 1)))
     }
 
     /// When the record was accepted, in milliseconds since 1970.
@@ -69,6 +78,12 @@ impl Deref for IdText {
 impl Serialize for IdText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self)
+    }
+}
+
+impl From<RecordId> for u128 {
+    fn from(id: RecordId) -> Self {
+        id.0.0
     }
 }
 

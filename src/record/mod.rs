@@ -50,7 +50,7 @@ pub struct Origin {
 pub struct Record {
     /// Given at acceptance; carries the time of acceptance in milliseconds.
     pub id: RecordId,
-    /// 1 to 256 characters; `None` spreads records evenly over the shards.
+    /// 1 to 256 characters; `None` spreads records evenly over the shards, see [`Self::routing_key`].
     pub partition_key: Option<Text>,
     /// Chooses the shard in place of the key, as the explicit hash key of Kinesis does.
     pub hash_key: Option<u128>,
@@ -65,21 +65,29 @@ pub struct Record {
 }
 
 impl Record {
-    /// The key that chooses the shard: the record's own, or its id, which hashes evenly.
+    /// The key that chooses the shard: the record's own, or an id, which hashes evenly: that of its
+    /// run, so that small records which came together fill few entries; a large one goes by itself.
     pub fn routing_key(&self) -> RoutingKey<'_> {
         match &self.partition_key {
             Some(key) => RoutingKey::Own(key),
+            None if self.payload.len() < RUN_PAYLOAD_BYTES => {
+                RoutingKey::Id(self.id.of_run().text())
+            }
             None => RoutingKey::Id(self.id.text()),
         }
     }
 }
+
+/// A payload of so many bytes shares its key with no other: a run is a quarter of what a shard takes
+/// in a second at most.
+const RUN_PAYLOAD_BYTES: usize = 4 << 10;
 
 /// A key that chooses a shard; a text.
 #[derive(Clone, Debug)]
 pub enum RoutingKey<'a> {
     /// The record's own.
     Own(&'a str),
-    /// Its id.
+    /// An id.
     Id(IdText),
 }
 
@@ -126,6 +134,28 @@ mod tests {
         // `printf key | md5sum`
         assert_eq!(hash_of_key("key"), 0x3c6e_0b8a_9c15_224a_8228_b9a9_8ca1_531d);
         assert_eq!(hash_of_key(""), 0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e);
+    }
+
+    #[test]
+    fn small_records_of_a_run_share_a_key_and_large_ones_go_by_themselves() {
+        let first = RecordId::new(1_000).of_run();
+        let key = |offset: u32, bytes: usize| {
+            let record = Record {
+                id: first.plus(offset),
+                partition_key: None,
+                hash_key: None,
+                source: "tail.nginx".into(),
+                caller: "".into(),
+                only_for: None,
+                payload: vec![b'x'; bytes].into(),
+            };
+            record.routing_key().to_string()
+        };
+
+        let most = RUN_PAYLOAD_BYTES - 1;
+        assert!((0..64).all(|offset| key(offset, most) == key(0, 0)), "one run");
+        assert_ne!(key(64, most), key(0, most), "the next run");
+        assert_eq!(key(5, most + 1), first.plus(5).to_string());
     }
 
     #[test]

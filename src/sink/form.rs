@@ -22,8 +22,6 @@ pub struct Piece<'a> {
     pub key: &'a str,
     /// The number the key stands for.
     pub key_hash: u128,
-    /// Whether certainly no other record has the key.
-    pub key_is_unique: bool,
     /// The number that stands in place of the key's.
     pub explicit: Option<u128>,
     /// Its payload.

@@ -52,7 +52,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
 
     /// Takes a payload on; gives it back if it is none of this destination's business.
     fn take_in(&mut self, stored: Stored, is_fresh: bool, now: Instant) -> Option<Position> {
-        match wrap(&*self.sink, &self.settings.destination, stored) {
+        match wrap(&*self.sink, &self.settings.destination, &mut self.keys, stored) {
             Wrapped::Elsewhere(position) => return Some(position),
             Wrapped::Parcel(parcel) => {
                 self.owed.more(parcel.debt());

@@ -43,7 +43,6 @@ fn by_a_producer(numbers: std::ops::Range<usize>) -> Record {
     let piece = |(key, data): (&'static str, &'static Bytes)| Piece {
         key,
         key_hash: crate::sink::hash_of(key),
-        key_is_unique: false,
         explicit: None,
         data,
     };

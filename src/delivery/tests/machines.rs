@@ -6,12 +6,14 @@ mod settling;
 
 use super::a_record;
 use crate::delivery::bundle::Bundle;
-use crate::delivery::parcel::Parcel;
+use crate::delivery::parcel::{LastKey, Parcel};
 use crate::queue::Position;
 use crate::sink::{At, Fault};
 
 fn parcel(number: u64, weight: usize) -> Parcel {
-    Parcel { weight, tries: 1, ..Parcel::new(Position(number), a_record("x")) }
+    let record = a_record("x");
+    let parcel = Parcel::new(Position(number), record, &mut LastKey::default());
+    Parcel { weight, tries: 1, ..parcel }
 }
 
 fn parcels(count: u64) -> Vec<Bundle> {

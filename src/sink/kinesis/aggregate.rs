@@ -61,7 +61,7 @@ impl Tally {
     /// Counts one more record, unless the aggregate would weigh more than this; whether it did. The
     /// first is always counted: alone it is sent plain.
     pub(in crate::sink) fn take(&mut self, piece: &Piece<'_>, weight_max: usize) -> bool {
-        let key = self.keys.slot(piece);
+        let key = self.keys.slot_of(piece.key_hash);
         let hash_key = piece.explicit.map(|hash| (self.hash_keys.slot_of(hash), digits(hash)));
         let of_key = if key.is_new { delimited(piece.key.len()) } else { 0 };
         let of_hash_key = match hash_key {
@@ -74,9 +74,9 @@ impl Tally {
         if self.records > 0 && self.weight() + bytes > weight_max {
             return false;
         }
-        self.keys.add(piece, key);
+        self.keys.add(piece.key_hash, key);
         if let (Some(hash), Some((slot, _))) = (piece.explicit, hash_key) {
-            self.hash_keys.add_hash(hash, slot);
+            self.hash_keys.add(hash, slot);
         }
         self.body_bytes += bytes;
         self.records += 1;
@@ -89,7 +89,8 @@ impl Tally {
 #[derive(Clone, Debug, Default)]
 struct Table {
     known: HashMap<u128, usize>,
-    count: usize,
+    /// The one that was asked for last: records come in runs of one key.
+    last: Option<(u128, usize)>,
 }
 
 /// Where a key stands, and whether it must be written there first.
@@ -100,34 +101,19 @@ struct Slot {
 }
 
 impl Table {
-    /// A key that no other record has is not looked for.
-    fn slot(&self, piece: &Piece<'_>) -> Slot {
-        if piece.key_is_unique {
-            return Slot { index: self.count, is_new: true };
-        }
-        self.slot_of(piece.key_hash)
-    }
-
     fn slot_of(&self, hash: u128) -> Slot {
-        match self.known.get(&hash) {
-            Some(index) => Slot { index: *index, is_new: false },
-            None => Slot { index: self.count, is_new: true },
+        let last = self.last.filter(|last| last.0 == hash).map(|last| last.1);
+        match last.or_else(|| self.known.get(&hash).copied()) {
+            Some(index) => Slot { index, is_new: false },
+            None => Slot { index: self.known.len(), is_new: true },
         }
     }
 
-    fn add(&mut self, piece: &Piece<'_>, slot: Slot) {
-        if piece.key_is_unique {
-            self.count += 1;
-        } else {
-            self.add_hash(piece.key_hash, slot);
-        }
-    }
-
-    fn add_hash(&mut self, hash: u128, slot: Slot) {
+    fn add(&mut self, hash: u128, slot: Slot) {
         if slot.is_new {
             self.known.insert(hash, slot.index);
-            self.count += 1;
         }
+        self.last = Some((hash, slot.index));
     }
 }
 
@@ -157,8 +143,8 @@ pub(in crate::sink) fn encode(pieces: &[Piece<'_>], weight: usize) -> Bytes {
 fn put_keys(out: &mut Vec<u8>, pieces: &[Piece<'_>]) -> Vec<usize> {
     let mut table = Table::default();
     let mut place = |piece: &Piece<'_>| {
-        let slot = table.slot(piece);
-        table.add(piece, slot);
+        let slot = table.slot_of(piece.key_hash);
+        table.add(piece.key_hash, slot);
         if slot.is_new {
             put_delimited(out, KEY_TABLE, piece.key.as_bytes());
         }
@@ -172,7 +158,7 @@ fn put_hash_keys(out: &mut Vec<u8>, pieces: &[Piece<'_>]) -> Vec<Option<usize>> 
     let mut table = Table::default();
     let mut place = |hash: u128| {
         let slot = table.slot_of(hash);
-        table.add_hash(hash, slot);
+        table.add(hash, slot);
         if slot.is_new {
             put_delimited(out, HASH_KEY_TABLE, hash.to_string().as_bytes());
         }
@@ -243,7 +229,6 @@ mod tests {
             .map(|(key, explicit, data)| Piece {
                 key,
                 key_hash: hash_of(key),
-                key_is_unique: false,
                 explicit: *explicit,
                 data,
             })
@@ -297,13 +282,7 @@ mod tests {
     #[test]
     fn an_aggregate_takes_no_record_beyond_its_size_and_none_less() {
         let data = Bytes::from(vec![b'x'; 100]);
-        let piece = Piece {
-            key: "k",
-            key_hash: hash_of("k"),
-            key_is_unique: false,
-            explicit: None,
-            data: &data,
-        };
+        let piece = Piece { key: "k", key_hash: hash_of("k"), explicit: None, data: &data };
         let mut two = Tally::default();
         assert!(two.take(&piece, 0), "the first is taken whatever it weighs");
         two.take(&piece, usize::MAX);

@@ -44,7 +44,7 @@ impl Member {
     pub fn piece(&self) -> Piece<'_> {
         let Self { key, key_hash, explicit, data } = self;
         let (key_hash, explicit) = (*key_hash, *explicit);
-        Piece { key, key_hash, key_is_unique: false, explicit, data }
+        Piece { key, key_hash, explicit, data }
     }
 }
 

@@ -209,7 +209,6 @@ mod tests {
         let piece = crate::sink::Piece {
             key: "k",
             key_hash: super::super::shards::hash_of("k"),
-            key_is_unique: false,
             explicit: Some(7),
             data: &plain,
         };
