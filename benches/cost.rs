@@ -31,7 +31,9 @@ use weir::dead_letter::{self, Shelf};
 use weir::delivery::{self, Worker};
 use weir::queue::{self, Group, Queue, Reader, Writer};
 use weir::record::{Record, RecordId, encode};
-use weir::sink::{AwsSettings, Kinesis, KinesisSettings, ServiceClock, StaticCredentials};
+use weir::sink::{
+    AwsSettings, Kinesis, KinesisSettings, Protocol, ServiceClock, StaticCredentials,
+};
 use weir::telemetry::Metrics;
 
 const RECORD_BYTES: usize = 200;
@@ -179,6 +181,7 @@ async fn deliver(
         stream_name: "cost".into(),
         max_record_bytes: 1 << 20,
         aggregate_bytes,
+        protocol: Protocol::Auto,
         aws: aws(fake.address),
     };
     let clock = ServiceClock::new(Clock::real(), None);

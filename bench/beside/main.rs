@@ -43,6 +43,7 @@ mod tailing;
 #[path = "../../tests/support/tls_peer.rs"]
 mod tls_peer;
 mod upstream;
+mod wire;
 
 use std::path::Path;
 use std::time::Duration;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64_simd::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -20,7 +19,6 @@ use md5::{Digest as _, Md5};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +27,7 @@ use super::aggregate::{self, number_in};
 use super::ledger::Ledger;
 use super::listing;
 use super::tls_peer::{ALWAYS, Authority};
+use super::wire::{Entry, Wire};
 
 /// A stream is billed by the units of each entry: 25 KiB, and what is begun of it.
 const UNIT_BYTES: u64 = 25 << 10;
@@ -68,22 +67,6 @@ pub(crate) struct Seen {
     pub(crate) units: u64,
     /// Of bodies, before TLS.
     pub(crate) bytes: u64,
-}
-
-#[derive(Deserialize)]
-struct PutRecords<'a> {
-    #[serde(rename = "Records", borrow)]
-    records: Vec<Entry<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(rename = "Data", borrow)]
-    data: &'a str,
-    #[serde(rename = "PartitionKey", borrow)]
-    key: std::borrow::Cow<'a, str>,
-    #[serde(rename = "ExplicitHashKey", borrow)]
-    hash: Option<&'a str>,
 }
 
 impl Upstream {
@@ -171,6 +154,7 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
     let action = target.and_then(|target| target.rsplit('.').next()).unwrap_or("").to_owned();
+    let wire = Wire::of(request.headers());
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let mood = counts.mood();
     if let Mood::Late(time) = mood {
@@ -180,53 +164,46 @@ async fn answer(
         (Mood::Away, _) => {
             (StatusCode::SERVICE_UNAVAILABLE, "{\"__type\":\"ServiceUnavailable\"}".to_owned())
         }
-        (Mood::Throttling, "PutRecords") => (StatusCode::OK, refuse(&body)),
-        (_, "PutRecords") => (StatusCode::OK, put(&body, &counts)),
+        (Mood::Throttling, "PutRecords") => (StatusCode::OK, refuse(&wire.entries(&body))),
+        (_, "PutRecords") => (StatusCode::OK, put(&wire.entries(&body), body.len(), &counts)),
         (_, "ListShards") => (StatusCode::OK, listing::shards().to_string()),
         (_, "DescribeStreamSummary") => (StatusCode::OK, listing::summary("bench").to_string()),
         _ => (StatusCode::BAD_REQUEST, "{\"__type\":\"AccessDeniedException\"}".to_owned()),
     };
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    let mut answer = Response::new(Full::new(wire.answer(text)));
     *answer.status_mut() = status;
-    let kind = hyper::header::HeaderValue::from_static("application/x-amz-json-1.1");
-    answer.headers_mut().insert("content-type", kind);
+    answer.headers_mut().insert("content-type", wire.media_type());
     Ok(answer)
 }
 
-fn entries(body: &[u8]) -> PutRecords<'_> {
-    serde_json::from_slice(body).expect("a body of PutRecords")
-}
-
-fn refuse(body: &[u8]) -> String {
-    let count = entries(body).records.len();
+fn refuse(entries: &[Entry<'_>]) -> String {
+    let count = entries.len();
     let entry = "{\"ErrorCode\":\"ProvisionedThroughputExceededException\",\"ErrorMessage\":\"Rate \
                  exceeded for shard shardId-000000000000 in stream bench under account 123456789012.\"}";
     format!("{{\"FailedRecordCount\":{count},\"Records\":[{}]}}", vec![entry; count].join(","))
 }
 
-fn put(body: &[u8], counts: &Counts) -> String {
-    let entries = entries(body);
-    let mut answers = String::with_capacity(entries.records.len() * 64);
-    for entry in &entries.records {
-        let data = STANDARD.decode_to_vec(entry.data).expect("Base64");
-        match aggregate::members(&data) {
+fn put(entries: &[Entry<'_>], body_bytes: usize, counts: &Counts) -> String {
+    let mut answers = String::with_capacity(entries.len() * 64);
+    for entry in entries {
+        match aggregate::members(&entry.data) {
             Some(members) => members.for_each(|member| counts.ledger.arrive(number_in(member))),
-            None => counts.ledger.arrive(number_in(&data)),
+            None => counts.ledger.arrive(number_in(&entry.data)),
         }
-        let bytes = (data.len() + entry.key.len()) as u64;
+        let bytes = (entry.data.len() + entry.key.len()) as u64;
         counts.units.fetch_add(bytes.div_ceil(UNIT_BYTES), Relaxed);
         let shard = shard_of(entry);
         let comma = if answers.is_empty() { "" } else { "," };
         answers += comma;
         answers += &format!("{{\"SequenceNumber\":\"1\",\"ShardId\":\"shardId-{shard:012}\"}}");
     }
-    counts.bytes.fetch_add(body.len() as u64, Relaxed);
+    counts.bytes.fetch_add(body_bytes as u64, Relaxed);
     counts.requests.fetch_add(1, Relaxed);
     format!("{{\"FailedRecordCount\":0,\"Records\":[{answers}]}}")
 }
 
 fn shard_of(entry: &Entry<'_>) -> u128 {
-    let hash = match entry.hash {
+    let hash = match &entry.hash {
         Some(hash) => hash.parse().expect("a number of 128 bits"),
         None => u128::from_be_bytes(Md5::digest(entry.key.as_bytes()).into()),
     };

@@ -168,7 +168,7 @@ fn sum_of(rows: &[Row]) -> u32 {
 mod tests {
     use super::*;
     use crate::base::disk::FaultyDisk;
-    use crate::sink::AwsSettings;
+    use crate::sink::{AwsSettings, Protocol};
     use crate::state::State;
     use crate::telemetry::Metrics;
 
@@ -185,6 +185,7 @@ mod tests {
             stream_name: name.into(),
             max_record_bytes: 1 << 20,
             aggregate_bytes: None,
+            protocol: Protocol::Auto,
             aws: AwsSettings::default(),
         }
     }

@@ -21,7 +21,7 @@ use crate::base::tasks::Jobs;
 use crate::config::Destination;
 use crate::delivery::{Class, classify};
 use crate::sink::{
-    At, AwsSettings, Begin, Fault, Kinesis, KinesisSettings, Lineage, Offspring, Reading,
+    At, AwsSettings, Begin, Fault, Kinesis, KinesisSettings, Lineage, Offspring, Protocol, Reading,
     ServiceClock,
 };
 use page::{Printed, Printer};
@@ -120,6 +120,7 @@ impl Consume {
                 stream_name: stream.clone(),
                 max_record_bytes: 1 << 20,
                 aggregate_bytes: None,
+                protocol: Protocol::Auto,
                 aws: AwsSettings {
                     region: self.region.clone(),
                     endpoint_url: self.endpoint_url.clone(),

@@ -37,7 +37,7 @@ pub use lambda::{Lambda, LambdaFault, LambdaSettings};
 pub use probe::Probed;
 pub use settings::{
     AwsSettings, Compression, DirectorySettings, FirehoseSettings, InstanceCredentials,
-    IotSettings, KinesisSettings, Proxy, RoleSettings, StaticCredentials,
+    IotSettings, KinesisSettings, Protocol, Proxy, RoleSettings, StaticCredentials,
 };
 pub use web::{Web, WebSettings};
 

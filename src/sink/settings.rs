@@ -121,6 +121,18 @@ pub struct StaticCredentials {
     pub session_token: Option<Secret>,
 }
 
+/// How requests of PutRecords are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// In CBOR at an address of AWS, as long as that is understood there; in JSON elsewhere.
+    #[default]
+    Auto,
+    /// In AWS JSON 1.1, with data in base64.
+    Json,
+    /// In AWS CBOR 1.1, with data as it is.
+    Cbor,
+}
+
 /// A Kinesis data stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KinesisSettings {
@@ -131,6 +143,8 @@ pub struct KinesisSettings {
     pub max_record_bytes: u64,
     /// Largest entry that several records share; `None` sends each alone.
     pub aggregate_bytes: Option<u64>,
+    /// In which protocol PutRecords is called.
+    pub protocol: Protocol,
     /// How to reach it.
     pub aws: AwsSettings,
 }

@@ -52,6 +52,8 @@ pub(crate) struct Request {
     pub(crate) records: Vec<Sent>,
     /// Bytes of the body.
     pub(crate) body_bytes: usize,
+    /// Whether it came in CBOR.
+    pub(crate) is_cbor: bool,
     /// Day, region and service that the signature is for.
     pub(crate) scope: String,
     /// The time it was signed for.
@@ -169,6 +171,7 @@ struct State {
     requests: Vec<Request>,
     taken: Vec<Taken>,
     limits_are_kept: bool,
+    knows_no_cbor: bool,
     time_is_kept: bool,
     /// How far its clock is ahead.
     ahead: time::Duration,
@@ -267,6 +270,7 @@ impl FakeUpstream {
             requests: Vec::new(),
             taken: Vec::new(),
             limits_are_kept: true,
+            knows_no_cbor: false,
             time_is_kept: false,
             ahead: time::Duration::ZERO,
             shards: None,
@@ -326,6 +330,11 @@ impl FakeUpstream {
     /// From now on refuses signatures that are more than five minutes off, as the services do.
     pub(crate) fn keep_time(&self) {
         self.locked().time_is_kept = true;
+    }
+
+    /// From now on what comes in CBOR gets a page of HTML.
+    pub(crate) fn know_no_cbor(&self) {
+        self.locked().knows_no_cbor = true;
     }
 
     /// Its clock is so far ahead of everybody else's from now on.
@@ -440,7 +449,12 @@ async fn answer(
     request: hyper::Request<Incoming>,
     state: Arc<Mutex<State>>,
 ) -> Result<Reply, &'static str> {
-    let mut reply = answer_of_now(request, Arc::clone(&state)).await?;
+    let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_vec());
+    let is_cbor = kind.is_some_and(|kind| kind == CBOR.as_bytes());
+    let mut reply = answer_of_now(request, is_cbor, Arc::clone(&state)).await?;
+    if is_cbor {
+        reply = in_cbor(reply).await;
+    }
     let ahead = state.lock().unwrap_or_else(PoisonError::into_inner).ahead;
     if ahead != time::Duration::ZERO {
         let date = http_date(time::OffsetDateTime::now_utc() + ahead);
@@ -456,8 +470,44 @@ fn http_date(time: time::OffsetDateTime) -> String {
     time.format(&format).expect("every time has a date")
 }
 
+const JSON: &str = "application/x-amz-json-1.1";
+const CBOR: &str = "application/x-amz-cbor-1.1";
+
+/// What was asked in CBOR is answered in it.
+async fn in_cbor(reply: Reply) -> Reply {
+    if reply.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != JSON) {
+        return reply;
+    }
+    let (mut head, body) = reply.into_parts();
+    let body = body.collect().await.expect("it is whole").to_bytes();
+    let document: Value = serde_json::from_slice(&body).expect("our own");
+    let mut cbor = Vec::new();
+    ciborium::into_writer(&document, &mut cbor).expect("memory takes it");
+    head.headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(CBOR));
+    hyper::Response::from_parts(head, Full::new(cbor.into()))
+}
+
+/// The same in JSON, with blobs in base64.
+fn in_json(document: ciborium::Value) -> Option<Value> {
+    Some(match document {
+        ciborium::Value::Map(members) => {
+            let member = |(name, value): (ciborium::Value, _)| {
+                Some((name.into_text().ok()?, in_json(value)?))
+            };
+            Value::Object(members.into_iter().map(member).collect::<Option<_>>()?)
+        }
+        ciborium::Value::Array(all) => {
+            Value::Array(all.into_iter().map(in_json).collect::<Option<_>>()?)
+        }
+        ciborium::Value::Text(text) => text.into(),
+        ciborium::Value::Bytes(bytes) => BASE64.encode(bytes).into(),
+        _ => return None,
+    })
+}
+
 async fn answer_of_now(
     request: hyper::Request<Incoming>,
+    is_cbor: bool,
     state: Arc<Mutex<State>>,
 ) -> Result<Reply, &'static str> {
     let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
@@ -493,7 +543,11 @@ async fn answer_of_now(
     let scope = authorization.split("Credential=").nth(1).and_then(|rest| rest.split(',').next());
     let scope = scope.unwrap_or_default().to_owned();
     let body = request.into_body().collect().await.map_err(|_| "the body broke off")?.to_bytes();
-    let Some(mut request) = read(service, &body) else {
+    let knows_no_cbor = state.lock().unwrap_or_else(PoisonError::into_inner).knows_no_cbor;
+    if is_cbor && knows_no_cbor {
+        return Ok(reply(500, "text/html", "<h1>what is this?</h1>".into()));
+    }
+    let Some(mut request) = read(service, is_cbor, &body) else {
         return Ok(refusal(400, "SerializationException", "the body is not understood", None));
     };
 
@@ -630,7 +684,7 @@ fn delivery_stream() -> Value {
 }
 
 fn told(document: &Value) -> Reply {
-    reply(200, "application/x-amz-json-1.1", document.to_string())
+    reply(200, JSON, document.to_string())
 }
 
 fn results_reply(service: Service, results: Vec<Value>, failed_count: usize) -> Reply {
@@ -638,12 +692,12 @@ fn results_reply(service: Service, results: Vec<Value>, failed_count: usize) -> 
         Service::Kinesis => json!({ "FailedRecordCount": failed_count, "Records": results }),
         Service::Firehose => json!({ "FailedPutCount": failed_count, "RequestResponses": results }),
     };
-    reply(200, "application/x-amz-json-1.1", body.to_string())
+    reply(200, JSON, body.to_string())
 }
 
 fn refusal(status: u16, code: &str, message: &str, retry_after_ms: Option<u64>) -> Reply {
     let body = json!({ "__type": code, "message": message }).to_string();
-    let mut reply = reply(status, "application/x-amz-json-1.1", body);
+    let mut reply = reply(status, JSON, body);
     if let Some(ms) = retry_after_ms {
         reply.headers_mut().insert("x-amz-retry-after", ms.into());
     }
@@ -657,8 +711,11 @@ fn reply(status: u16, content_type: &'static str, body: String) -> Reply {
     reply
 }
 
-fn read(service: Service, body: &[u8]) -> Option<Request> {
-    let document: Value = serde_json::from_slice(body).ok()?;
+fn read(service: Service, is_cbor: bool, body: &[u8]) -> Option<Request> {
+    let document: Value = match is_cbor {
+        true => in_json(ciborium::from_reader(body).ok()?)?,
+        false => serde_json::from_slice(body).ok()?,
+    };
     let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
     let stream = match service {
         Service::Kinesis => text("StreamName").or_else(|| text("StreamARN"))?,
@@ -666,7 +723,8 @@ fn read(service: Service, body: &[u8]) -> Option<Request> {
     };
     let records = document.get("Records")?.as_array()?.iter().map(record).collect::<Option<_>>()?;
     let (scope, signed_at) = (String::new(), String::new());
-    Some(Request { number: 0, service, stream, records, body_bytes: body.len(), scope, signed_at })
+    let (number, body_bytes) = (0, body.len());
+    Some(Request { number, service, stream, records, body_bytes, is_cbor, scope, signed_at })
 }
 
 fn record(document: &Value) -> Option<Sent> {

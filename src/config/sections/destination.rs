@@ -1,7 +1,7 @@
 //! `[destination.NAME]`: an upstream, and how it is fed.
 
 use crate::delivery;
-use crate::sink::{FirehoseSettings, KinesisSettings};
+use crate::sink::{FirehoseSettings, KinesisSettings, Protocol};
 
 use super::super::Destination;
 use super::super::document::{At, Named, Section, hint};
@@ -19,7 +19,7 @@ pub(in crate::config) const KINESIS: Table = Table {
     effect: "A Kinesis data stream. A principal with nothing but `kinesis:PutRecords` is enough; \
              with `kinesis:ListShards` and `kinesis:DescribeStreamSummary` too, it costs much less.",
     groups: &[
-        &[TYPE, STREAM_NAME, MAX_RECORD, AGGREGATE, AGGREGATE_BYTES],
+        &[TYPE, STREAM_NAME, MAX_RECORD, AGGREGATE, AGGREGATE_BYTES, PROTOCOL],
         aws::KEYS,
         FEED,
         LANES,
@@ -80,6 +80,16 @@ const AGGREGATE: Key = Key::new(
 const AGGREGATE_BYTES: Key = Key::size("aggregate_bytes", 50 * KIB)
     .within(KIB, 10 * MIB)
     .says("Largest aggregate; a stream is billed by every 25 KiB of each.");
+const PROTOCOL: Key = Key::new(
+    "protocol",
+    Kind::Choice(&["auto", "cbor", "json"]),
+    Default::Text("auto"),
+)
+.says(
+    "How PutRecords is called: in `\"cbor\"` data goes as it is, in `\"json\"` as base64, which is a \
+     third more to send. `\"auto\"` takes CBOR where AWS itself is called, as its SDK for Java does, \
+     unless what answers there does not take it; and JSON where `endpoint_url` leads elsewhere.",
+);
 const SHARD_SHARE: Key = Key::count("shard_share", 100).within(1, 1_000).says(
     "How much of what a shard takes (1000 entries and 1 MiB a second) is for this agent, in \
      percent: 100 divided by the number of producers. Above 100 the shard itself slows it down.",
@@ -193,6 +203,7 @@ fn kinesis(section: &mut Section<'_>, reading: &mut Reading<'_>) -> KinesisSetti
         stream_name: name.value,
         max_record_bytes: section.number(reading, &MAX_RECORD).value,
         aggregate_bytes: aggregate_bytes(section, reading),
+        protocol: protocol(section, reading),
         aws: aws::read(section, reading),
     }
 }
@@ -201,6 +212,14 @@ fn aggregate_bytes(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Opti
     let is_off = section.choice(reading, &AGGREGATE).value == "off";
     let bytes = section.number(reading, &AGGREGATE_BYTES).value;
     (!is_off).then_some(bytes)
+}
+
+fn protocol(section: &mut Section<'_>, reading: &mut Reading<'_>) -> Protocol {
+    match section.choice(reading, &PROTOCOL).value.as_str() {
+        "cbor" => Protocol::Cbor,
+        "json" => Protocol::Json,
+        _ => Protocol::Auto,
+    }
 }
 
 /// What only an upstream with shards has.

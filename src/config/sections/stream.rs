@@ -42,7 +42,10 @@ pub(in crate::config) const ALIASES: Key = Key::texts("aliases", Default::Nothin
 );
 const PARTITION_KEY: Key = Key::text(
     "partition_key",
-    Default::Otherwise { example: "\"{json:/user/id}|{file}\"", then: "records are spread evenly" },
+    Default::Otherwise {
+        example: "\"{json:/user/id}|{file}\"",
+        then: "records are spread evenly, small neighbours together",
+    },
 )
 .says(
     "The partition key of records whose sender chose none. Fields: `{json:/POINTER}`, \

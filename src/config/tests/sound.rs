@@ -10,7 +10,9 @@ use crate::base::serve::Access;
 use crate::base::units::{ByteRate, ByteSize, CountRate};
 use crate::config::{Config, Destination, Stream, demo};
 use crate::delivery::{LinkSettings, PaceSettings, Rank};
-use crate::sink::{AwsSettings, Compression, DirectorySettings, FirehoseSettings, KinesisSettings};
+use crate::sink::{
+    AwsSettings, Compression, DirectorySettings, FirehoseSettings, KinesisSettings, Protocol,
+};
 use crate::source::framing;
 use crate::source::http::{Listen, Proxies};
 use crate::source::tail::StartAt;
@@ -194,6 +196,7 @@ fn upstreams_are_read_with_their_own_settings_and_the_common_ones() {
         stream_name: "x".into(),
         max_record_bytes: 10 * MIB,
         aggregate_bytes: Some(50 << 10),
+        protocol: Protocol::Auto,
         aws: AwsSettings {
             region: Some("eu-west-3".into()),
             connect_timeout: Duration::from_secs(1),

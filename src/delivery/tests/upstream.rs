@@ -17,8 +17,8 @@ use crate::base::secret::Secret;
 use crate::queue::Settled;
 use crate::sink::fake_upstream::{Answer, FakeUpstream, Request, Taken};
 use crate::sink::{
-    AwsSettings, Firehose, FirehoseSettings, Kinesis, KinesisSettings, ServiceClock, Sink,
-    StaticCredentials,
+    AwsSettings, Firehose, FirehoseSettings, Kinesis, KinesisSettings, Protocol, ServiceClock,
+    Sink, StaticCredentials,
 };
 
 fn aws(url: &str) -> AwsSettings {
@@ -45,6 +45,7 @@ pub(super) fn kinesis_settings(url: &str) -> KinesisSettings {
         stream_name: "access".into(),
         max_record_bytes: 1 << 20,
         aggregate_bytes: Some(50 << 10),
+        protocol: Protocol::Auto,
         aws: aws(url),
     }
 }

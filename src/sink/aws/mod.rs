@@ -1,5 +1,6 @@
 //! The way to an AWS service: region, endpoint, credentials, timeouts; one attempt per call.
 
+mod cbor;
 mod chain;
 mod credentials;
 mod iot;
@@ -24,6 +25,7 @@ use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProt
 use super::{AwsSettings, Fate, Fault};
 use aws_smithy_types::retry::ReconnectMode;
 
+pub(super) use cbor::MEDIA_TYPE as MEDIA_TYPE_OF_CBOR;
 pub use clock::{ClockChanges, ClockMemory, ServiceClock};
 pub(super) use credentials::Keeper;
 pub(super) use fault::{ambiguous, entry_fault, fault_of, story};

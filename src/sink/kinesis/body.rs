@@ -1,4 +1,4 @@
-//! The body of a PutRecords request, written once, into memory of its size.
+//! The body of a PutRecords request, written once, into memory of its size: here in JSON.
 //!
 //! The SDK signs and sends it. Its own would be a text that doubles while it grows, of blobs that are
 //! copies of the entries: three times the memory that a request needs.
@@ -8,14 +8,22 @@ use aws_smithy_types::body::SdkBody;
 use base64_simd::STANDARD;
 use bytes::Bytes;
 
-use super::StreamName;
-use crate::sink::Entry;
+use super::protocol::Wire;
+use super::{StreamName, cbor};
+use crate::sink::{Entry, aws};
 
 /// What stands around an entry, its hash key of up to 39 digits included, and an escaped character.
 const AROUND_BYTES: usize = 96;
 
 /// Writes the body; the entries are let go one by one.
-pub(super) fn write(stream: &StreamName, entries: Vec<Entry>) -> Bytes {
+pub(super) fn write(wire: Wire, stream: &StreamName, entries: Vec<Entry>) -> Bytes {
+    match wire {
+        Wire::Json => json(stream, entries),
+        Wire::Cbor => cbor::write(stream, entries).into(),
+    }
+}
+
+fn json(stream: &StreamName, entries: Vec<Entry>) -> Bytes {
     let room = |entry: &Entry| entry.data.len().div_ceil(3) * 4 + entry.key.len() + AROUND_BYTES;
     let room = AROUND_BYTES + stream.bytes() + entries.iter().map(room).sum::<usize>();
     let mut body = Vec::with_capacity(room);
@@ -50,20 +58,23 @@ fn text(body: &mut Vec<u8>, text: &str) {
 }
 
 /// Puts it in the place of what the SDK wrote, before it is signed.
-pub(super) fn put_into(request: &mut HttpRequest, body: &Bytes) {
+pub(super) fn put_into(request: &mut HttpRequest, wire: Wire, body: &Bytes) {
+    if wire == Wire::Cbor {
+        request.headers_mut().insert("content-type", aws::MEDIA_TYPE_OF_CBOR);
+    }
     request.headers_mut().insert("content-length", body.len().to_string());
     *request.body_mut() = SdkBody::from(body.clone());
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
 
     fn check(stream: &StreamName, entries: Vec<Entry>, expected: &Value) {
         let room = entries.iter().map(|entry| entry.data.len() * 2 + 512).sum::<usize>() + 512;
-        let body = write(stream, entries);
+        let body = json(stream, entries);
         assert_eq!(&serde_json::from_slice::<Value>(&body).unwrap(), expected);
         assert!(body.len() < room);
     }
@@ -73,7 +84,7 @@ mod tests {
         let by_name = StreamName { name: Some("readings".into()), arn: None };
         let keyed = Entry { hash_key: Some(u128::MAX), ..Entry::plain("a".into(), "two".into()) };
         let odd = Entry::plain("\"\\\n\u{1}é".into(), Bytes::from_static(&[0, 255, 62, 63]));
-        let expected = json!({
+        let expected = serde_json::json!({
             "StreamName": "readings",
             "Records": [
                 { "Data": "dHdv", "PartitionKey": "a",
@@ -89,7 +100,7 @@ mod tests {
     fn a_stream_is_named_by_its_arn_where_that_is_what_is_known() {
         let arn = "arn:aws:kinesis:eu-west-1:1:stream/readings";
         let stream = StreamName { name: None, arn: Some(arn.into()) };
-        check(&stream, Vec::new(), &json!({ "StreamARN": arn, "Records": [] }));
+        check(&stream, Vec::new(), &serde_json::json!({ "StreamARN": arn, "Records": [] }));
     }
 
     #[test]
@@ -100,7 +111,7 @@ mod tests {
                 hash_key: Some(u128::MAX),
                 ..Entry::plain("k".repeat(256), vec![7; bytes].into())
             };
-            let written = write(&stream, vec![entry; 20]);
+            let written = json(&stream, vec![entry; 20]);
             let (size, memory) = (written.len(), Vec::from(written).capacity());
             assert!(memory - size < 22 * AROUND_BYTES, "{size} in {memory}");
         }

@@ -3,12 +3,14 @@
 pub(super) mod aggregate;
 mod belief;
 mod body;
+mod cbor;
 mod facts;
 mod fleet;
 mod known;
 mod listing;
 mod members;
 mod probe;
+mod protocol;
 mod reading;
 mod refusals;
 mod scout;
@@ -20,7 +22,10 @@ use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::SdkError;
+use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput};
 use aws_sdk_kinesis::types::PutRecordsResultEntry;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
 
 use super::aws::{Keeper, Meter};
@@ -29,6 +34,7 @@ use super::{
     ServiceClock, Sink, aws,
 };
 use belief::Doubt;
+use protocol::{Spoken, Told, Wire, told_by};
 use scout::Scout;
 
 pub(crate) use aggregate::is_aggregate;
@@ -60,6 +66,7 @@ pub struct Kinesis {
     /// The largest record that the stream took.
     taken_bytes: AtomicUsize,
     aggregate_bytes: Option<usize>,
+    spoken: Spoken,
     scout: Scout,
 }
 
@@ -71,6 +78,10 @@ struct StreamName {
 }
 
 impl StreamName {
+    fn text(&self) -> &str {
+        self.name.as_deref().or(self.arn.as_deref()).unwrap_or_default()
+    }
+
     fn bytes(&self) -> usize {
         [&self.name, &self.arn].into_iter().flatten().map(String::len).sum()
     }
@@ -108,6 +119,7 @@ impl Kinesis {
             record_bytes_max: size(settings.max_record_bytes),
             taken_bytes: AtomicUsize::new(0),
             aggregate_bytes: settings.aggregate_bytes.map(size),
+            spoken: Spoken::new(settings.protocol, settings.aws.endpoint_url.as_deref()),
         })
     }
 
@@ -176,6 +188,41 @@ impl Kinesis {
     }
 }
 
+type Answer = Result<PutRecordsOutput, SdkError<PutRecordsError, HttpResponse>>;
+
+impl Kinesis {
+    async fn send(&self, wire: Wire, entries: Vec<Entry>) -> Answer {
+        let body = body::write(wire, &self.stream, entries);
+        self.client
+            .put_records()
+            .set_stream_name(self.stream.name.clone())
+            .set_stream_arn(self.stream.arn.clone())
+            .customize()
+            .mutate_request(move |request| body::put_into(request, wire, &body))
+            .send()
+            .await
+    }
+
+    /// Nobody knows yet whether it is understood: where CBOR was refused in another language, the same
+    /// goes in JSON. If that is taken, JSON it is.
+    async fn try_cbor(&self, entries: Vec<Entry>) -> Answer {
+        let answer = self.send(Wire::Cbor, entries.clone()).await;
+        match told_by(&answer) {
+            Told::Cbor => self.spoken.settle(Wire::Cbor, self.stream.text()),
+            Told::Unreadable => self.spoken.settle(Wire::Json, self.stream.text()),
+            Told::Nothing => {}
+            Told::Foreign => {
+                let answer = self.send(Wire::Json, entries).await;
+                if answer.is_ok() {
+                    self.spoken.settle(Wire::Json, self.stream.text());
+                }
+                return answer;
+            }
+        }
+        answer
+    }
+}
+
 impl Sink for Kinesis {
     fn kind(&self) -> &'static str {
         "kinesis"
@@ -203,11 +250,14 @@ impl Sink for Kinesis {
     }
 
     fn wire_bytes(&self, load: Load) -> u64 {
-        // Data goes in base64; what is written around it is the same for every entry.
+        // What is written around it is the same for every entry. In JSON, data goes in base64.
         const AROUND_ENTRY: usize = r#"{"Data":"","PartitionKey":""},"#.len();
         // Seven in ten numbers of 128 bits have 39 digits, and nearly all others 38.
         const HASH_KEY: usize = r#","ExplicitHashKey":"""#.len() + 39;
         let Load { entries, weight, hash_keys } = load;
+        if self.spoken.known() == Some(Wire::Cbor) {
+            return (weight + entries * cbor::AROUND_ENTRY + hash_keys * cbor::HASH_KEY) as u64;
+        }
         (weight.div_ceil(3) * 4 + entries * AROUND_ENTRY + hash_keys * HASH_KEY) as u64
     }
 
@@ -258,18 +308,11 @@ impl Sink for Kinesis {
         let sent = entries.len();
         let heaviest = entries.iter().map(|entry| self.weigh(entry)).max().unwrap_or_default();
         let meant = entries.iter().map(|entry| entry.shard.clone()).collect();
-        let body = body::write(&self.stream, entries);
-        let answer = self
-            .client
-            .put_records()
-            .set_stream_name(self.stream.name.clone())
-            .set_stream_arn(self.stream.arn.clone())
-            .customize()
-            .mutate_request(move |request| body::put_into(request, &body))
-            .send()
-            .await
-            .map_err(aws::fault_of)
-            .inspect_err(|fault| self.heed(fault))?;
+        let answer = match self.spoken.known() {
+            Some(wire) => self.send(wire, entries).await,
+            None => self.try_cbor(entries).await,
+        };
+        let answer = answer.map_err(aws::fault_of).inspect_err(|fault| self.heed(fault))?;
         if answer.records.len() != sent {
             return Err(aws::miscounted(sent, answer.records.len()));
         }

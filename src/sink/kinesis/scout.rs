@@ -355,9 +355,3 @@ impl Scout {
         });
     }
 }
-
-impl StreamName {
-    fn text(&self) -> &str {
-        self.name.as_deref().or(self.arn.as_deref()).unwrap_or_default()
-    }
-}

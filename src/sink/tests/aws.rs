@@ -7,7 +7,7 @@ use crate::base::secret::Secret;
 use crate::sink::fake_upstream::{Answer, FakeUpstream};
 use crate::sink::{
     At, AwsSettings, Fate, Fault, Firehose, FirehoseSettings, Kinesis, KinesisSettings, Outcome,
-    ServiceClock, Sink, StaticCredentials,
+    Protocol, ServiceClock, Sink, StaticCredentials,
 };
 
 pub(super) fn aws(url: &str) -> AwsSettings {
@@ -34,6 +34,7 @@ pub(super) fn kinesis_settings(url: &str) -> KinesisSettings {
         stream_name: "access".into(),
         max_record_bytes: 1 << 20,
         aggregate_bytes: None,
+        protocol: Protocol::Auto,
         aws: aws(url),
     }
 }

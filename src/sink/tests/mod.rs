@@ -5,6 +5,7 @@ mod credentials;
 mod device;
 mod directory;
 mod packed;
+mod protocol;
 mod sizes;
 mod slow;
 mod way;

@@ -24,13 +24,14 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::header::{AGE, AUTHORIZATION, DATE, PROXY_AUTHORIZATION};
+use hyper::header::{AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::http::uri::Scheme;
 use hyper::{Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::cbor;
 use super::clock::ServiceClock;
 use crate::sink::{AwsSettings, Proxy};
 
@@ -146,7 +147,19 @@ impl Transport {
             self.client.request(request).await.map_err(|error| connector_error(error.into()))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(connector_error)?;
-        Ok(Response::from_parts(head, body.to_bytes()))
+        Ok(in_json(Response::from_parts(head, body.to_bytes())))
+    }
+}
+
+/// The SDK reads JSON; what was asked in CBOR is answered in it. Nothing else of the answer changes.
+fn in_json(answer: Response<Bytes>) -> Response<Bytes> {
+    let kind = answer.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if !kind.is_some_and(|kind| kind.starts_with(cbor::MEDIA_TYPE.as_bytes())) {
+        return answer;
+    }
+    match cbor::to_json(answer.body()) {
+        Some(json) => answer.map(|_| json),
+        None => answer,
     }
 }
 
