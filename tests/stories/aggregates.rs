@@ -61,10 +61,20 @@ fn number(agent: &Agent, metric: &str) -> u64 {
 
 #[test]
 fn another_implementation_gets_back_every_record_with_its_key_in_order() {
-    let scratch = Scratch::new("aggregates");
+    every_record_comes_back("json");
+}
+
+#[test]
+fn another_implementation_gets_back_what_it_was_given_in_cbor() {
+    every_record_comes_back("cbor");
+}
+
+fn every_record_comes_back(protocol: &str) {
+    let scratch = Scratch::new(&format!("aggregates-{protocol}"));
     let kinesis = Kinesis::start();
     kinesis.create_stream("orders", 4);
-    let agent = agent(&scratch, &kinesis, "linger = \"1 s\"\nordering = \"key\"\n");
+    let more = format!("linger = \"1 s\"\nordering = \"key\"\nprotocol = \"{protocol}\"\n");
+    let agent = agent(&scratch, &kinesis, &more);
 
     let sent = hand_in(&agent.client("local"), 0);
     let books = Books::settled(&agent);
@@ -86,7 +96,7 @@ fn an_explicit_hash_key_leads_to_its_shard_and_another_implementation_reads_it_b
     let scratch = Scratch::new("hash-keys");
     let kinesis = Kinesis::start();
     kinesis.create_stream("orders", 4);
-    let agent = agent(&scratch, &kinesis, "linger = \"300 ms\"\n");
+    let agent = agent(&scratch, &kinesis, "linger = \"300 ms\"\nprotocol = \"cbor\"\n");
     let client = agent.client("local");
     let mut sent = BTreeMap::new();
 
