@@ -311,6 +311,7 @@ mod tests {
     use super::*;
     use crate::delivery::parcel::own;
     use crate::delivery::tests::ScriptSink;
+    use crate::record::RoutingKey;
     use crate::sink::Piece;
 
     fn range(first: u128, last: u128) -> HashRange {
@@ -320,8 +321,12 @@ mod tests {
     /// An aggregate of records with these hashes, one byte each, and what is left of it.
     fn apart(hashes: &[u128]) -> (Bytes, Apart) {
         let data = Bytes::from_static(b"x");
-        let piece =
-            |hash: &u128| Piece { key: "key", key_hash: 0, explicit: Some(*hash), data: &data };
+        let piece = |hash: &u128| Piece {
+            key: RoutingKey::Own("key"),
+            key_hash: 0,
+            explicit: Some(*hash),
+            data: &data,
+        };
         let pieces: Vec<_> = hashes.iter().map(piece).collect();
         let payload = Form::Aggregate { weight_max: 0 }.pack(&pieces, 0).data;
         let apart = Apart::new(Span::of(&payload).unwrap());

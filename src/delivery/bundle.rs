@@ -118,7 +118,7 @@ impl Bundle {
 
     /// Whether it was several entries, of which some have arrived.
     pub(super) fn is_partly_through(&self) -> bool {
-        let apart = self.parcels.iter().filter_map(|parcel| parcel.apart.as_ref());
+        let apart = self.parcels.iter().filter_map(|parcel| parcel.apart.as_deref());
         self.is_lone() && apart.last().is_some_and(Apart::is_partly_through)
     }
 
@@ -195,8 +195,7 @@ impl Bundle {
 }
 
 fn pack(form: Form, parcels: &[Parcel]) -> Entry {
-    let keys: Vec<_> = parcels.iter().map(|parcel| parcel.record.routing_key()).collect();
-    let pieces: Vec<_> = parcels.iter().zip(&keys).map(|(parcel, key)| parcel.piece(key)).collect();
+    let pieces: Vec<_> = parcels.iter().map(Parcel::piece).collect();
     let weight = parcels.iter().map(|parcel| parcel.weight + 32).sum();
     form.pack(&pieces, weight)
 }
@@ -213,14 +212,14 @@ impl Open {
     pub(super) fn with(form: Form, shard: Option<Shard>, parcel: Parcel) -> Self {
         let bundle = Bundle { parcels: Vec::new(), form, shard };
         let mut open = Self { bundle, tally: form.tally() };
-        open.tally.take(&parcel.piece(&parcel.record.routing_key()));
+        open.tally.take(&parcel.piece());
         open.bundle.parcels.push(parcel);
         open
     }
 
     /// Takes one more; gives it back if it does not fit.
     pub(super) fn take(&mut self, parcel: Parcel) -> Option<Parcel> {
-        if !self.tally.take(&parcel.piece(&parcel.record.routing_key())) {
+        if !self.tally.take(&parcel.piece()) {
             return Some(parcel);
         }
         self.bundle.parcels.push(parcel);

@@ -7,8 +7,8 @@ use super::apart::{Apart, Span};
 use crate::base::clock::Clock;
 use crate::dead_letter::{Letter, bare};
 use crate::queue::{Position, Stored};
-use crate::record::{BadCode, Record, decode};
-use crate::sink::{At, Entry, Fate, Fault, HashRange, Piece, Sink, hash_of, is_aggregate};
+use crate::record::{BadCode, Record, RecordId, RoutingKey, Text, decode};
+use crate::sink::{At, Entry, Fate, Fault, HashRange, Piece, Sink, is_aggregate};
 
 /// What a parcel costs in memory beside its payload, in bytes; counted so that many tiny records
 /// stay within the same bound as few large ones.
@@ -26,29 +26,11 @@ pub(super) struct Parcel {
     /// Whether it must travel alone: it is an aggregate already, or one that it was in went astray.
     pub(super) is_sealed: bool,
     /// The hashes of the records in it, where it is an aggregate already.
-    pub(super) span: Option<Span>,
+    pub(super) span: Option<Box<Span>>,
     /// What of them is still to be sent, where they do not belong to one shard.
-    pub(super) apart: Option<Apart>,
+    pub(super) apart: Option<Box<Apart>>,
     /// How often it was sent.
     pub(super) tries: u32,
-}
-
-/// The key that was seen last, and its number: records come in runs of one key.
-#[derive(Debug, Default)]
-pub(super) struct LastKey {
-    key: String,
-    hash: Option<u128>,
-}
-
-impl LastKey {
-    /// The number a key stands for.
-    fn hash_of(&mut self, key: &str) -> u128 {
-        if let Some(hash) = self.hash.filter(|_| self.key == key) {
-            return hash;
-        }
-        key.clone_into(&mut self.key);
-        *self.hash.insert(hash_of(key))
-    }
 }
 
 /// What a stored payload turns out to be.
@@ -62,46 +44,86 @@ pub(super) enum Wrapped {
     Dead(Parcel, Fault),
 }
 
-/// Reads what the queue gave.
-pub(super) fn wrap<S: Sink>(
-    sink: &S,
-    destination: &str,
-    keys: &mut LastKey,
-    stored: Stored,
-) -> Wrapped {
-    let position = stored.position;
-    let record = match decode(stored.payload.clone()) {
-        Ok(record) => record,
-        Err(error) => {
-            let parcel = Parcel::new(position, bare(stored.payload), keys);
-            return Wrapped::Dead(parcel, undecodable(error));
+/// Makes parcels of what the queue gives.
+#[derive(Debug)]
+pub(super) struct Wrapper {
+    /// A heavier record can never be sent.
+    weight_max: usize,
+    last_key: LastKey,
+}
+
+/// The key that was seen last, and the number it stands for: records come in runs of one key.
+#[derive(Debug)]
+struct LastKey {
+    /// Without one of its own, the id that stands for it.
+    own: Option<Text>,
+    id: RecordId,
+    hash: u128,
+}
+
+impl Wrapper {
+    pub(super) fn new() -> Self {
+        let id = RecordId::NONE;
+        let last_key = LastKey { own: None, id, hash: RoutingKey::Id(id).hash() };
+        Self { weight_max: 0, last_key }
+    }
+
+    /// Takes up what the sink takes now.
+    pub(super) fn follow<S: Sink>(&mut self, sink: &S) {
+        self.weight_max = sink.limits().entry_bytes;
+    }
+
+    /// Reads what the queue gave.
+    pub(super) fn wrap<S: Sink>(&mut self, sink: &S, destination: &str, stored: Stored) -> Wrapped {
+        let position = stored.position;
+        let record = match decode(stored.payload.clone()) {
+            Ok(record) => record,
+            Err(error) => {
+                let record = bare(stored.payload);
+                let key_hash = self.last_key.hash_of(&record);
+                return Wrapped::Dead(Parcel::new(position, record, key_hash), undecodable(error));
+            }
+        };
+        if record.only_for.as_deref().is_some_and(|only| only != destination) {
+            return Wrapped::Elsewhere(position);
         }
-    };
-    if record.only_for.as_deref().is_some_and(|only| only != destination) {
-        return Wrapped::Elsewhere(position);
+        let weight = sink.weigh_record(record.routing_key(), &record.payload);
+        let key_hash = self.last_key.hash_of(&record);
+        let parcel = Parcel { weight, ..Parcel::new(position, record, key_hash) };
+        if weight > self.weight_max {
+            return Wrapped::Dead(parcel, too_large(weight, self.weight_max));
+        }
+        Wrapped::Parcel(parcel)
     }
-    let mut parcel = Parcel::new(position, record, keys);
-    parcel.weight = sink.weigh_record(&parcel.record.routing_key(), &parcel.record.payload);
-    let most = sink.limits().entry_bytes;
-    if parcel.weight > most {
-        let fault = too_large(parcel.weight, most);
-        return Wrapped::Dead(parcel, fault);
+}
+
+impl LastKey {
+    /// The number that the key of a record stands for.
+    fn hash_of(&mut self, record: &Record) -> u128 {
+        let key = record.routing_key();
+        let last = self.own.as_deref().map_or(RoutingKey::Id(self.id), RoutingKey::Own);
+        if last != key {
+            self.hash = key.hash();
+            match key {
+                RoutingKey::Own(_) => self.own.clone_from(&record.partition_key),
+                RoutingKey::Id(id) => (self.own, self.id) = (None, id),
+            }
+        }
+        self.hash
     }
-    Wrapped::Parcel(parcel)
 }
 
 impl Parcel {
-    /// One that was never sent and not yet weighed.
-    pub(super) fn new(position: Position, record: Record, keys: &mut LastKey) -> Self {
-        let key_hash = keys.hash_of(&record.routing_key());
+    /// One that was never sent and not yet weighed; its key stands for this number.
+    pub(super) fn new(position: Position, record: Record, key_hash: u128) -> Self {
         let is_sealed = is_aggregate(&record.payload);
-        let span = if is_sealed { Span::of(&record.payload) } else { None };
+        let span = if is_sealed { Span::of(&record.payload).map(Box::new) } else { None };
         Self { position, record, weight: 0, key_hash, is_sealed, span, apart: None, tries: 0 }
     }
 
     /// The number that chooses its shard.
     pub(super) fn hash(&self) -> u128 {
-        self.apart.as_ref().map_or_else(|| self.own_hash(), Apart::next)
+        self.apart.as_ref().map_or_else(|| self.own_hash(), |apart| apart.next())
     }
 
     /// The number that chose its shard at first; never changes.
@@ -111,7 +133,7 @@ impl Parcel {
 
     /// Its records belong to one shard of these hashes, or are sent by shards from now on.
     pub(super) fn fit_into(&mut self, range: HashRange) {
-        if self.span.is_some_and(|span| !span.lies_in(range)) {
+        if self.span.as_ref().is_some_and(|span| !span.lies_in(range)) {
             self.go_apart();
         }
     }
@@ -119,7 +141,7 @@ impl Parcel {
     /// From now on its records are sent by shards, whichever there are.
     pub(super) fn go_apart(&mut self) {
         if self.apart.is_none() {
-            self.apart = self.span.map(Apart::new);
+            self.apart = self.span.as_deref().map(|span| Box::new(Apart::new(*span)));
         }
     }
 
@@ -140,7 +162,7 @@ impl Parcel {
 
     /// Whether it is sent in parts, of which some have arrived.
     pub(super) fn has_arrived(&self) -> bool {
-        self.apart.as_ref().is_some_and(Apart::has_arrived)
+        self.apart.as_ref().is_some_and(|apart| apart.has_arrived())
     }
 
     /// Whether nothing of it is still to be sent.
@@ -159,7 +181,7 @@ impl Parcel {
 
     /// How many entries it is, and what they count against the sink's limits.
     pub(super) fn load(&self) -> (usize, usize) {
-        let apart = self.apart.as_ref().and_then(Apart::load);
+        let apart = self.apart.as_ref().and_then(|apart| apart.load());
         apart.unwrap_or((1, self.weight))
     }
 
@@ -183,9 +205,9 @@ impl Parcel {
     }
 
     /// What it brings into an entry it shares.
-    pub(super) fn piece<'a>(&'a self, key: &'a str) -> Piece<'a> {
+    pub(super) fn piece(&self) -> Piece<'_> {
         Piece {
-            key,
+            key: self.record.routing_key(),
             key_hash: self.key_hash,
             explicit: self.record.hash_key,
             data: &self.record.payload,
@@ -199,7 +221,7 @@ impl Parcel {
             apart.put_entries(sink, &self.record.payload, entries);
             return;
         }
-        let key = self.record.routing_key().to_string();
+        let key = self.record.routing_key().read(str::to_owned);
         let entry = sink.entry(key, self.record.payload.clone());
         entries.push(Entry { hash_key: self.record.hash_key, ..entry });
     }

@@ -20,7 +20,7 @@ use super::lapsing::{self, Lapsing};
 use super::metrics::WorkerMetrics;
 use super::outbox::{Outbox, Wanted};
 use super::owed::{NOTHING, Owed, Reading};
-use super::parcel::{LastKey, Parcel};
+use super::parcel::{Parcel, Wrapper};
 use super::parts::Parts;
 use super::ration::Ration;
 use super::retry::{Gate, Pause};
@@ -43,7 +43,7 @@ pub(super) struct Runner<S, F> {
     clock: Clock,
     sink: Arc<S>,
     feed: F,
-    keys: LastKey,
+    wrapper: Wrapper,
     outbox: Outbox,
     ration: Ration,
     pause: Pause,
@@ -73,7 +73,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         outbox.within(ration.bytes());
         metrics.ration(ration.bytes());
         Self {
-            keys: LastKey::default(),
+            wrapper: Wrapper::new(),
             outbox,
             ration,
             tempo: Tempo::new(&settings, &uplink).exempt(is_near),

@@ -49,7 +49,8 @@ pub(super) fn settle(sent: Vec<Bundle>, outcome: Outcome) -> Settlement {
 
 /// The request was answered entry by entry.
 fn settle_entries(sent: Vec<Bundle>, fates: Vec<Fate>) -> Settlement {
-    let mut settlement = Settlement::default();
+    let parcels = sent.iter().map(|bundle| bundle.parcels.len()).sum();
+    let mut settlement = Settlement { done: Vec::with_capacity(parcels), ..Settlement::default() };
     let mut worst: Option<(Class, Fault)> = None;
     let is_single = sent.len() == 1;
     let mut failed = Vec::new();

@@ -17,6 +17,9 @@ const RUN_RECORDS: u128 = 64;
 pub struct RecordId(Ulid);
 
 impl RecordId {
+    /// Letters of its text.
+    pub const TEXT_BYTES: usize = ulid::ULID_LEN;
+
     /// Stands where there is no id: bytes that are no record any more.
     pub const NONE: Self = Self(Ulid(0));
 

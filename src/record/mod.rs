@@ -10,7 +10,6 @@ mod codec;
 mod id;
 mod text;
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -70,10 +69,8 @@ impl Record {
     pub fn routing_key(&self) -> RoutingKey<'_> {
         match &self.partition_key {
             Some(key) => RoutingKey::Own(key),
-            None if self.payload.len() < RUN_PAYLOAD_BYTES => {
-                RoutingKey::Id(self.id.of_run().text())
-            }
-            None => RoutingKey::Id(self.id.text()),
+            None if self.payload.len() < RUN_PAYLOAD_BYTES => RoutingKey::Id(self.id.of_run()),
+            None => RoutingKey::Id(self.id),
         }
     }
 }
@@ -82,23 +79,35 @@ impl Record {
 /// in a second at most.
 const RUN_PAYLOAD_BYTES: usize = 4 << 10;
 
-/// A key that chooses a shard; a text.
-#[derive(Clone, Debug)]
+/// A key that chooses a shard; its text is made when it is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoutingKey<'a> {
     /// The record's own.
     Own(&'a str),
     /// An id.
-    Id(IdText),
+    Id(RecordId),
 }
 
-impl Deref for RoutingKey<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
+impl RoutingKey<'_> {
+    /// Bytes of its text.
+    pub fn bytes(self) -> usize {
         match self {
-            Self::Own(key) => key,
-            Self::Id(id) => id,
+            Self::Own(key) => key.len(),
+            Self::Id(_) => RecordId::TEXT_BYTES,
         }
+    }
+
+    /// Does something with its text.
+    pub fn read<T>(self, read: impl FnOnce(&str) -> T) -> T {
+        match self {
+            Self::Own(key) => read(key),
+            Self::Id(id) => read(&id.text()),
+        }
+    }
+
+    /// The number by which it chooses its shard.
+    pub fn hash(self) -> u128 {
+        self.read(hash_of_key)
     }
 }
 
@@ -149,7 +158,7 @@ mod tests {
                 only_for: None,
                 payload: vec![b'x'; bytes].into(),
             };
-            record.routing_key().to_string()
+            record.routing_key().read(str::to_owned)
         };
 
         let most = RUN_PAYLOAD_BYTES - 1;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::Entry;
 use super::kinesis::aggregate;
+use crate::record::RoutingKey;
 
 /// A form in which records share an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum Form {
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
     /// Its partition key.
-    pub key: &'a str,
+    pub key: RoutingKey<'a>,
     /// The number the key stands for.
     pub key_hash: u128,
     /// The number that stands in place of the key's.

@@ -23,6 +23,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::record::RoutingKey;
+
 pub use aws::{ClockChanges, ClockMemory, ServiceClock};
 pub use directory::Directory;
 pub use firehose::Firehose;
@@ -31,7 +33,7 @@ pub use kinesis::{
     Begin, Content, HashRange, Kinesis, Lineage, Member, Offspring, Page, Reading, Shard, ShardMap,
     StreamFacts, StreamNews, Taken,
 };
-pub(crate) use kinesis::{hash_of, is_aggregate, members};
+pub(crate) use kinesis::{is_aggregate, members};
 pub use kms::{Kms, KmsSettings, Wrapped};
 pub use lambda::{Lambda, LambdaFault, LambdaSettings};
 pub use probe::Probed;
@@ -164,8 +166,8 @@ pub trait Sink: Send + Sync + 'static {
     fn weigh(&self, entry: &Entry) -> usize;
 
     /// The same of the entry that a record would make, which need not be made for it.
-    fn weigh_record(&self, key: &str, payload: &Bytes) -> usize {
-        self.weigh(&self.entry(key.to_owned(), payload.clone()))
+    fn weigh_record(&self, key: RoutingKey<'_>, payload: &Bytes) -> usize {
+        self.weigh(&self.entry(key.read(str::to_owned), payload.clone()))
     }
 
     /// How many bytes such a request takes on the wire; 0 where nothing leaves the host.

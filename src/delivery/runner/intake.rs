@@ -7,7 +7,7 @@ use super::Runner;
 use crate::delivery::class::POISON;
 use crate::delivery::feed::Feed;
 use crate::delivery::owed::Reading;
-use crate::delivery::parcel::{Parcel, UNDECODABLE, Wrapped, wrap};
+use crate::delivery::parcel::{Parcel, UNDECODABLE, Wrapped};
 use crate::queue::{Again, AppendError, Budget, Position, Settled, Stored};
 use crate::sink::Sink;
 
@@ -23,6 +23,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         match given {
             Ok(given) => {
                 self.reading = Reading::On;
+                self.wrapper.follow(&*self.sink);
                 let take = |stored| self.take_in(stored, true, now);
                 let elsewhere: Vec<_> = given.into_iter().filter_map(take).collect();
                 self.acknowledge(elsewhere.into_iter(), Settled::Elsewhere);
@@ -38,6 +39,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let again = again.unwrap_or_else(|error| self.on_unreadable(&error, now));
         let found = again.found.iter().map(|stored| stored.position);
         self.outbox.came(found.chain(again.lost.iter().copied()));
+        self.wrapper.follow(&*self.sink);
         for stored in again.found {
             self.take_in(stored, false, now);
         }
@@ -52,7 +54,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
 
     /// Takes a payload on; gives it back if it is none of this destination's business.
     fn take_in(&mut self, stored: Stored, is_fresh: bool, now: Instant) -> Option<Position> {
-        match wrap(&*self.sink, &self.settings.destination, &mut self.keys, stored) {
+        match self.wrapper.wrap(&*self.sink, &self.settings.destination, stored) {
             Wrapped::Elsewhere(position) => return Some(position),
             Wrapped::Parcel(parcel) => {
                 self.owed.more(parcel.debt());

@@ -16,9 +16,9 @@ use crate::base::tasks::Tasks;
 use crate::dead_letter::Shelf;
 use crate::delivery::{Ordering, Watch, Worker};
 use crate::queue::{self, Group, Keys, Ledger, Policy, Queue, SyncLevel, Writer};
-use crate::record::{Record, encode};
+use crate::record::{Record, encode, hash_of_key};
 use crate::sink::{
-    At, Entry, Fate, Fault, HashRange, Limits, Load, Outcome, Shard, ShardMap, Sink, hash_of,
+    At, Entry, Fate, Fault, HashRange, Limits, Load, Outcome, Shard, ShardMap, Sink,
 };
 use crate::telemetry::Metrics;
 
@@ -177,7 +177,7 @@ impl Sink for Sharded {
         let is_busy = self.first_is_busy.load(SeqCst);
         let mut taken = self.taken.lock().unwrap();
         let fates = entries.into_iter().map(|entry| {
-            if is_busy && hash_of(&entry.key) < QUARTER {
+            if is_busy && hash_of_key(&entry.key) < QUARTER {
                 return Fate::Failed(throttled());
             }
             taken.push(str::from_utf8(&entry.data).unwrap().parse().unwrap());
@@ -203,7 +203,7 @@ fn each_once(mut taken: Vec<usize>, right: impl Iterator<Item = usize>) {
 const KEYS: usize = 200;
 
 fn is_of_busy(number: usize) -> bool {
-    hash_of(&key(number, KEYS)) < QUARTER
+    hash_of_key(&key(number, KEYS)) < QUARTER
 }
 
 #[tokio::test(start_paused = true)]

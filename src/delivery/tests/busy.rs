@@ -32,7 +32,7 @@ async fn hold_up_no_other(are_known: bool, is_hot: impl Fn(u128) -> bool + Copy 
     let queue = TestQueue::default();
     push(&queue, 0..8_000, 200);
     let key = |number: usize| format!("key {}", number % 200);
-    let is_hot_number = |number: &usize| is_hot(crate::sink::hash_of(&key(*number)));
+    let is_hot_number = |number: &usize| is_hot(crate::record::hash_of_key(&key(*number)));
     let others: Vec<_> = (0..8_000).filter(|number| !is_hot_number(number)).collect();
     // Room for a twentieth of them.
     let settings = Settings { in_flight_bytes: 100 << 10, ..settings() };
@@ -94,7 +94,7 @@ async fn shards_that_all_throttle_are_a_hold_that_stops_nothing_and_ends_with_th
 
         // One of them recovers: nobody has to look first, and it is no hold any more.
         fake.script(all_but(|hash| hash < HALF));
-        let is_calm = |number: &usize| crate::sink::hash_of(&format!("key {number}")) < HALF;
+        let is_calm = |number: &usize| crate::record::hash_of_key(&format!("key {number}")) < HALF;
         let calm = (0..100).filter(is_calm).count();
         while bench.queue.settled(Settled::Delivered) < calm {
             bench.queue.has_settled.notified().await;

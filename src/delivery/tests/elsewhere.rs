@@ -10,7 +10,7 @@ use super::upstream::{kinesis, plain};
 use super::{Bench, Settings, TestQueue, a_record};
 use crate::delivery::Ordering;
 use crate::queue::Settled;
-use crate::record::{Record, encode};
+use crate::record::{Record, RoutingKey, encode};
 use crate::sink::fake_upstream::{Answer, FakeUpstream, Sent};
 use crate::sink::{Form, Piece};
 
@@ -41,8 +41,8 @@ fn by_a_producer(numbers: std::ops::Range<usize>) -> Record {
     let keys: Vec<String> = numbers.clone().map(|number| format!("key {number}")).collect();
     let data: Vec<Bytes> = numbers.map(|number| Bytes::from(text(number))).collect();
     let piece = |(key, data): (&'static str, &'static Bytes)| Piece {
-        key,
-        key_hash: crate::sink::hash_of(key),
+        key: RoutingKey::Own(key),
+        key_hash: crate::record::hash_of_key(key),
         explicit: None,
         data,
     };
@@ -214,7 +214,7 @@ fn throttle(fake: &FakeUpstream, shard: u128) {
 
 /// The records of so many aggregates that belong to that shard, or to the others.
 fn of_shard(count: usize, shard: u128, is_in: bool) -> Vec<usize> {
-    let shard_of = |number: &usize| crate::sink::hash_of(&format!("key {number}")) >> 126;
+    let shard_of = |number: &usize| crate::record::hash_of_key(&format!("key {number}")) >> 126;
     (0..count).filter(|number| (shard_of(number) == shard) == is_in).collect()
 }
 
@@ -292,7 +292,7 @@ async fn what_is_wrong_with_a_record_of_an_aggregate_costs_no_part_of_another_sh
     let bench = Bench::start(queue, kinesis(&fake.url()).await);
     bench.queue.settled_all().await;
 
-    let shard = crate::sink::hash_of("key 33") >> 126;
+    let shard = crate::record::hash_of_key("key 33") >> 126;
     let mut arrived = numbers(&fake.taken());
     arrived.sort_unstable();
     assert_eq!(arrived, of_shard(50, shard, false));

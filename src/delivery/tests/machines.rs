@@ -6,13 +6,14 @@ mod settling;
 
 use super::a_record;
 use crate::delivery::bundle::Bundle;
-use crate::delivery::parcel::{LastKey, Parcel};
+use crate::delivery::parcel::Parcel;
 use crate::queue::Position;
 use crate::sink::{At, Fault};
 
 fn parcel(number: u64, weight: usize) -> Parcel {
     let record = a_record("x");
-    let parcel = Parcel::new(Position(number), record, &mut LastKey::default());
+    let key_hash = record.routing_key().hash();
+    let parcel = Parcel::new(Position(number), record, key_hash);
     Parcel { weight, tries: 1, ..parcel }
 }
 

@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 use super::feed::Feed;
 use super::metrics::WorkerMetrics;
-use super::parcel::{LastKey, Parcel};
+use super::parcel::Parcel;
 use super::parts::Parts;
 use super::runner::Runner;
 use super::uplink::Uplink;
@@ -234,7 +234,8 @@ fn a_record(payload: &str) -> Record {
 /// A parcel that was never sent.
 pub(super) fn parcel_of(position: u64, key: &str) -> Parcel {
     let record = Record { partition_key: Some(key.into()), ..a_record("x") };
-    Parcel { weight: 1, ..Parcel::new(Position(position), record, &mut LastKey::default()) }
+    let key_hash = record.routing_key().hash();
+    Parcel { weight: 1, ..Parcel::new(Position(position), record, key_hash) }
 }
 
 /// A worker under way, with everything a test looks at.

@@ -100,7 +100,7 @@ async fn the_bytes_on_the_wire_are_counted_with_their_hash_keys() {
         let fake = with_shards(4).await;
         let queue = TestQueue::default();
         for number in 0..600_usize {
-            let hash_key = has_hash_keys.then(|| crate::sink::hash_of(&text(number)));
+            let hash_key = has_hash_keys.then(|| crate::record::hash_of_key(&text(number)));
             let record = Record {
                 partition_key: Some("key".into()),
                 hash_key,
@@ -158,7 +158,7 @@ fn kept_by_readers(taken: &[Taken], keys: usize) -> BTreeSet<usize> {
     for one in taken {
         let (first, last) = one.shard.unwrap();
         let is_kept = |number: &usize| {
-            let hash = crate::sink::hash_of(&format!("key {}", number % keys));
+            let hash = crate::record::hash_of_key(&format!("key {}", number % keys));
             one.key != "a" || (first..=last).contains(&hash)
         };
         kept.extend(numbers(std::slice::from_ref(one)).into_iter().filter(is_kept));

@@ -63,7 +63,7 @@ impl Tally {
     pub(in crate::sink) fn take(&mut self, piece: &Piece<'_>, weight_max: usize) -> bool {
         let key = self.keys.slot_of(piece.key_hash);
         let hash_key = piece.explicit.map(|hash| (self.hash_keys.slot_of(hash), digits(hash)));
-        let of_key = if key.is_new { delimited(piece.key.len()) } else { 0 };
+        let of_key = if key.is_new { delimited(piece.key.bytes()) } else { 0 };
         let of_hash_key = match hash_key {
             Some((slot, digits)) if slot.is_new => delimited(digits),
             _ => 0,
@@ -146,7 +146,7 @@ fn put_keys(out: &mut Vec<u8>, pieces: &[Piece<'_>]) -> Vec<usize> {
         let slot = table.slot_of(piece.key_hash);
         table.add(piece.key_hash, slot);
         if slot.is_new {
-            put_delimited(out, KEY_TABLE, piece.key.as_bytes());
+            piece.key.read(|key| put_delimited(out, KEY_TABLE, key.as_bytes()));
         }
         slot.index
     };
@@ -207,6 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::RoutingKey;
     use crate::sink::kinesis::shards::hash_of;
 
     type Given = (String, Option<u128>, Vec<u8>);
@@ -227,7 +228,7 @@ mod tests {
         let pieces: Vec<Piece<'_>> = owned
             .iter()
             .map(|(key, explicit, data)| Piece {
-                key,
+                key: RoutingKey::Own(key),
                 key_hash: hash_of(key),
                 explicit: *explicit,
                 data,
@@ -282,7 +283,12 @@ mod tests {
     #[test]
     fn an_aggregate_takes_no_record_beyond_its_size_and_none_less() {
         let data = Bytes::from(vec![b'x'; 100]);
-        let piece = Piece { key: "k", key_hash: hash_of("k"), explicit: None, data: &data };
+        let piece = Piece {
+            key: RoutingKey::Own("k"),
+            key_hash: hash_of("k"),
+            explicit: None,
+            data: &data,
+        };
         let mut two = Tally::default();
         assert!(two.take(&piece, 0), "the first is taken whatever it weighs");
         two.take(&piece, usize::MAX);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::aggregate::{DIGEST_BYTES, MAGIC};
 use super::shards::hash_of;
-use crate::record::PARTITION_KEY_CHARS_MAX;
+use crate::record::{PARTITION_KEY_CHARS_MAX, RoutingKey};
 use crate::sink::Piece;
 
 /// A record of an aggregate.
@@ -43,7 +43,7 @@ impl Member {
     /// What it brings into an entry it shares.
     pub fn piece(&self) -> Piece<'_> {
         let Self { key, key_hash, explicit, data } = self;
-        let (key_hash, explicit) = (*key_hash, *explicit);
+        let (key, key_hash, explicit) = (RoutingKey::Own(key), *key_hash, *explicit);
         Piece { key, key_hash, explicit, data }
     }
 }

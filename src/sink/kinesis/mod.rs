@@ -33,6 +33,7 @@ use super::{
     AwsSettings, Entry, Fate, Fault, Form, KinesisSettings, Limits, Load, Outcome, Prospect,
     ServiceClock, Sink, aws,
 };
+use crate::record::RoutingKey;
 use belief::Doubt;
 use protocol::{Spoken, Told, Wire, told_by};
 use scout::Scout;
@@ -42,7 +43,6 @@ pub use facts::{StreamFacts, StreamNews};
 pub use members::Member;
 pub(crate) use members::members;
 pub use reading::{Begin, Content, Lineage, Offspring, Page, Reading, Taken};
-pub(crate) use shards::hash_of;
 pub use shards::{HashRange, Shard, ShardMap};
 
 /// Most records of one PutRecords call, as the service model says.
@@ -245,8 +245,8 @@ impl Sink for Kinesis {
         entry.key.len() + entry.data.len()
     }
 
-    fn weigh_record(&self, key: &str, payload: &Bytes) -> usize {
-        key.len() + payload.len()
+    fn weigh_record(&self, key: RoutingKey<'_>, payload: &Bytes) -> usize {
+        key.bytes() + payload.len()
     }
 
     fn wire_bytes(&self, load: Load) -> u64 {

@@ -196,6 +196,7 @@ fn offspring(shard: &aws_sdk_kinesis::types::Shard) -> Offspring {
 mod tests {
     use super::super::aggregate::encode;
     use super::*;
+    use crate::record::RoutingKey;
 
     #[test]
     fn an_aggregate_is_told_from_what_only_begins_like_one() {
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!(of(&plain), Content::Plain(plain.clone()));
 
         let piece = crate::sink::Piece {
-            key: "k",
+            key: RoutingKey::Own("k"),
             key_hash: super::super::shards::hash_of("k"),
             explicit: Some(7),
             data: &plain,
