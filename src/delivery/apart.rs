@@ -303,7 +303,7 @@ fn together(members: &[&Member]) -> Entry {
     let pieces: Vec<_> = members.iter().map(|one| one.piece()).collect();
     let weight = members.iter().map(|one| size(one) + 32).sum();
     // How large it may be was decided when it was made.
-    Form::Aggregate { weight_max: 0 }.pack(&pieces, weight)
+    Form::Aggregate { weight_max: 0 }.pack_one(pieces, weight)
 }
 
 #[cfg(test)]
@@ -328,7 +328,7 @@ mod tests {
             data: &data,
         };
         let pieces: Vec<_> = hashes.iter().map(piece).collect();
-        let payload = Form::Aggregate { weight_max: 0 }.pack(&pieces, 0).data;
+        let payload = Form::Aggregate { weight_max: 0 }.pack_one(pieces, 0).data;
         let apart = Apart::new(Span::of(&payload).unwrap());
         (payload, apart)
     }

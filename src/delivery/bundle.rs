@@ -6,7 +6,7 @@ use super::apart::Apart;
 use super::class::{Class, classify};
 use super::parcel::{Parcel, miscounted};
 use crate::queue::Position;
-use crate::sink::{Entry, Fate, Form, HashRange, Load, Outcome, Shard, Sink, Tally};
+use crate::sink::{Entry, Fate, Form, HashRange, Load, Outcome, Piece, Shard, Sink, Tally};
 
 /// One record, to learn whether anything leaves the host.
 pub(super) const ANY_LOAD: Load = Load { entries: 1, weight: 1_000, hash_keys: 0 };
@@ -126,11 +126,12 @@ impl Bundle {
     /// held twice while it waits.
     pub(super) fn entries<S: Sink>(bundles: &[Self], sink: &S) -> (Vec<Entry>, Vec<usize>) {
         let (mut entries, mut counts) = (Vec::with_capacity(bundles.len()), Vec::new());
+        let mut packed = pack(bundles).into_iter();
         for bundle in bundles {
             let before = entries.len();
             match bundle.parcels.as_slice() {
                 [parcel] => parcel.put_entries(sink, &mut entries),
-                parcels => entries.push(pack(bundle.form, parcels)),
+                _ => entries.extend(packed.next()),
             }
             for entry in entries.iter_mut().skip(before).filter(|_| !bundle.is_apart()) {
                 entry.shard = bundle.shard.clone().filter(Shard::is_known);
@@ -138,6 +139,12 @@ impl Bundle {
             counts.push(entries.len() - before);
         }
         (entries, counts)
+    }
+
+    /// What its records bring into its entry, and what that weighs, roughly.
+    fn pieces(&self) -> (Vec<Piece<'_>>, usize) {
+        let weight = self.parcels.iter().map(|parcel| parcel.weight + 32).sum();
+        (self.parcels.iter().map(Parcel::piece).collect(), weight)
     }
 
     /// One fate for each, of the fates of all their entries. Of one that was several, what arrived is
@@ -194,10 +201,11 @@ impl Bundle {
     }
 }
 
-fn pack(form: Form, parcels: &[Parcel]) -> Entry {
-    let pieces: Vec<_> = parcels.iter().map(Parcel::piece).collect();
-    let weight = parcels.iter().map(|parcel| parcel.weight + 32).sum();
-    form.pack(&pieces, weight)
+/// The entries of those that are several records.
+fn pack(bundles: &[Bundle]) -> Vec<Entry> {
+    let shared = bundles.iter().filter(|bundle| !bundle.is_lone());
+    let Some(form) = shared.clone().map(|bundle| bundle.form).next() else { return Vec::new() };
+    form.pack(&shared.map(Bundle::pieces).collect::<Vec<_>>())
 }
 
 /// A bundle while it is put together.

@@ -49,18 +49,27 @@ impl Form {
         Tally { form: self, aggregate: aggregate::Tally::default() }
     }
 
-    /// Makes the entry of these records, which were counted to weigh this.
-    pub fn pack(self, pieces: &[Piece<'_>], weight: usize) -> Entry {
+    /// Makes an entry of each of these, whose records were counted to weigh so much: all at once, as
+    /// that costs less.
+    pub fn pack(self, all: &[(Vec<Piece<'_>>, usize)]) -> Vec<Entry> {
         let Self::Aggregate { .. } = self;
-        Entry {
+        let encoded = aggregate::encode(all).into_iter();
+        let entry = |(data, (pieces, _)): (Bytes, &(Vec<Piece<'_>>, usize))| Entry {
             key: aggregate::KEY.to_owned(),
             // Inside the shard, as every hash of its records is. The greatest, as the answer then
             // tells most: where a stream was made anew with more shards, it names another one if any
             // of the records belongs to another.
             hash_key: pieces.iter().map(Piece::hash).max(),
             shard: None,
-            data: aggregate::encode(pieces, weight),
-        }
+            data,
+        };
+        encoded.zip(all).map(entry).collect()
+    }
+
+    /// Makes one.
+    pub fn pack_one(self, pieces: Vec<Piece<'_>>, weight: usize) -> Entry {
+        let mut made = self.pack(&[(pieces, weight)]);
+        made.pop().expect("as many are made as are given")
     }
 }
 

@@ -48,7 +48,7 @@ fn by_a_producer(numbers: std::ops::Range<usize>) -> Record {
     };
     let (keys, data): (&'static [String], &'static [Bytes]) = (keys.leak(), data.leak());
     let pieces: Vec<_> = keys.iter().map(String::as_str).zip(data).map(piece).collect();
-    let entry = Form::Aggregate { weight_max: 0 }.pack(&pieces, 0);
+    let entry = Form::Aggregate { weight_max: 0 }.pack_one(pieces, 0);
     let (payload, key) = (entry.data, Some("a".into()));
     Record { payload, partition_key: key, hash_key: entry.hash_key, ..a_record("") }
 }

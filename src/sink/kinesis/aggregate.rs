@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use bytes::{BufMut as _, Bytes};
 use md5::{Digest as _, Md5};
 
+use super::digest::digests;
 use crate::sink::Piece;
 
 pub(super) const MAGIC: [u8; 4] = [0xf3, 0x89, 0x9a, 0xc2];
@@ -117,8 +118,18 @@ impl Table {
     }
 }
 
-/// Encodes an aggregate that was counted to weigh this, in one go.
-pub(in crate::sink) fn encode(pieces: &[Piece<'_>], weight: usize) -> Bytes {
+/// Encodes aggregates of records that were counted to weigh so much.
+pub(in crate::sink) fn encode(all: &[(Vec<Piece<'_>>, usize)]) -> Vec<Bytes> {
+    let mut encoded: Vec<_> = all.iter().map(|(pieces, weight)| begin(pieces, *weight)).collect();
+    let bodies: Vec<_> =
+        encoded.iter().map(|out| out.get(MAGIC.len()..).unwrap_or_default()).collect();
+    let digests = digests(&bodies);
+    encoded.iter_mut().zip(digests).for_each(|(out, digest)| out.put_slice(&digest));
+    encoded.into_iter().map(Bytes::from).collect()
+}
+
+/// All of one but its digest, in one go.
+fn begin(pieces: &[Piece<'_>], weight: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(weight);
     out.put_slice(&MAGIC);
     let keys = put_keys(&mut out, pieces);
@@ -134,9 +145,7 @@ pub(in crate::sink) fn encode(pieces: &[Piece<'_>], weight: usize) -> Bytes {
         }
         put_delimited(&mut out, DATA, piece.data);
     }
-    let digest = Md5::digest(out.get(MAGIC.len()..).unwrap_or_default());
-    out.put_slice(&digest);
-    out.into()
+    out
 }
 
 /// Writes the table of keys; where each record's own stands in it.
@@ -236,7 +245,8 @@ mod tests {
             .collect();
         let mut tally = Tally::default();
         assert!(pieces.iter().all(|piece| tally.take(piece, usize::MAX)));
-        (tally.weight(), encode(&pieces, tally.weight()))
+        let encoded = encode(&[(pieces, tally.weight())]).remove(0);
+        (tally.weight(), encoded)
     }
 
     proptest! {

@@ -178,7 +178,7 @@ mod tests {
         for (chars, is_taken_apart) in [(256, true), (257, false)] {
             let key = "é".repeat(chars);
             let one = member(&key, None, b"data");
-            let payload = encode(&[one.piece()], 0);
+            let payload = encode(&[(vec![one.piece()], 0)]).remove(0);
             assert_eq!(members(&payload).is_some(), is_taken_apart, "{chars}");
         }
     }
@@ -200,7 +200,7 @@ mod tests {
             member("k", Some(u128::MAX), b"four"),
         ];
         let pieces: Vec<_> = all.iter().map(Member::piece).collect();
-        assert_eq!(members(&encode(&pieces, 0)).unwrap(), all);
+        assert_eq!(members(&encode(&[(pieces, 0)]).remove(0)).unwrap(), all);
     }
 
     #[test]

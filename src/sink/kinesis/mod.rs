@@ -4,6 +4,7 @@ pub(super) mod aggregate;
 mod belief;
 mod body;
 mod cbor;
+mod digest;
 mod facts;
 mod fleet;
 mod known;

@@ -213,7 +213,7 @@ mod tests {
             explicit: Some(7),
             data: &plain,
         };
-        let mut whole = encode(&[piece], 0).to_vec();
+        let mut whole = encode(&[(vec![piece], 0)]).remove(0).to_vec();
         let Content::Members(members) = of(&whole) else { panic!("{whole:?}") };
         assert_eq!((members[0].key(), members[0].explicit()), ("k", Some(7)));
         assert_eq!(members[0].data(), &plain);

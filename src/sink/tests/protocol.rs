@@ -11,7 +11,7 @@ use crate::sink::{
 
 /// One that takes the fake for AWS itself: a proxy that leads there.
 async fn as_at_aws(fake: &FakeUpstream) -> Kinesis {
-    let proxy = Proxy::Through(Secret::new(&fake.url()));
+    let proxy = Proxy::Through(Secret::new(fake.url()));
     let url = "http://kinesis.eu-west-1.amazonaws.com";
     let settings =
         KinesisSettings { aws: AwsSettings { proxy, ..aws(url) }, ..kinesis_settings(url) };
