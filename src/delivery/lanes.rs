@@ -59,23 +59,23 @@ impl Lanes {
         self.ration = self.limits.request_bytes.min(request_bytes);
     }
 
-    /// Whether more than so many bytes are owed to the shard of this hash, while another one that
-    /// could take some has nothing.
+    /// Whether more than so many bytes are owed to the shard of this hash and may not go now, while
+    /// another one that could take some has nothing.
     pub(super) fn is_crowded(
         &mut self,
         hash: u128,
         owed: &Owed,
         (bytes_max, now): (usize, Instant),
     ) -> bool {
-        let (own, bytes) = (self.place_of(hash), self.owed_to(hash, owed));
+        let own = self.place_of(hash);
+        let is_within = self.owed_to(hash, owed) <= bytes_max;
+        let lane = self.lanes.get_mut(own).filter(|_| !is_within);
+        if lane.and_then(|lane| lane.pace.opens_at(now)).is_none() {
+            return false;
+        }
         // One that has everything under way is not idle for want of records.
         let mut others = self.lanes.iter_mut().enumerate().filter(|(place, _)| *place != own);
-        bytes > bytes_max && others.any(|(_, lane)| lane.is_idle(now))
-    }
-
-    /// Whether the pace of this hash is known, be it that of its shard or what was too fast for it.
-    pub(super) fn is_paced(&self, hash: u128) -> bool {
-        self.lanes.get(self.place_of(hash)).is_some_and(|lane| lane.pace.is_limited())
+        others.any(|(_, lane)| lane.is_idle(now))
     }
 
     /// Whether a bundle of several records was put together for a shard that there is.

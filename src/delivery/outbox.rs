@@ -114,9 +114,7 @@ impl Outbox {
         }
         let is_led_away = self.order.is_some() && parcel.record.hash_key.is_some();
         let hash = parcel.hash();
-        // What never throttled may take all there is, until that gets scarce.
-        let may_crowd = self.lanes.is_paced(hash) || owed.bytes > self.bytes_max / 2;
-        let is_crowded = may_crowd && self.lanes.is_crowded(hash, owed, (self.lane_bytes(), now))
+        let is_crowded = self.lanes.is_crowded(hash, owed, (self.lane_bytes(), now))
             || self.takes_too_much(hash, owed);
         (is_crowded && !is_led_away).then(|| part_of(hash))
     }
@@ -150,12 +148,14 @@ impl Outbox {
     }
 
     /// Whether a shard has much more than its share of memory that is getting scarce: it would be
-    /// full of it before another one has nothing to do.
+    /// full of it before another one has nothing to do. Twice its share is what chance may bring;
+    /// of two shards it would be all.
     fn takes_too_much(&self, hash: u128, owed: &Owed) -> bool {
-        let own = self.lanes.owed_to(hash, owed);
+        let (own, lanes) = (self.lanes.owed_to(hash, owed), self.lanes.count());
+        let halves = if lanes > 2 { 4 } else { 3 };
         own > self.lane_bytes()
             && owed.bytes > self.bytes_max / 2
-            && 2 * own * self.lanes.count() > 3 * owed.bytes
+            && 2 * own * lanes > halves * owed.bytes
     }
 
     /// These were read again, or can never be.

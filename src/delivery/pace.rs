@@ -110,11 +110,6 @@ impl Pace {
         self.tokens.bytes += bytes;
     }
 
-    /// Whether anything limits it now.
-    pub(super) fn is_limited(&self) -> bool {
-        self.limit.is_some()
-    }
-
     /// Entries met a throttle: so large a part of what was sent together.
     pub(super) fn throttled(&mut self, part: f64, now: Instant) {
         self.refill(now);

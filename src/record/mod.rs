@@ -75,9 +75,9 @@ impl Record {
     }
 }
 
-/// A payload of so many bytes shares its key with no other: a run is a quarter of what a shard takes
-/// in a second at most.
-const RUN_PAYLOAD_BYTES: usize = 4 << 10;
+/// A payload of so many bytes shares its key with no other: a run fills an aggregate or two at most,
+/// so that one shard is not given much more than the others at once.
+const RUN_PAYLOAD_BYTES: usize = 1 << 10;
 
 /// A key that chooses a shard; its text is made when it is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

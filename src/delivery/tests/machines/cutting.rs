@@ -41,7 +41,7 @@ fn a_batch_is_cut_when_it_is_full_or_its_first_parcel_has_waited() {
 }
 
 #[test]
-fn a_shard_is_crowded_only_while_another_one_has_nothing() {
+fn a_shard_is_crowded_only_while_it_is_held_up_and_another_one_has_nothing() {
     let half = 1_u128 << 127;
     let (whole, low, high) = ((0, u128::MAX), (0, half - 1), (half, u128::MAX));
     let map = |ranges: &[(u128, u128)]| {
@@ -60,12 +60,18 @@ fn a_shard_is_crowded_only_while_another_one_has_nothing() {
     lanes.change(map(&[whole]), None, now);
     assert!(!lanes.is_crowded(1, &owed, (1, now)), "there is no other");
     lanes.change(map(&[low, high]), None, now);
+    let of = |is_high: bool| {
+        let mut all = (0..).map(|number| parcel_of(number, &number.to_string()));
+        all.find(|parcel| (parcel.hash() >= half) == is_high).unwrap()
+    };
+    assert!(!lanes.is_crowded(1, &owed, (4_999, now)), "what is owed to it may go");
+    // More than it takes in a second.
+    lanes.push(Parcel { weight: 8 << 20, ..of(false) }, now);
+    assert!(lanes.cut(now, true).is_some());
     assert!(lanes.is_crowded(1, &owed, (4_999, now)));
     assert!(!lanes.is_crowded(1, &owed, (5_000, now)), "no more than it may");
     assert!(!lanes.is_crowded(half, &owed, (0, now)), "nothing is owed to it");
-    let of_high = (0..).map(|number| parcel_of(number, &number.to_string()));
-    let of_high = of_high.into_iter().find(|parcel| parcel.hash() >= half).unwrap();
-    lanes.push(of_high, now);
+    lanes.push(of(true), now);
     assert!(!lanes.is_crowded(1, &owed, (0, now)), "the other has something to do");
 }
 
