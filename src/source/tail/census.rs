@@ -13,6 +13,7 @@ use super::file::{Followed, Place, Stand};
 use super::files::{Birth, Files};
 use super::find::{Found, FoundFile};
 use super::progress::Resume;
+use super::unsettled::Unsettled;
 use super::{mark, names};
 use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
 
@@ -58,20 +59,32 @@ impl Files {
         self.draw_up();
     }
 
-    /// Takes in one new file without looking through all folders, where nothing can depend on those: a
-    /// name nobody had, a number nobody has, and no copy of anybody. `false` if only a scan can tell.
-    /// Blocks.
-    pub(super) fn meet(&mut self, path: &Path, now: Instant) -> bool {
-        let path_is = |other: &Path| other.as_os_str() == path.as_os_str();
-        let is_free = |file: &Followed| !path_is(&file.home) && !path_is(&file.path);
+    /// Takes in new files without looking through all folders. Gives those back of which only a scan
+    /// can tell who they are, and who else came to their folders. Blocks.
+    pub(super) fn meet(&mut self, appeared: BTreeSet<PathBuf>, now: Instant) -> Unsettled {
+        let names: BTreeSet<_> = appeared.iter().map(|path| path.as_os_str()).collect();
+        let paths = self.all.values().flat_map(|file| [&file.home, &file.path]);
+        let had = paths.filter(|path| names.contains(path.as_os_str()));
+        let had: BTreeSet<_> = had.cloned().collect();
+        let mut unmet = Unsettled::default();
+        for path in appeared {
+            if unmet.touches(&path) || had.contains(&path) || !self.meet_one(&path, now) {
+                unmet.note(path);
+            }
+        }
+        unmet
+    }
+
+    /// Where nothing can depend on others: a name nobody had, a number nobody has, and no copy of
+    /// anybody. `false` if it is not so.
+    fn meet_one(&mut self, path: &Path, now: Instant) -> bool {
         let is_straight = foreign::resolve(path).is_ok_and(|real| real == path);
         let is_alone = self.birth == Birth::Done
             && is_straight
             && self.globs.matches(path)
             && self.homeless.is_empty()
             && !self.by_path.contains_key(path)
-            && !self.holds.contains_key(path)
-            && self.all.values().all(is_free);
+            && !self.holds.contains_key(path);
         let look = foreign::look(path).ok().filter(|look| look.kind == ForeignKind::File);
         let Some(look) = look.filter(|look| is_alone && look.names == 1) else { return false };
         let may_be_copy = names::looks_rotated(path) && !self.kin_of(path).is_empty();

@@ -55,6 +55,12 @@ pub(super) struct Found {
     pub(super) unreadable: Vec<(PathBuf, io::Error)>,
 }
 
+/// A look through the folders that is under way.
+struct Search<'a> {
+    found: Found,
+    enter: &'a mut dyn FnMut(&Path, ForeignId),
+}
+
 /// One file.
 #[derive(Clone, Debug)]
 pub(super) struct FoundFile {
@@ -81,13 +87,14 @@ impl Globs {
         self.route.as_ref().is_none_or(|(route, stream)| route.of(path) == Some(stream.as_str()))
     }
 
-    /// Looks through the folders. Blocks.
-    pub(super) fn find(&self) -> Found {
-        let mut found = Found::default();
+    /// Looks through the folders, each of which is entered first: if events of it are asked for then,
+    /// whatever changes in it afterwards is told. Blocks.
+    pub(super) fn find(&self, enter: &mut dyn FnMut(&Path, ForeignId)) -> Found {
+        let mut search = Search { found: Found::default(), enter };
         for include in &self.include {
-            self.walk(Path::new(""), &include.parts, 0, &mut found);
+            self.walk(Path::new(""), &include.parts, 0, &mut search);
         }
-        found
+        search.found
     }
 
     /// Whether a path is one of those to follow, existing or not.
@@ -105,33 +112,33 @@ impl Globs {
         })
     }
 
-    fn walk(&self, at: &Path, parts: &[Part], depth: usize, found: &mut Found) {
+    fn walk(&self, at: &Path, parts: &[Part], depth: usize, search: &mut Search<'_>) {
         let Some((part, rest)) = parts.split_first().filter(|_| depth < DEPTH_MAX) else { return };
         match part {
             Part::Literal(name) if rest.is_empty() => {
-                found.watch(at);
-                self.take(at.join(name), ForeignKind::Link, found);
+                search.enter(at);
+                self.take(at.join(name), ForeignKind::Link, search);
             }
-            Part::Literal(name) => self.walk(&at.join(name), rest, depth + 1, found),
+            Part::Literal(name) => self.walk(&at.join(name), rest, depth + 1, search),
             Part::Any(pattern) => {
-                for (path, kind) in found.list(at) {
+                for (path, kind) in search.list(at) {
                     let name = Path::new(path.file_name().unwrap_or_default());
                     if !matches(pattern, name) {
                         continue;
                     }
                     let may_be = |wanted| kind == wanted || kind == ForeignKind::Link;
                     if rest.is_empty() && may_be(ForeignKind::File) {
-                        self.take(path, kind, found);
+                        self.take(path, kind, search);
                     } else if !rest.is_empty() && may_be(ForeignKind::Folder) {
-                        self.walk(&path, rest, depth + 1, found);
+                        self.walk(&path, rest, depth + 1, search);
                     }
                 }
             }
             Part::Deep => {
-                self.walk(at, rest, depth + 1, found);
-                for (path, kind) in found.list(at) {
+                self.walk(at, rest, depth + 1, search);
+                for (path, kind) in search.list(at) {
                     if kind == ForeignKind::Folder && !is_hidden(&path) {
-                        self.walk(&path, parts, depth + 1, found);
+                        self.walk(&path, parts, depth + 1, search);
                     }
                 }
             }
@@ -139,8 +146,8 @@ impl Globs {
     }
 
     /// Adds a regular file; `kind` says whether the name may be a link to it.
-    fn take(&self, path: PathBuf, kind: ForeignKind, found: &mut Found) {
-        if found.files.contains_key(&path) || self.excludes(&path) || !self.is_ours(&path) {
+    fn take(&self, path: PathBuf, kind: ForeignKind, search: &mut Search<'_>) {
+        if search.found.files.contains_key(&path) || self.excludes(&path) || !self.is_ours(&path) {
             return;
         }
         match foreign::look(&path) {
@@ -148,12 +155,12 @@ impl Globs {
                 let may_lead = (kind != ForeignKind::File).then(|| foreign::resolve(&path).ok());
                 let target = may_lead.flatten().filter(|target| *target != path);
                 if let Some(folder) = target.as_deref().and_then(Path::parent) {
-                    found.watch(folder);
+                    search.enter(folder);
                 }
-                found.files.insert(path, FoundFile { look, target });
+                search.found.files.insert(path, FoundFile { look, target });
             }
             Ok(_) => {}
-            Err(error) => found.complain(path, error),
+            Err(error) => search.found.complain(path, error),
         }
     }
 }
@@ -194,33 +201,43 @@ impl Include {
     }
 }
 
-impl Found {
+impl Search<'_> {
     fn list(&mut self, folder: &Path) -> Vec<(PathBuf, ForeignKind)> {
-        self.watch(folder);
+        self.enter(folder);
         match foreign::list(or_here(folder)) {
             Ok(all) => all.into_iter().map(|one| (folder.join(one.name), one.kind)).collect(),
             Err(error) => {
-                self.complain(folder.to_path_buf(), error);
+                self.found.complain(folder.to_path_buf(), error);
                 Vec::new()
             }
         }
     }
 
     /// A folder that is missing is waited for where it would appear.
-    fn watch(&mut self, folder: &Path) {
+    fn enter(&mut self, folder: &Path) {
+        let mut missing = None;
         for folder in or_here(folder).ancestors().map(or_here) {
-            if self.folders.contains_key(folder) {
-                break;
+            if self.found.folders.contains_key(folder) {
+                return;
             }
-            if let Ok(look) = foreign::look(folder) {
-                if look.kind == ForeignKind::Folder {
-                    self.folders.insert(folder.to_path_buf(), look.id);
-                }
-                break;
+            let Ok(look) = foreign::look(folder) else {
+                missing = Some(folder);
+                continue;
+            };
+            if look.kind == ForeignKind::Folder {
+                self.found.folders.insert(folder.to_path_buf(), look.id);
+                (self.enter)(folder, look.id);
             }
+            break;
+        }
+        // It may have come before the folder above it was entered.
+        if missing.is_some_and(|missing| foreign::look(missing).is_ok()) {
+            self.enter(folder);
         }
     }
+}
 
+impl Found {
     /// What is not there is no fault: it may come.
     fn complain(&mut self, path: PathBuf, error: io::Error) {
         if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
@@ -258,7 +275,7 @@ mod tests {
         let include: Vec<_> = include.iter().map(|glob| scratch.text(glob)).collect();
         let exclude: Vec<_> = exclude.iter().map(|glob| (*glob).to_owned()).collect();
         let globs = Globs::new(&include, &exclude).unwrap();
-        let found = globs.find();
+        let found = globs.find(&mut |_, _| {});
         let expected: Vec<_> = expected.iter().map(|name| scratch.path(name)).collect();
         assert_eq!(found.files.keys().cloned().collect::<Vec<_>>(), expected);
         assert!(expected.iter().all(|path| globs.matches(path)), "matches says the same");
@@ -300,7 +317,7 @@ mod tests {
 
         check(&scratch, &["*.log"], &[], &["a.log"]);
         check(&scratch, &["**/*.txt"], &[], &["dir.log/b.txt", "real/a.txt"]);
-        let found = Globs::new(&[scratch.text("*.log")], &[]).unwrap().find();
+        let found = Globs::new(&[scratch.text("*.log")], &[]).unwrap().find(&mut |_, _| {});
         assert!(
             found.folders.contains_key(&scratch.path("real")),
             "the target's folder is watched"
@@ -316,7 +333,7 @@ mod tests {
         std::fs::write(scratch.path("").join(odd), "").unwrap();
         let globs = Globs::new(&[scratch.text("*.log"), "src/lib.*".into()], &[]).unwrap();
 
-        let found: Vec<_> = globs.find().files.into_keys().collect();
+        let found: Vec<_> = globs.find(&mut |_, _| {}).files.into_keys().collect();
 
         assert_eq!(found.len(), 2);
         assert!(found.contains(&scratch.path("").join(odd)));
@@ -327,11 +344,40 @@ mod tests {
     fn a_missing_folder_is_waited_for_where_it_would_appear() {
         let scratch = Scratch::new();
         let globs = Globs::new(&[scratch.text("later/on/*.log")], &[]).unwrap();
-        let watched = || globs.find().folders.into_keys().collect::<Vec<_>>();
+        let watched = || globs.find(&mut |_, _| {}).folders.into_keys().collect::<Vec<_>>();
 
         assert_eq!(watched(), [scratch.path("")]);
         scratch.write("later/on/a.log", "");
         assert_eq!(watched(), [scratch.path("later/on")]);
+    }
+
+    #[test]
+    fn a_folder_is_entered_before_it_is_looked_through() {
+        let scratch = Scratch::new();
+        let globs = Globs::new(&[scratch.text("**/*.log")], &[]).unwrap();
+        scratch.write("a/1.log", "");
+        let mut entered = Vec::new();
+        let found = globs.find(&mut |folder, _| {
+            entered.push(folder.to_path_buf());
+            // What is made from now on brings an event; what was made before is found.
+            std::fs::write(folder.join("new.log"), "").unwrap();
+        });
+        assert_eq!(entered, [scratch.path(""), scratch.path("a")]);
+        let names = ["a/1.log", "a/new.log", "new.log"].map(|name| scratch.path(name));
+        assert_eq!(found.files.into_keys().collect::<Vec<_>>(), names);
+    }
+
+    #[test]
+    fn a_missing_folder_that_comes_while_the_one_above_is_entered_is_found() {
+        let scratch = Scratch::new();
+        let globs = Globs::new(&[scratch.text("later/on/*.log")], &[]).unwrap();
+        let mut entered = Vec::new();
+        let found = globs.find(&mut |folder, _| {
+            entered.push(folder.to_path_buf());
+            scratch.write("later/on/a.log", "");
+        });
+        assert_eq!(entered, [scratch.path(""), scratch.path("later/on")]);
+        assert_eq!(found.files.into_keys().collect::<Vec<_>>(), [scratch.path("later/on/a.log")]);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod follower;
 
 mod watch;
 
+mod news;
+
 mod aside;
 mod census;
 mod done;
@@ -29,7 +31,9 @@ mod find;
 mod names;
 mod progress;
 mod route;
+mod thrift;
 mod turn;
+mod unsettled;
 
 mod envelope;
 mod mark;
