@@ -1,6 +1,7 @@
 //! What a scan found is compared with what is followed: who is new, who moved, who is gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use super::unsettled::Unsettled;
 use super::{mark, names};
 use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
 
+/// The path by which each file is taken.
+type Here<'a> = HashMap<ForeignId, &'a PathBuf>;
 /// Inode and home.
 type Absent = BTreeMap<(u64, PathBuf), ForeignId>;
 
@@ -105,20 +108,24 @@ impl Files {
     }
 
     /// A file may have several names; the one it is followed by already is kept.
-    fn one_path_each<'a>(&self, found: &'a Found) -> BTreeMap<ForeignId, &'a PathBuf> {
-        let mut here = BTreeMap::new();
+    fn one_path_each<'a>(&self, found: &'a Found) -> Here<'a> {
+        let mut here = Here::with_capacity(found.files.len());
         for (path, file) in &found.files {
             let id = file.look.id;
-            let is_known = self.all.get(&id).is_some_and(|known| known.path == *path);
-            if is_known || !here.contains_key(&id) {
-                here.insert(id, path);
+            match here.entry(id) {
+                Entry::Vacant(place) => _ = place.insert(path),
+                Entry::Occupied(mut place) => {
+                    if self.all.get(&id).is_some_and(|known| known.path == *path) {
+                        place.insert(path);
+                    }
+                }
             }
         }
         here
     }
 
     /// Closed files that were not found, by what stays the same if only the device's number changed.
-    fn absent(&self, here: &BTreeMap<ForeignId, &PathBuf>) -> Absent {
+    fn absent(&self, here: &Here<'_>) -> Absent {
         let absent = |file: &&Followed| !file.is_open() && !here.contains_key(&file.id);
         let files = self.all.values().filter(absent);
         files.map(|file| ((file.id.inode, file.home.clone()), file.id)).collect()
@@ -165,7 +172,7 @@ impl Files {
             };
         if is_it {
             file.revision += 1;
-            self.opened.insert(id);
+            self.opened.add(id, file.used);
             self.all.insert(id, file);
         }
         is_it
@@ -230,16 +237,28 @@ impl Files {
 
     fn draw_up(&mut self) {
         self.kin.forget();
-        self.by_path.clear();
-        for file in self.all.values() {
-            if file.stand == Stand::Own {
-                self.board.show(file);
-            }
-            if !matches!(file.place, Place::Gone { .. }) {
-                self.by_path.insert(file.path.clone(), file.id);
-                self.by_path.insert(file.real.clone(), file.id);
+        self.board.show_all(self.all.values().filter(|file| file.stand == Stand::Own));
+        if !self.is_drawn_up() {
+            self.by_path.clear();
+            for file in self.all.values().filter(|file| file.is_somewhere()) {
+                for path in file.places() {
+                    self.by_path.insert(path.to_path_buf(), file.id);
+                }
             }
         }
+    }
+
+    /// Whether it is known of all files, and of no others, by which path they are. Asked first, because
+    /// for the most part nothing moved.
+    fn is_drawn_up(&self) -> bool {
+        let mut places = 0;
+        let is_known = self.all.values().filter(|file| file.is_somewhere()).all(|file| {
+            file.places().all(|path| {
+                places += 1;
+                self.by_path.get(path) == Some(&file.id)
+            })
+        });
+        is_known && places == self.by_path.len()
     }
 
     fn complain_about(&mut self, found: &Found) {

@@ -47,8 +47,8 @@ enum Part {
 /// What one look through the folders brought.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Regular files by the path the globs give.
-    pub(super) files: BTreeMap<PathBuf, FoundFile>,
+    /// Regular files with the path the globs give, in the order of its bytes, each once.
+    pub(super) files: Vec<(PathBuf, FoundFile)>,
     /// Folders in which a change may bring or take a file.
     pub(super) folders: BTreeMap<PathBuf, ForeignId>,
     /// What could not be looked at.
@@ -94,6 +94,7 @@ impl Globs {
         for include in &self.include {
             self.walk(Path::new(""), &include.parts, 0, &mut search);
         }
+        search.found.put_in_order();
         search.found
     }
 
@@ -147,7 +148,7 @@ impl Globs {
 
     /// Adds a regular file; `kind` says whether the name may be a link to it.
     fn take(&self, path: PathBuf, kind: ForeignKind, search: &mut Search<'_>) {
-        if search.found.files.contains_key(&path) || self.excludes(&path) || !self.is_ours(&path) {
+        if self.excludes(&path) || !self.is_ours(&path) {
             return;
         }
         match foreign::look(&path) {
@@ -157,7 +158,7 @@ impl Globs {
                 if let Some(folder) = target.as_deref().and_then(Path::parent) {
                     search.enter(folder);
                 }
-                search.found.files.insert(path, FoundFile { look, target });
+                search.found.files.push((path, FoundFile { look, target }));
             }
             Ok(_) => {}
             Err(error) => search.found.complain(path, error),
@@ -238,6 +239,12 @@ impl Search<'_> {
 }
 
 impl Found {
+    /// Several globs may find the same file, and so may one that passes over folders in two ways.
+    fn put_in_order(&mut self) {
+        self.files.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
+        self.files.dedup_by(|(a, _), (b, _)| a.as_os_str() == b.as_os_str());
+    }
+
     /// What is not there is no fault: it may come.
     fn complain(&mut self, path: PathBuf, error: io::Error) {
         if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
@@ -270,6 +277,10 @@ mod tests {
     use super::super::tests::Scratch;
     use super::*;
 
+    fn paths(found: Found) -> Vec<PathBuf> {
+        found.files.into_iter().map(|(path, _)| path).collect()
+    }
+
     #[track_caller]
     fn check(scratch: &Scratch, include: &[&str], exclude: &[&str], expected: &[&str]) {
         let include: Vec<_> = include.iter().map(|glob| scratch.text(glob)).collect();
@@ -277,9 +288,9 @@ mod tests {
         let globs = Globs::new(&include, &exclude).unwrap();
         let found = globs.find(&mut |_, _| {});
         let expected: Vec<_> = expected.iter().map(|name| scratch.path(name)).collect();
-        assert_eq!(found.files.keys().cloned().collect::<Vec<_>>(), expected);
-        assert!(expected.iter().all(|path| globs.matches(path)), "matches says the same");
         assert!(found.unreadable.is_empty());
+        assert_eq!(paths(found), expected);
+        assert!(expected.iter().all(|path| globs.matches(path)), "matches says the same");
     }
 
     #[test]
@@ -333,7 +344,7 @@ mod tests {
         std::fs::write(scratch.path("").join(odd), "").unwrap();
         let globs = Globs::new(&[scratch.text("*.log"), "src/lib.*".into()], &[]).unwrap();
 
-        let found: Vec<_> = globs.find(&mut |_, _| {}).files.into_keys().collect();
+        let found: Vec<_> = paths(globs.find(&mut |_, _| {}));
 
         assert_eq!(found.len(), 2);
         assert!(found.contains(&scratch.path("").join(odd)));
@@ -364,7 +375,7 @@ mod tests {
         });
         assert_eq!(entered, [scratch.path(""), scratch.path("a")]);
         let names = ["a/1.log", "a/new.log", "new.log"].map(|name| scratch.path(name));
-        assert_eq!(found.files.into_keys().collect::<Vec<_>>(), names);
+        assert_eq!(paths(found), names);
     }
 
     #[test]
@@ -377,7 +388,7 @@ mod tests {
             scratch.write("later/on/a.log", "");
         });
         assert_eq!(entered, [scratch.path(""), scratch.path("later/on")]);
-        assert_eq!(found.files.into_keys().collect::<Vec<_>>(), [scratch.path("later/on/a.log")]);
+        assert_eq!(paths(found), [scratch.path("later/on/a.log")]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod file;
 
 mod find;
 
+mod handles;
 mod names;
 mod progress;
 mod route;

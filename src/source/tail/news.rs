@@ -131,7 +131,10 @@ mod tests {
         assert_eq!(news.written, BTreeSet::from(["/l/a.log".into()]));
         assert_eq!(news.appeared, BTreeSet::from(["/l/b.log".into()]));
         assert!(news.names.touches(Path::new("/l/b.log")));
-        assert!(!news.names.touches(Path::new("/m/b.log")), "elsewhere everything stands as it stood");
+        assert!(
+            !news.names.touches(Path::new("/m/b.log")),
+            "elsewhere everything stands as it stood"
+        );
     }
 
     #[test]
@@ -159,13 +162,21 @@ mod tests {
             let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
             news.add(Event::new(written).add_path(format!("/l/{number}.log").into()), &globs);
         }
-        assert!(news.names == Unsettled::everywhere() && news.lost.is_empty() && news.written.is_empty());
+        assert!(
+            news.names == Unsettled::everywhere()
+                && news.lost.is_empty()
+                && news.written.is_empty()
+        );
 
         let mut news = News::default();
         for number in 0..=APPEARED_MAX {
             let made = EventKind::Create(CreateKind::File);
             news.add(Event::new(made).add_path(format!("/l/{number}.log").into()), &globs);
         }
-        assert!(news.names == Unsettled::everywhere() && news.lost.is_empty() && news.appeared.is_empty());
+        assert!(
+            news.names == Unsettled::everywhere()
+                && news.lost.is_empty()
+                && news.appeared.is_empty()
+        );
     }
 }

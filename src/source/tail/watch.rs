@@ -107,7 +107,8 @@ impl Watch {
     pub(super) fn take(&mut self) -> News {
         let news = std::mem::take(&mut *self.mailbox.lock());
         if !news.lost.is_empty() {
-            for (_, id) in self.watched.iter_mut().filter(|(at, _)| news.lost.may_have_replaced(at)) {
+            for (_, id) in self.watched.iter_mut().filter(|(at, _)| news.lost.may_have_replaced(at))
+            {
                 // Nobody has this number: at the next look it is watched anew. Its own number may be
                 // that of the folder which now has its name, and to be told of a removal takes away
                 // the watch of whatever has the name by then.
@@ -162,8 +163,6 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use notify::event::{EventKind, ModifyKind, RenameMode};
 
     use super::super::tests::Scratch;
