@@ -4,14 +4,13 @@
 //! any folders below (links to folders are not entered: they may lead round in a circle). Files
 //! behind links are found, pipes and devices are not.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
 use super::route::Route;
-use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
+use super::search::{Found, FoundFile, Search};
+use crate::base::disk::foreign::{self, ForeignId, ForeignKind};
 
 /// Deepest folder that `**` enters; deeper ones are no place for logs.
 const DEPTH_MAX: usize = 64;
@@ -44,31 +43,6 @@ enum Part {
     Deep,
 }
 
-/// What one look through the folders brought.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Regular files with the path the globs give, in the order of its bytes, each once.
-    pub(super) files: Vec<(PathBuf, FoundFile)>,
-    /// Folders in which a change may bring or take a file.
-    pub(super) folders: BTreeMap<PathBuf, ForeignId>,
-    /// What could not be looked at.
-    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
-}
-
-/// A look through the folders that is under way.
-struct Search<'a> {
-    found: Found,
-    enter: &'a mut dyn FnMut(&Path, ForeignId),
-}
-
-/// One file.
-#[derive(Clone, Debug)]
-pub(super) struct FoundFile {
-    pub(super) look: Look,
-    /// Where its path leads if it is a link.
-    pub(super) target: Option<PathBuf>,
-}
-
 impl Globs {
     /// In words, which glob is none and why.
     pub(super) fn new(include: &[String], exclude: &[String]) -> Result<Self, String> {
@@ -90,12 +64,19 @@ impl Globs {
     /// Looks through the folders, each of which is entered first: if events of it are asked for then,
     /// whatever changes in it afterwards is told. Blocks.
     pub(super) fn find(&self, enter: &mut dyn FnMut(&Path, ForeignId)) -> Found {
-        let mut search = Search { found: Found::default(), enter };
+        self.search(Search::new(None, enter))
+    }
+
+    /// The same of one folder alone, and what is in it.
+    pub(super) fn find_in(&self, folder: &Path, enter: &mut dyn FnMut(&Path, ForeignId)) -> Found {
+        self.search(Search::new(Some(folder), enter))
+    }
+
+    fn search(&self, mut search: Search<'_>) -> Found {
         for include in &self.include {
             self.walk(Path::new(""), &include.parts, 0, &mut search);
         }
-        search.found.put_in_order();
-        search.found
+        search.end()
     }
 
     /// Whether a path is one of those to follow, existing or not.
@@ -114,7 +95,8 @@ impl Globs {
     }
 
     fn walk(&self, at: &Path, parts: &[Part], depth: usize, search: &mut Search<'_>) {
-        let Some((part, rest)) = parts.split_first().filter(|_| depth < DEPTH_MAX) else { return };
+        let may_be = depth < DEPTH_MAX && search.leads_by(at);
+        let Some((part, rest)) = parts.split_first().filter(|_| may_be) else { return };
         match part {
             Part::Literal(name) if rest.is_empty() => {
                 search.enter(at);
@@ -148,7 +130,7 @@ impl Globs {
 
     /// Adds a regular file; `kind` says whether the name may be a link to it.
     fn take(&self, path: PathBuf, kind: ForeignKind, search: &mut Search<'_>) {
-        if self.excludes(&path) || !self.is_ours(&path) {
+        if !search.wants(&path) || self.excludes(&path) || !self.is_ours(&path) {
             return;
         }
         match foreign::look(&path) {
@@ -158,10 +140,10 @@ impl Globs {
                 if let Some(folder) = target.as_deref().and_then(Path::parent) {
                     search.enter(folder);
                 }
-                search.found.files.push((path, FoundFile { look, target }));
+                search.add(path, FoundFile { look, target });
             }
             Ok(_) => {}
-            Err(error) => search.found.complain(path, error),
+            Err(error) => search.complain(path, error),
         }
     }
 }
@@ -202,57 +184,6 @@ impl Include {
     }
 }
 
-impl Search<'_> {
-    fn list(&mut self, folder: &Path) -> Vec<(PathBuf, ForeignKind)> {
-        self.enter(folder);
-        match foreign::list(or_here(folder)) {
-            Ok(all) => all.into_iter().map(|one| (folder.join(one.name), one.kind)).collect(),
-            Err(error) => {
-                self.found.complain(folder.to_path_buf(), error);
-                Vec::new()
-            }
-        }
-    }
-
-    /// A folder that is missing is waited for where it would appear.
-    fn enter(&mut self, folder: &Path) {
-        let mut missing = None;
-        for folder in or_here(folder).ancestors().map(or_here) {
-            if self.found.folders.contains_key(folder) {
-                return;
-            }
-            let Ok(look) = foreign::look(folder) else {
-                missing = Some(folder);
-                continue;
-            };
-            if look.kind == ForeignKind::Folder {
-                self.found.folders.insert(folder.to_path_buf(), look.id);
-                (self.enter)(folder, look.id);
-            }
-            break;
-        }
-        // It may have come before the folder above it was entered.
-        if missing.is_some_and(|missing| foreign::look(missing).is_ok()) {
-            self.enter(folder);
-        }
-    }
-}
-
-impl Found {
-    /// Several globs may find the same file, and so may one that passes over folders in two ways.
-    fn put_in_order(&mut self) {
-        self.files.sort_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
-        self.files.dedup_by(|(a, _), (b, _)| a.as_os_str() == b.as_os_str());
-    }
-
-    /// What is not there is no fault: it may come.
-    fn complain(&mut self, path: PathBuf, error: io::Error) {
-        if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-            self.unreadable.push((path, error));
-        }
-    }
-}
-
 fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::new(text).map_err(|error| {
         format!("`{text}` is not a glob: {} (character {})", error.msg, error.pos + 1)
@@ -262,10 +193,6 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 /// A name that is not UTF-8 is compared as it would be shown.
 fn matches(pattern: &Pattern, path: &Path) -> bool {
     pattern.matches_with(&path.to_string_lossy(), SHELL)
-}
-
-fn or_here(folder: &Path) -> &Path {
-    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -376,6 +303,30 @@ mod tests {
         assert_eq!(entered, [scratch.path(""), scratch.path("a")]);
         let names = ["a/1.log", "a/new.log", "new.log"].map(|name| scratch.path(name));
         assert_eq!(paths(found), names);
+    }
+
+    #[test]
+    fn one_folder_is_looked_through_alone() {
+        let scratch = Scratch::new();
+        for name in ["a.log", "b/1.log", "b/1.txt", "b/c/2.log", "bb/3.log"] {
+            scratch.write(name, "");
+        }
+        let look = |glob: &str, folder: &str| {
+            let globs = Globs::new(&[scratch.text(glob)], &[]).unwrap();
+            let mut entered = Vec::new();
+            let found = globs.find_in(&scratch.path(folder), &mut |at, _| entered.push(at.into()));
+            assert!(found.unreadable.is_empty());
+            (entered, paths(found))
+        };
+        let all = |names: &[&str]| names.iter().map(|name| scratch.path(name)).collect::<Vec<_>>();
+
+        let (entered, found) = look("**/*.log", "b");
+        assert_eq!((entered, found), (all(&["", "b", "b/c"]), all(&["b/1.log", "b/c/2.log"])));
+        assert_eq!(look("*/*.log", "b").1, all(&["b/1.log"]));
+        assert_eq!(look("b/c/*.log", "b").1, all(&["b/c/2.log"]));
+        assert_eq!(look("b/1.log", "b").1, all(&["b/1.log"]));
+        assert_eq!(look("bb/*.log", "b").1, all(&[]));
+        assert_eq!(look("*.log", "b").1, all(&[]));
     }
 
     #[test]

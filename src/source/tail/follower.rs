@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::board::Board;
 use super::files::Files;
-use super::find::{Found, Globs};
+use super::find::Globs;
 use super::metrics::BlockNumbers;
 use super::round::Batch;
+use super::search::Found;
 use super::unsettled::Unsettled;
 use super::{Settings, mark};
 use crate::admission::{Refusal, Rejection};

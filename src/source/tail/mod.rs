@@ -28,6 +28,8 @@ mod file;
 
 mod find;
 
+mod search;
+
 mod handles;
 mod names;
 mod progress;

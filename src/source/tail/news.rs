@@ -13,6 +13,8 @@ use crate::base::disk::foreign;
 const WRITTEN_MAX: usize = 10_000;
 /// Most new files that are met one by one; beyond it a scan is cheaper.
 const APPEARED_MAX: usize = 1000;
+/// Most new folders that are looked through one by one; beyond it a scan is cheaper.
+const FOLDERS_MAX: usize = 100;
 /// Most places remembered to which links led that were made between two steps.
 const LED_MAX: usize = 1000;
 
@@ -25,6 +27,8 @@ pub(super) struct News {
     pub(super) appeared: BTreeSet<PathBuf>,
     /// Links that were made, and where they led then: they may lead elsewhere by the time of the scan.
     pub(super) led: BTreeSet<(PathBuf, PathBuf)>,
+    /// Folders that were made.
+    pub(super) folders: BTreeSet<PathBuf>,
     /// Names that came or went in another way.
     pub(super) names: Unsettled,
     /// Those of them that may be of folders which are not watched any more.
@@ -71,6 +75,11 @@ impl News {
                 }
                 self.appeared.clear();
                 self.names.note_everywhere()
+            }
+            EventKind::Create(CreateKind::Folder) if self.folders.len() < FOLDERS_MAX => {
+                let before = self.folders.len();
+                self.folders.extend(event.paths);
+                self.folders.len() > before
             }
             EventKind::Remove(RemoveKind::File) => {
                 let ours = event.paths.into_iter().filter(|path| globs.matches(path));
@@ -142,12 +151,15 @@ mod tests {
         let globs = Globs::new(&["/l/**/*.log".into()], &[]).unwrap();
         let mut news = News::default();
         let mut tell = |kind, path: &str| news.add(Event::new(kind).add_path(path.into()), &globs);
-        assert!(tell(EventKind::Create(CreateKind::Folder), "/l/a"));
+        assert!(tell(EventKind::Create(CreateKind::Folder), "/l/new"));
+        assert!(!tell(EventKind::Create(CreateKind::Folder), "/l/new"), "known already");
+        assert!(tell(EventKind::Remove(RemoveKind::Folder), "/l/a"));
         assert!(tell(EventKind::Remove(RemoveKind::Folder), "/l/b"));
         assert!(tell(EventKind::Remove(RemoveKind::File), "/l/c.log"));
         let is_lost = |news: &News, name: &str| news.lost.may_have_replaced(Path::new(name));
         assert!(is_lost(&news, "/l/a") && is_lost(&news, "/l/b/c") && !is_lost(&news, "/l"));
-        assert!(!is_lost(&news, "/l/c.log"));
+        assert!(!is_lost(&news, "/l/c.log") && !is_lost(&news, "/l/new"));
+        assert_eq!(news.folders, BTreeSet::from(["/l/new".into()]), "it is looked at by itself");
 
         assert!(news.add(Event::new(EventKind::Other), &globs));
         assert!(!news.receive(Err(notify::Error::generic("lost")), Vec::new(), &globs));

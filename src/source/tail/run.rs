@@ -1,5 +1,6 @@
 //! The loop: news, scan, step, rest.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::source::door::Door;
 const GATHER: Duration = Duration::from_millis(10);
 /// How often everything is looked at where events do not come.
 const BLIND_SCAN_EVERY: Duration = Duration::from_secs(1);
+
 /// Follows until asked to stop; what is being handed over then is finished.
 pub(super) async fn run<D: Door>(
     mut follower: Follower<D>,
@@ -35,9 +37,18 @@ pub(super) async fn run<D: Door>(
         follower.note_links(news.led);
         // Of those whose folder is settled, who a new one is can be told at once.
         let is_blind = watch.is_blind();
-        let must_wait = |path: &PathBuf| is_blind || unsettled.touches(path);
-        let waiting: Vec<_> = news.appeared.extract_if(.., must_wait).collect();
-        waiting.into_iter().for_each(|path| _ = unsettled.note(path));
+        hold_back(&mut news.folders, is_blind, &mut unsettled);
+        if !news.folders.is_empty() {
+            let globs = follower.globs();
+            let more;
+            (watch, news.appeared, more) = blocking(move || {
+                let more = watch.look_into(news.folders, &globs, &mut news.appeared);
+                (watch, news.appeared, more)
+            })
+            .await;
+            unsettled.add(more);
+        }
+        hold_back(&mut news.appeared, is_blind, &mut unsettled);
         if !news.appeared.is_empty() {
             unsettled.add(follower.meet(news.appeared).await);
         }
@@ -86,4 +97,11 @@ pub(super) async fn run<D: Door>(
         }
     }
     Ok(())
+}
+
+/// Leaves to the next scan who a new one is, where names changed beside it or above.
+fn hold_back(new: &mut BTreeSet<PathBuf>, is_blind: bool, unsettled: &mut Unsettled) {
+    let must_wait = |path: &PathBuf| is_blind || unsettled.touches(path);
+    let waiting: Vec<_> = new.extract_if(.., must_wait).collect();
+    waiting.into_iter().for_each(|path| _ = unsettled.note(path));
 }

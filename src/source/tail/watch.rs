@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
-use super::find::{Found, Globs};
+use super::find::Globs;
 use super::news::{self, News};
+use super::search::Found;
+use super::unsettled::Unsettled;
 use crate::base::disk::foreign::{self, ForeignId};
 
 /// Watches folders and remembers what happened in them.
@@ -74,6 +76,25 @@ impl Watch {
             stays
         });
         found
+    }
+
+    /// Watches new folders, and looks through these alone: what is in them has `appeared`. Gives those
+    /// back that take a scan. Blocks.
+    pub(super) fn look_into(
+        &mut self,
+        new: BTreeSet<PathBuf>,
+        globs: &Globs,
+        appeared: &mut BTreeSet<PathBuf>,
+    ) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        for folder in new {
+            let found = globs.find_in(&folder, &mut |folder, id| self.enter(folder, id));
+            appeared.extend(found.files.into_iter().map(|(path, _)| path));
+            if self.is_blind() || !found.unreadable.is_empty() {
+                unsettled.note(folder);
+            }
+        }
+        unsettled
     }
 
     /// Watches a folder from now on.
