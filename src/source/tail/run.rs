@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::follower::{End, Follower, Pace};
+use super::news::News;
 use super::thrift::Thrift;
 use super::unsettled::Unsettled;
 use super::watch::Watch;
@@ -32,27 +33,15 @@ pub(super) async fn run<D: Door>(
     let mut unsettled = Unsettled::everywhere();
     let mut is_taking_up = true;
     while !stopping.is_asked() {
-        let mut news = watch.take();
-        unsettled.add(news.names);
-        follower.note_links(news.led);
-        // Of those whose folder is settled, who a new one is can be told at once.
-        let is_blind = watch.is_blind();
-        hold_back(&mut news.folders, is_blind, &mut unsettled);
-        if !news.folders.is_empty() {
-            let globs = follower.globs();
-            let more;
-            (watch, news.appeared, more) = blocking(move || {
-                let more = watch.look_into(news.folders, &globs, &mut news.appeared);
-                (watch, news.appeared, more)
-            })
-            .await;
-            unsettled.add(more);
+        let News { written, appeared, led, folders, names, .. } = watch.take();
+        unsettled.add(names);
+        follower.note_links(led);
+        let new;
+        (watch, new) = look_into(watch, &follower, (folders, appeared), &mut unsettled).await;
+        if !new.is_empty() {
+            unsettled.add(follower.meet(new).await);
         }
-        hold_back(&mut news.appeared, is_blind, &mut unsettled);
-        if !news.appeared.is_empty() {
-            unsettled.add(follower.meet(news.appeared).await);
-        }
-        follower.wake(&news.written);
+        follower.wake(&written);
         if !unsettled.is_empty() {
             scan_at = scan_at.min(thrift.not_before());
         }
@@ -97,6 +86,30 @@ pub(super) async fn run<D: Door>(
         }
     }
     Ok(())
+}
+
+/// Gives back the new files, those in new folders among them, of which it can be told at once who they
+/// are: the names beside them and above are settled. The others are left to the next scan.
+async fn look_into<D: Door>(
+    mut watch: Watch,
+    follower: &Follower<D>,
+    (mut folders, mut files): (BTreeSet<PathBuf>, BTreeSet<PathBuf>),
+    unsettled: &mut Unsettled,
+) -> (Watch, BTreeSet<PathBuf>) {
+    let is_blind = watch.is_blind();
+    hold_back(&mut folders, is_blind, unsettled);
+    if !folders.is_empty() {
+        let globs = follower.globs();
+        let more;
+        (watch, files, more) = blocking(move || {
+            let more = watch.look_into(folders, &globs, &mut files);
+            (watch, files, more)
+        })
+        .await;
+        unsettled.add(more);
+    }
+    hold_back(&mut files, is_blind, unsettled);
+    (watch, files)
 }
 
 /// Leaves to the next scan who a new one is, where names changed beside it or above.
