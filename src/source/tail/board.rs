@@ -63,31 +63,25 @@ impl Board {
 
     /// Writes down where a file stands.
     pub(super) fn show(&self, file: &Followed) {
+        self.show_all(std::iter::once(file));
+    }
+
+    /// Writes down where files stand.
+    pub(super) fn show_all<'a>(&self, files: impl Iterator<Item = &'a Followed>) {
         let mut rows = self.rows();
-        let position = file.shown_position();
-        if !rows.here.contains_key(&file.mark) {
-            rows.here.insert(file.mark.clone(), self.first_sight(file));
+        let (mut is_changed, mut is_other_trouble) = (false, false);
+        for file in files {
+            let row = match rows.here.get_mut(&file.mark) {
+                Some(row) => row,
+                None => rows.here.entry(file.mark.clone()).or_insert(self.first_sight(file)),
+            };
+            is_other_trouble |= row.status.trouble != file.trouble;
+            let before = lag(&row.status);
+            row.take(file);
+            self.numbers.lag_bytes.inc_by(lag(&row.status) - before);
+            is_changed |= row.is_changed;
         }
-        let Some(row) = rows.here.get_mut(&file.mark) else { return };
-        let before = lag(&row.status);
-        let status = &mut row.status;
-        if position < status.queued {
-            // It was begun anew; what was delivered before was other content.
-            status.sent = Sent::default();
-        }
-        row.is_changed |= (status.bytes, status.queued) != (file.bytes, position);
-        (status.bytes, status.queued) = (file.bytes, position);
-        status.is_passed_over = file.progress.is_passed_over;
-        let is_other_trouble = status.trouble != file.trouble;
-        status.trouble.clone_from(&file.trouble);
-        // What is read and not queued is known only while it is on its way.
-        status.read = status.read.clamp(position, file.bytes.max(position));
-        if status.path != file.path {
-            status.path.clone_from(&file.path);
-            row.is_changed = true;
-        }
-        self.numbers.lag_bytes.inc_by(lag(&row.status) - before);
-        if row.is_changed {
+        if is_changed {
             self.shared.changed.notify_one();
         }
         if is_other_trouble {
@@ -230,6 +224,26 @@ impl Board {
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
         self.shared.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row {
+    fn take(&mut self, file: &Followed) {
+        let (position, status) = (file.shown_position(), &mut self.status);
+        if position < status.queued {
+            // It was begun anew; what was delivered before was other content.
+            status.sent = Sent::default();
+        }
+        self.is_changed |= (status.bytes, status.queued) != (file.bytes, position);
+        (status.bytes, status.queued) = (file.bytes, position);
+        status.is_passed_over = file.progress.is_passed_over;
+        status.trouble.clone_from(&file.trouble);
+        // What is read and not queued is known only while it is on its way.
+        status.read = status.read.clamp(position, file.bytes.max(position));
+        if status.path != file.path {
+            status.path.clone_from(&file.path);
+            self.is_changed = true;
+        }
     }
 }
 

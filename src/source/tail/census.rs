@@ -1,6 +1,7 @@
 //! What a scan found is compared with what is followed: who is new, who moved, who is gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +12,14 @@ use super::StartAt;
 use super::body::is_not_yet;
 use super::file::{Followed, Place, Stand};
 use super::files::{Birth, Files};
-use super::find::{Found, FoundFile};
 use super::progress::Resume;
+use super::search::{Found, FoundFile};
+use super::unsettled::Unsettled;
 use super::{mark, names};
 use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
 
+/// The path by which each file is taken.
+type Here<'a> = HashMap<ForeignId, &'a PathBuf>;
 /// Inode and home.
 type Absent = BTreeMap<(u64, PathBuf), ForeignId>;
 
@@ -58,20 +62,32 @@ impl Files {
         self.draw_up();
     }
 
-    /// Takes in one new file without looking through all folders, where nothing can depend on those: a
-    /// name nobody had, a number nobody has, and no copy of anybody. `false` if only a scan can tell.
-    /// Blocks.
-    pub(super) fn meet(&mut self, path: &Path, now: Instant) -> bool {
-        let path_is = |other: &Path| other.as_os_str() == path.as_os_str();
-        let is_free = |file: &Followed| !path_is(&file.home) && !path_is(&file.path);
+    /// Takes in new files without looking through all folders. Gives those back of which only a scan
+    /// can tell who they are, and who else came to their folders. Blocks.
+    pub(super) fn meet(&mut self, appeared: BTreeSet<PathBuf>, now: Instant) -> Unsettled {
+        let names: BTreeSet<_> = appeared.iter().map(|path| path.as_os_str()).collect();
+        let paths = self.all.values().flat_map(|file| [&file.home, &file.path]);
+        let had = paths.filter(|path| names.contains(path.as_os_str()));
+        let had: BTreeSet<_> = had.cloned().collect();
+        let mut unmet = Unsettled::default();
+        for path in appeared {
+            if unmet.touches(&path) || had.contains(&path) || !self.meet_one(&path, now) {
+                unmet.note(path);
+            }
+        }
+        unmet
+    }
+
+    /// Where nothing can depend on others: a name nobody had, a number nobody has, and no copy of
+    /// anybody. `false` if it is not so.
+    fn meet_one(&mut self, path: &Path, now: Instant) -> bool {
         let is_straight = foreign::resolve(path).is_ok_and(|real| real == path);
         let is_alone = self.birth == Birth::Done
             && is_straight
             && self.globs.matches(path)
             && self.homeless.is_empty()
             && !self.by_path.contains_key(path)
-            && !self.holds.contains_key(path)
-            && self.all.values().all(is_free);
+            && !self.holds.contains_key(path);
         let look = foreign::look(path).ok().filter(|look| look.kind == ForeignKind::File);
         let Some(look) = look.filter(|look| is_alone && look.names == 1) else { return false };
         let may_be_copy = names::looks_rotated(path) && !self.kin_of(path).is_empty();
@@ -92,20 +108,24 @@ impl Files {
     }
 
     /// A file may have several names; the one it is followed by already is kept.
-    fn one_path_each<'a>(&self, found: &'a Found) -> BTreeMap<ForeignId, &'a PathBuf> {
-        let mut here = BTreeMap::new();
+    fn one_path_each<'a>(&self, found: &'a Found) -> Here<'a> {
+        let mut here = Here::with_capacity(found.files.len());
         for (path, file) in &found.files {
             let id = file.look.id;
-            let is_known = self.all.get(&id).is_some_and(|known| known.path == *path);
-            if is_known || !here.contains_key(&id) {
-                here.insert(id, path);
+            match here.entry(id) {
+                Entry::Vacant(place) => _ = place.insert(path),
+                Entry::Occupied(mut place) => {
+                    if self.all.get(&id).is_some_and(|known| known.path == *path) {
+                        place.insert(path);
+                    }
+                }
             }
         }
         here
     }
 
     /// Closed files that were not found, by what stays the same if only the device's number changed.
-    fn absent(&self, here: &BTreeMap<ForeignId, &PathBuf>) -> Absent {
+    fn absent(&self, here: &Here<'_>) -> Absent {
         let absent = |file: &&Followed| !file.is_open() && !here.contains_key(&file.id);
         let files = self.all.values().filter(absent);
         files.map(|file| ((file.id.inode, file.home.clone()), file.id)).collect()
@@ -152,7 +172,7 @@ impl Files {
             };
         if is_it {
             file.revision += 1;
-            self.opened.insert(id);
+            self.opened.add(id, file.used);
             self.all.insert(id, file);
         }
         is_it
@@ -217,16 +237,28 @@ impl Files {
 
     fn draw_up(&mut self) {
         self.kin.forget();
-        self.by_path.clear();
-        for file in self.all.values() {
-            if file.stand == Stand::Own {
-                self.board.show(file);
-            }
-            if !matches!(file.place, Place::Gone { .. }) {
-                self.by_path.insert(file.path.clone(), file.id);
-                self.by_path.insert(file.real.clone(), file.id);
+        self.board.show_all(self.all.values().filter(|file| file.stand == Stand::Own));
+        if !self.is_drawn_up() {
+            self.by_path.clear();
+            for file in self.all.values().filter(|file| file.is_somewhere()) {
+                for path in file.places() {
+                    self.by_path.insert(path.to_path_buf(), file.id);
+                }
             }
         }
+    }
+
+    /// Whether it is known of all files, and of no others, by which path they are. Asked first, because
+    /// for the most part nothing moved.
+    fn is_drawn_up(&self) -> bool {
+        let mut places = 0;
+        let is_known = self.all.values().filter(|file| file.is_somewhere()).all(|file| {
+            file.places().all(|path| {
+                places += 1;
+                self.by_path.get(path) == Some(&file.id)
+            })
+        });
+        is_known && places == self.by_path.len()
     }
 
     fn complain_about(&mut self, found: &Found) {

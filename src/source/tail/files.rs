@@ -17,6 +17,7 @@ use super::envelope::Envelope;
 use super::file::{Followed, Leaving, Place};
 use super::find::Globs;
 use super::generations::{Listing, Succession};
+use super::handles::Handles;
 use super::kin::Kin;
 use super::mark;
 use super::metrics::BlockNumbers;
@@ -89,7 +90,7 @@ pub(super) struct Files {
     pub(super) kin: Kin,
     /// Numbers under which a file was taken in during this scan: who had one before is not there.
     pub(super) taken_in: BTreeSet<ForeignId>,
-    pub(super) opened: BTreeSet<ForeignId>,
+    pub(super) opened: Handles<ForeignId>,
     /// Those that had their turn in this round and are still on the way to what they have to read.
     pub(super) not_yet: BTreeSet<ForeignId>,
     /// Counts turns.
@@ -151,7 +152,7 @@ impl Files {
             listing: Listing::default(),
             kin: Kin::default(),
             taken_in: BTreeSet::new(),
-            opened: BTreeSet::new(),
+            opened: Handles::new(),
             not_yet: BTreeSet::new(),
             turns: 0,
         };
@@ -222,24 +223,25 @@ impl Files {
             self.close_oldest(id);
         }
         let Some(file) = self.all.get_mut(&id) else { return Ok(()) };
-        match file.open(path) {
+        let (opened, used) = (file.open(path), file.used);
+        match opened {
             Err(error) if is_out_of_handles(&error) && self.close_oldest(id) => {
                 self.open_at(id, path)
             }
             Err(error) => Err(error),
             Ok(()) => {
-                self.opened.insert(id);
+                self.opened.add(id, used);
                 Ok(())
             }
         }
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.opened.len() < OPEN_FILES_MAX
+        self.opened.count() < OPEN_FILES_MAX
     }
 
     pub(super) fn close(&mut self, id: ForeignId) {
-        self.opened.remove(&id);
+        self.opened.remove(id);
         if let Some(file) = self.all.get_mut(&id) {
             file.close();
         }
@@ -248,8 +250,8 @@ impl Files {
     /// Closes the file that had no turn for longest, but none that could not be opened again.
     fn close_oldest(&mut self, but: ForeignId) -> bool {
         let again = |file: &&Followed| file.id != but && !matches!(file.place, Place::Gone { .. });
-        let open = self.opened.iter().filter_map(|id| self.all.get(id)).filter(again);
-        let oldest = open.min_by_key(|file| file.used).map(|file| file.id);
+        let oldest = self.opened.by_age().filter_map(|id| self.all.get(&id)).find(again);
+        let oldest = oldest.map(|file| file.id);
         oldest.inspect(|id| self.close(*id)).is_some()
     }
 

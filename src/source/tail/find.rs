@@ -4,14 +4,13 @@
 //! any folders below (links to folders are not entered: they may lead round in a circle). Files
 //! behind links are found, pipes and devices are not.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
 
 use super::route::Route;
-use crate::base::disk::foreign::{self, ForeignId, ForeignKind, Look};
+use super::search::{Found, FoundFile, Search};
+use crate::base::disk::foreign::{self, ForeignId, ForeignKind};
 
 /// Deepest folder that `**` enters; deeper ones are no place for logs.
 const DEPTH_MAX: usize = 64;
@@ -44,25 +43,6 @@ enum Part {
     Deep,
 }
 
-/// What one look through the folders brought.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Regular files by the path the globs give.
-    pub(super) files: BTreeMap<PathBuf, FoundFile>,
-    /// Folders in which a change may bring or take a file.
-    pub(super) folders: BTreeMap<PathBuf, ForeignId>,
-    /// What could not be looked at.
-    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
-}
-
-/// One file.
-#[derive(Clone, Debug)]
-pub(super) struct FoundFile {
-    pub(super) look: Look,
-    /// Where its path leads if it is a link.
-    pub(super) target: Option<PathBuf>,
-}
-
 impl Globs {
     /// In words, which glob is none and why.
     pub(super) fn new(include: &[String], exclude: &[String]) -> Result<Self, String> {
@@ -81,13 +61,22 @@ impl Globs {
         self.route.as_ref().is_none_or(|(route, stream)| route.of(path) == Some(stream.as_str()))
     }
 
-    /// Looks through the folders. Blocks.
-    pub(super) fn find(&self) -> Found {
-        let mut found = Found::default();
+    /// Looks through the folders, each of which is entered first: if events of it are asked for then,
+    /// whatever changes in it afterwards is told. Blocks.
+    pub(super) fn find(&self, enter: &mut dyn FnMut(&Path, ForeignId)) -> Found {
+        self.search(Search::new(None, enter))
+    }
+
+    /// The same of one folder alone, and what is in it.
+    pub(super) fn find_in(&self, folder: &Path, enter: &mut dyn FnMut(&Path, ForeignId)) -> Found {
+        self.search(Search::new(Some(folder), enter))
+    }
+
+    fn search(&self, mut search: Search<'_>) -> Found {
         for include in &self.include {
-            self.walk(Path::new(""), &include.parts, 0, &mut found);
+            self.walk(Path::new(""), &include.parts, 0, &mut search);
         }
-        found
+        search.end()
     }
 
     /// Whether a path is one of those to follow, existing or not.
@@ -105,33 +94,34 @@ impl Globs {
         })
     }
 
-    fn walk(&self, at: &Path, parts: &[Part], depth: usize, found: &mut Found) {
-        let Some((part, rest)) = parts.split_first().filter(|_| depth < DEPTH_MAX) else { return };
+    fn walk(&self, at: &Path, parts: &[Part], depth: usize, search: &mut Search<'_>) {
+        let may_be = depth < DEPTH_MAX && search.leads_by(at);
+        let Some((part, rest)) = parts.split_first().filter(|_| may_be) else { return };
         match part {
             Part::Literal(name) if rest.is_empty() => {
-                found.watch(at);
-                self.take(at.join(name), ForeignKind::Link, found);
+                search.enter(at);
+                self.take(at.join(name), ForeignKind::Link, search);
             }
-            Part::Literal(name) => self.walk(&at.join(name), rest, depth + 1, found),
+            Part::Literal(name) => self.walk(&at.join(name), rest, depth + 1, search),
             Part::Any(pattern) => {
-                for (path, kind) in found.list(at) {
+                for (path, kind) in search.list(at) {
                     let name = Path::new(path.file_name().unwrap_or_default());
                     if !matches(pattern, name) {
                         continue;
                     }
                     let may_be = |wanted| kind == wanted || kind == ForeignKind::Link;
                     if rest.is_empty() && may_be(ForeignKind::File) {
-                        self.take(path, kind, found);
+                        self.take(path, kind, search);
                     } else if !rest.is_empty() && may_be(ForeignKind::Folder) {
-                        self.walk(&path, rest, depth + 1, found);
+                        self.walk(&path, rest, depth + 1, search);
                     }
                 }
             }
             Part::Deep => {
-                self.walk(at, rest, depth + 1, found);
-                for (path, kind) in found.list(at) {
+                self.walk(at, rest, depth + 1, search);
+                for (path, kind) in search.list(at) {
                     if kind == ForeignKind::Folder && !is_hidden(&path) {
-                        self.walk(&path, parts, depth + 1, found);
+                        self.walk(&path, parts, depth + 1, search);
                     }
                 }
             }
@@ -139,8 +129,8 @@ impl Globs {
     }
 
     /// Adds a regular file; `kind` says whether the name may be a link to it.
-    fn take(&self, path: PathBuf, kind: ForeignKind, found: &mut Found) {
-        if found.files.contains_key(&path) || self.excludes(&path) || !self.is_ours(&path) {
+    fn take(&self, path: PathBuf, kind: ForeignKind, search: &mut Search<'_>) {
+        if !search.wants(&path) || self.excludes(&path) || !self.is_ours(&path) {
             return;
         }
         match foreign::look(&path) {
@@ -148,12 +138,12 @@ impl Globs {
                 let may_lead = (kind != ForeignKind::File).then(|| foreign::resolve(&path).ok());
                 let target = may_lead.flatten().filter(|target| *target != path);
                 if let Some(folder) = target.as_deref().and_then(Path::parent) {
-                    found.watch(folder);
+                    search.enter(folder);
                 }
-                found.files.insert(path, FoundFile { look, target });
+                search.add(path, FoundFile { look, target });
             }
             Ok(_) => {}
-            Err(error) => found.complain(path, error),
+            Err(error) => search.complain(path, error),
         }
     }
 }
@@ -194,41 +184,6 @@ impl Include {
     }
 }
 
-impl Found {
-    fn list(&mut self, folder: &Path) -> Vec<(PathBuf, ForeignKind)> {
-        self.watch(folder);
-        match foreign::list(or_here(folder)) {
-            Ok(all) => all.into_iter().map(|one| (folder.join(one.name), one.kind)).collect(),
-            Err(error) => {
-                self.complain(folder.to_path_buf(), error);
-                Vec::new()
-            }
-        }
-    }
-
-    /// A folder that is missing is waited for where it would appear.
-    fn watch(&mut self, folder: &Path) {
-        for folder in or_here(folder).ancestors().map(or_here) {
-            if self.folders.contains_key(folder) {
-                break;
-            }
-            if let Ok(look) = foreign::look(folder) {
-                if look.kind == ForeignKind::Folder {
-                    self.folders.insert(folder.to_path_buf(), look.id);
-                }
-                break;
-            }
-        }
-    }
-
-    /// What is not there is no fault: it may come.
-    fn complain(&mut self, path: PathBuf, error: io::Error) {
-        if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-            self.unreadable.push((path, error));
-        }
-    }
-}
-
 fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::new(text).map_err(|error| {
         format!("`{text}` is not a glob: {} (character {})", error.msg, error.pos + 1)
@@ -240,10 +195,6 @@ fn matches(pattern: &Pattern, path: &Path) -> bool {
     pattern.matches_with(&path.to_string_lossy(), SHELL)
 }
 
-fn or_here(folder: &Path) -> &Path {
-    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
-}
-
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
@@ -253,16 +204,20 @@ mod tests {
     use super::super::tests::Scratch;
     use super::*;
 
+    fn paths(found: Found) -> Vec<PathBuf> {
+        found.files.into_iter().map(|(path, _)| path).collect()
+    }
+
     #[track_caller]
     fn check(scratch: &Scratch, include: &[&str], exclude: &[&str], expected: &[&str]) {
         let include: Vec<_> = include.iter().map(|glob| scratch.text(glob)).collect();
         let exclude: Vec<_> = exclude.iter().map(|glob| (*glob).to_owned()).collect();
         let globs = Globs::new(&include, &exclude).unwrap();
-        let found = globs.find();
+        let found = globs.find(&mut |_, _| {});
         let expected: Vec<_> = expected.iter().map(|name| scratch.path(name)).collect();
-        assert_eq!(found.files.keys().cloned().collect::<Vec<_>>(), expected);
-        assert!(expected.iter().all(|path| globs.matches(path)), "matches says the same");
         assert!(found.unreadable.is_empty());
+        assert_eq!(paths(found), expected);
+        assert!(expected.iter().all(|path| globs.matches(path)), "matches says the same");
     }
 
     #[test]
@@ -300,7 +255,7 @@ mod tests {
 
         check(&scratch, &["*.log"], &[], &["a.log"]);
         check(&scratch, &["**/*.txt"], &[], &["dir.log/b.txt", "real/a.txt"]);
-        let found = Globs::new(&[scratch.text("*.log")], &[]).unwrap().find();
+        let found = Globs::new(&[scratch.text("*.log")], &[]).unwrap().find(&mut |_, _| {});
         assert!(
             found.folders.contains_key(&scratch.path("real")),
             "the target's folder is watched"
@@ -316,7 +271,7 @@ mod tests {
         std::fs::write(scratch.path("").join(odd), "").unwrap();
         let globs = Globs::new(&[scratch.text("*.log"), "src/lib.*".into()], &[]).unwrap();
 
-        let found: Vec<_> = globs.find().files.into_keys().collect();
+        let found: Vec<_> = paths(globs.find(&mut |_, _| {}));
 
         assert_eq!(found.len(), 2);
         assert!(found.contains(&scratch.path("").join(odd)));
@@ -327,11 +282,64 @@ mod tests {
     fn a_missing_folder_is_waited_for_where_it_would_appear() {
         let scratch = Scratch::new();
         let globs = Globs::new(&[scratch.text("later/on/*.log")], &[]).unwrap();
-        let watched = || globs.find().folders.into_keys().collect::<Vec<_>>();
+        let watched = || globs.find(&mut |_, _| {}).folders.into_keys().collect::<Vec<_>>();
 
         assert_eq!(watched(), [scratch.path("")]);
         scratch.write("later/on/a.log", "");
         assert_eq!(watched(), [scratch.path("later/on")]);
+    }
+
+    #[test]
+    fn a_folder_is_entered_before_it_is_looked_through() {
+        let scratch = Scratch::new();
+        let globs = Globs::new(&[scratch.text("**/*.log")], &[]).unwrap();
+        scratch.write("a/1.log", "");
+        let mut entered = Vec::new();
+        let found = globs.find(&mut |folder, _| {
+            entered.push(folder.to_path_buf());
+            // What is made from now on brings an event; what was made before is found.
+            std::fs::write(folder.join("new.log"), "").unwrap();
+        });
+        assert_eq!(entered, [scratch.path(""), scratch.path("a")]);
+        let names = ["a/1.log", "a/new.log", "new.log"].map(|name| scratch.path(name));
+        assert_eq!(paths(found), names);
+    }
+
+    #[test]
+    fn one_folder_is_looked_through_alone() {
+        let scratch = Scratch::new();
+        for name in ["a.log", "b/1.log", "b/1.txt", "b/c/2.log", "bb/3.log"] {
+            scratch.write(name, "");
+        }
+        let look = |glob: &str, folder: &str| {
+            let globs = Globs::new(&[scratch.text(glob)], &[]).unwrap();
+            let mut entered = Vec::new();
+            let found = globs.find_in(&scratch.path(folder), &mut |at, _| entered.push(at.into()));
+            assert!(found.unreadable.is_empty());
+            (entered, paths(found))
+        };
+        let all = |names: &[&str]| names.iter().map(|name| scratch.path(name)).collect::<Vec<_>>();
+
+        let (entered, found) = look("**/*.log", "b");
+        assert_eq!((entered, found), (all(&["", "b", "b/c"]), all(&["b/1.log", "b/c/2.log"])));
+        assert_eq!(look("*/*.log", "b").1, all(&["b/1.log"]));
+        assert_eq!(look("b/c/*.log", "b").1, all(&["b/c/2.log"]));
+        assert_eq!(look("b/1.log", "b").1, all(&["b/1.log"]));
+        assert_eq!(look("bb/*.log", "b").1, all(&[]));
+        assert_eq!(look("*.log", "b").1, all(&[]));
+    }
+
+    #[test]
+    fn a_missing_folder_that_comes_while_the_one_above_is_entered_is_found() {
+        let scratch = Scratch::new();
+        let globs = Globs::new(&[scratch.text("later/on/*.log")], &[]).unwrap();
+        let mut entered = Vec::new();
+        let found = globs.find(&mut |folder, _| {
+            entered.push(folder.to_path_buf());
+            scratch.write("later/on/a.log", "");
+        });
+        assert_eq!(entered, [scratch.path(""), scratch.path("later/on")]);
+        assert_eq!(paths(found), [scratch.path("later/on/a.log")]);
     }
 
     #[test]

@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::board::Board;
 use super::files::Files;
-use super::find::{Found, Globs};
+use super::find::Globs;
 use super::metrics::BlockNumbers;
 use super::round::Batch;
+use super::search::Found;
+use super::unsettled::Unsettled;
 use super::{Settings, mark};
 use crate::admission::{Refusal, Rejection};
 use crate::base::backoff::Backoff;
@@ -102,13 +104,9 @@ impl<D: Door> Follower<D> {
         Arc::clone(&self.globs)
     }
 
-    /// Takes in files that appeared. `false` if only a scan can tell what they are.
-    pub(super) async fn meet(&self, appeared: BTreeSet<PathBuf>) -> bool {
-        let meet = move |files: &mut Files| {
-            // The others are met by the scan.
-            appeared.iter().all(|path| files.meet(path, Instant::now()))
-        };
-        self.with_files(meet).await
+    /// Takes in files that appeared. Gives those back of which only a scan can tell what they are.
+    pub(super) async fn meet(&self, appeared: BTreeSet<PathBuf>) -> Unsettled {
+        self.with_files(move |files| files.meet(appeared, Instant::now())).await
     }
 
     /// Links led there, and may lead elsewhere by now.

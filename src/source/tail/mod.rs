@@ -10,6 +10,8 @@ mod follower;
 
 mod watch;
 
+mod news;
+
 mod aside;
 mod census;
 mod done;
@@ -26,10 +28,15 @@ mod file;
 
 mod find;
 
+mod search;
+
+mod handles;
 mod names;
 mod progress;
 mod route;
+mod thrift;
 mod turn;
+mod unsettled;
 
 mod envelope;
 mod mark;

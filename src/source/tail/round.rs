@@ -242,6 +242,7 @@ impl Files {
         let framing = Arc::clone(&self.framing);
         let Some(file) = self.all.get_mut(&id) else { return false };
         file.used = self.turns;
+        self.opened.use_in(id, self.turns);
         match file.read(&framing, share, now) {
             Ok(Taken { restarted: Some(restart), .. }) => {
                 self.restarted(id, restart, batch, now);

@@ -1,10 +1,15 @@
 //! The loop: news, scan, step, rest.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::follower::{End, Follower, Pace};
+use super::news::News;
+use super::thrift::Thrift;
+use super::unsettled::Unsettled;
 use super::watch::Watch;
 use crate::base::shutdown::Stopping;
 use crate::base::tasks::blocking;
@@ -15,8 +20,6 @@ use crate::source::door::Door;
 const GATHER: Duration = Duration::from_millis(10);
 /// How often everything is looked at where events do not come.
 const BLIND_SCAN_EVERY: Duration = Duration::from_secs(1);
-/// Scans for changed names take at most one part in so many of the time.
-const SCAN_TIME_PART: u32 = 10;
 
 /// Follows until asked to stop; what is being handed over then is finished.
 pub(super) async fn run<D: Door>(
@@ -26,45 +29,44 @@ pub(super) async fn run<D: Door>(
     mut stopping: Stopping,
 ) -> Result<(), String> {
     let mut scan_at = Instant::now();
-    let mut scan_not_before = scan_at;
-    // Names may have changed since the last scan: who a new file is, only the next one can tell.
-    let mut is_unsettled = true;
+    let mut thrift = Thrift::new(scan_at);
+    let mut unsettled = Unsettled::everywhere();
+    let mut is_taking_up = true;
     while !stopping.is_asked() {
-        let news = watch.take();
-        is_unsettled |= news.names_changed;
-        follower.note_links(news.led);
-        if !news.appeared.is_empty() {
-            let may_meet = !is_unsettled && !watch.is_blind();
-            is_unsettled = !(may_meet && follower.meet(news.appeared).await);
+        let News { written, appeared, led, folders, names, .. } = watch.take();
+        unsettled.add(names);
+        follower.note_links(led);
+        let new;
+        (watch, new) = look_into(watch, &follower, (folders, appeared), &mut unsettled).await;
+        if !new.is_empty() {
+            unsettled.add(follower.meet(new).await);
         }
-        follower.wake(&news.written);
-        if is_unsettled {
-            scan_at = scan_at.min(scan_not_before);
+        follower.wake(&written);
+        if !unsettled.is_empty() {
+            scan_at = scan_at.min(thrift.not_before());
         }
         if Instant::now() >= scan_at {
             let begun = Instant::now();
             let globs = follower.globs();
-            let (found, is_wider);
-            // Watched at once: to take in what was found may take long.
-            (watch, found, is_wider) = blocking(move || {
-                let found = globs.find();
-                let is_wider = watch.cover(&found.folders);
-                (watch, found, is_wider)
+            let found;
+            (watch, found) = blocking(move || {
+                let found = watch.look_through(&globs);
+                (watch, found)
             })
             .await;
             follower.scan(found).await;
-            is_unsettled = is_wider;
-            scan_not_before = Instant::now() + begun.elapsed() * SCAN_TIME_PART;
-            scan_at = match (is_wider, watch.is_blind()) {
-                (true, _) => scan_not_before,
-                (false, true) => Instant::now() + rescan_every.min(BLIND_SCAN_EVERY),
-                (false, false) => Instant::now() + rescan_every,
-            };
-            scan_at = scan_at.max(scan_not_before);
+            unsettled = Unsettled::default();
+            if !std::mem::take(&mut is_taking_up) {
+                // The first scan takes in all files, and nothing is to be learned from that.
+                thrift.spend(begun, begun.elapsed());
+            }
+            let every =
+                if watch.is_blind() { rescan_every.min(BLIND_SCAN_EVERY) } else { rescan_every };
+            scan_at = thrift.not_before().max(Instant::now() + every);
         }
         let pace = follower.step().await;
         if follower.wants_scan() {
-            scan_at = scan_at.min(scan_not_before);
+            scan_at = scan_at.min(thrift.not_before());
         }
         let rest_until = match pace {
             Ok(Pace::Now) => continue,
@@ -84,4 +86,35 @@ pub(super) async fn run<D: Door>(
         }
     }
     Ok(())
+}
+
+/// Gives back the new files, those in new folders among them, of which it can be told at once who they
+/// are: the names beside them and above are settled. The others are left to the next scan.
+async fn look_into<D: Door>(
+    mut watch: Watch,
+    follower: &Follower<D>,
+    (mut folders, mut files): (BTreeSet<PathBuf>, BTreeSet<PathBuf>),
+    unsettled: &mut Unsettled,
+) -> (Watch, BTreeSet<PathBuf>) {
+    let is_blind = watch.is_blind();
+    hold_back(&mut folders, is_blind, unsettled);
+    if !folders.is_empty() {
+        let globs = follower.globs();
+        let more;
+        (watch, files, more) = blocking(move || {
+            let more = watch.look_into(folders, &globs, &mut files);
+            (watch, files, more)
+        })
+        .await;
+        unsettled.add(more);
+    }
+    hold_back(&mut files, is_blind, unsettled);
+    (watch, files)
+}
+
+/// Leaves to the next scan who a new one is, where names changed beside it or above.
+fn hold_back(new: &mut BTreeSet<PathBuf>, is_blind: bool, unsettled: &mut Unsettled) {
+    let must_wait = |path: &PathBuf| is_blind || unsettled.touches(path);
+    let waiting: Vec<_> = new.extract_if(.., must_wait).collect();
+    waiting.into_iter().for_each(|path| _ = unsettled.note(path));
 }

@@ -32,7 +32,7 @@ impl Files {
 
     /// The files that are being decompressed.
     pub(super) fn unpacking(&self) -> Vec<ForeignId> {
-        let open = self.opened.iter().filter_map(|id| self.all.get(id));
+        let open = self.opened.by_age().filter_map(|id| self.all.get(&id));
         open.filter(|file| file.is_unpacking()).map(|file| file.id).collect()
     }
 }

@@ -2,21 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RemoveKind};
-use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
 use super::find::Globs;
+use super::news::{self, News};
+use super::search::Found;
+use super::unsettled::Unsettled;
 use crate::base::disk::foreign::{self, ForeignId};
-
-/// Most paths remembered between two steps; beyond it a scan is cheaper.
-const WRITTEN_MAX: usize = 10_000;
-/// Most new files that are met one by one.
-const APPEARED_MAX: usize = 100;
-/// Most places remembered to which links led that were made between two steps.
-const LED_MAX: usize = 1000;
 
 /// Watches folders and remembers what happened in them.
 #[derive(Debug)]
@@ -30,19 +25,6 @@ pub(super) struct Watch {
     /// Watched folders on file systems whose changes may bring no event.
     elsewhere: BTreeSet<PathBuf>,
     has_said_elsewhere: bool,
-}
-
-/// What happened since one last asked.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct News {
-    /// Files that were written.
-    pub(super) written: BTreeSet<PathBuf>,
-    /// Files that were made.
-    pub(super) appeared: BTreeSet<PathBuf>,
-    /// Links that were made, and where they led then: they may lead elsewhere by the time of the scan.
-    pub(super) led: BTreeSet<(PathBuf, PathBuf)>,
-    /// Whether names came or went in another way.
-    pub(super) names_changed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -78,41 +60,63 @@ impl Watch {
         self.is_blind || !self.elsewhere.is_empty()
     }
 
-    /// Watches these folders and no others. `true` if some are watched from now on only: what
-    /// happened in them since they were looked through brought no event. Blocks.
-    pub(super) fn cover(&mut self, folders: &BTreeMap<PathBuf, ForeignId>) -> bool {
-        let Some(mut watcher) = self.watcher.take() else { return false };
-        self.elsewhere.retain(|folder| folders.contains_key(folder));
-        let mut is_wider = false;
-        self.watched.retain(|folder, id| {
-            let stays = folders.get(folder) == Some(id);
-            if !stays {
+    /// Looks through the folders, and watches these and no others from now on: each before it is looked
+    /// through, so that nothing comes in between. Blocks.
+    pub(super) fn look_through(&mut self, globs: &Globs) -> Found {
+        self.is_blind = self.watcher.is_none();
+        let found = globs.find(&mut |folder, id| self.enter(folder, id));
+        self.elsewhere.retain(|folder| found.folders.contains_key(folder));
+        let watcher = &mut self.watcher;
+        self.watched.retain(|folder, _| {
+            let stays = found.folders.contains_key(folder);
+            if let Some(watcher) = watcher.as_mut().filter(|_| !stays) {
                 // A folder that is gone took its watch with it.
                 drop(watcher.unwatch(folder));
             }
             stays
         });
-        self.is_blind = false;
-        for (folder, id) in folders {
-            if self.watched.contains_key(folder) {
-                continue;
-            }
-            self.judge(folder);
-            match watcher.watch(folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    is_wider = true;
-                    self.watched.insert(folder.clone(), *id);
-                }
-                // It went away again; the next scan knows.
-                Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
-                Err(error) => {
-                    self.go_blind(&error, "fs.inotify.max_user_watches");
-                    break;
-                }
+        found
+    }
+
+    /// Watches new folders, and looks through these alone: what is in them has `appeared`. Gives those
+    /// back that take a scan. Blocks.
+    pub(super) fn look_into(
+        &mut self,
+        new: BTreeSet<PathBuf>,
+        globs: &Globs,
+        appeared: &mut BTreeSet<PathBuf>,
+    ) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        for folder in new {
+            let found = globs.find_in(&folder, &mut |folder, id| self.enter(folder, id));
+            appeared.extend(found.files.into_iter().map(|(path, _)| path));
+            if self.is_blind() || !found.unreadable.is_empty() {
+                unsettled.note(folder);
             }
         }
-        self.watcher = Some(watcher);
-        is_wider
+        unsettled
+    }
+
+    /// Watches a folder from now on.
+    fn enter(&mut self, folder: &Path, id: ForeignId) {
+        if self.is_blind || self.watched.get(folder) == Some(&id) {
+            return;
+        }
+        self.judge(folder);
+        let Some(watcher) = &mut self.watcher else { return };
+        if self.watched.remove(folder).is_some() {
+            drop(watcher.unwatch(folder));
+        }
+        match watcher.watch(folder, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                // It may have been replaced before it was watched.
+                let id = foreign::look(folder).map_or(id, |look| look.id);
+                self.watched.insert(folder.to_path_buf(), id);
+            }
+            // It went away again; the next scan knows.
+            Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
+            Err(error) => self.go_blind(&error, "fs.inotify.max_user_watches"),
+        }
     }
 
     /// Returns when there is news.
@@ -121,8 +125,18 @@ impl Watch {
     }
 
     /// Takes the news.
-    pub(super) fn take(&self) -> News {
-        std::mem::take(&mut *self.mailbox.news.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn take(&mut self) -> News {
+        let news = std::mem::take(&mut *self.mailbox.lock());
+        if !news.lost.is_empty() {
+            for (_, id) in self.watched.iter_mut().filter(|(at, _)| news.lost.may_have_replaced(at))
+            {
+                // Nobody has this number: at the next look it is watched anew. Its own number may be
+                // that of the folder which now has its name, and to be told of a removal takes away
+                // the watch of whatever has the name by then.
+                *id = ForeignId::default();
+            }
+        }
+        news
     }
 
     /// Events are asked for all the same: what is written on this host brings some.
@@ -156,95 +170,24 @@ impl Watch {
 
 impl Mailbox {
     fn receive(&self, event: notify::Result<Event>, globs: &Globs) {
-        let led = event.as_ref().map(|event| led(event, globs)).unwrap_or_default();
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = match event {
-            Ok(event) => news.add(event, globs),
-            // Whatever was lost, a scan finds it.
-            Err(_) => !std::mem::replace(&mut news.names_changed, true),
-        };
-        if news.led.len() < LED_MAX {
-            news.led.extend(led);
-        }
-        drop(news);
+        let led = event.as_ref().map(|event| news::led(event, globs)).unwrap_or_default();
+        let is_news = self.lock().receive(event, led, globs);
         if is_news {
             self.bell.notify_one();
         }
     }
-}
 
-/// Where links lead that an event says were made.
-fn led(event: &Event, globs: &Globs) -> Vec<(PathBuf, PathBuf)> {
-    if !matches!(event.kind, EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))) {
-        return Vec::new();
-    }
-    let ours = event.paths.iter().filter(|path| globs.matches(path));
-    ours.filter_map(|path| Some((path.clone(), foreign::led_by_link(path)?))).collect()
-}
-
-impl News {
-    /// Adds an event; `false` if it changes nothing.
-    fn add(&mut self, event: Event, globs: &Globs) -> bool {
-        let matters = |event: &Event| event.paths.iter().any(|path| globs.matches(path));
-        let is_about_names = match event.kind {
-            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))
-            | EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
-                let before = self.written.len();
-                self.written.extend(event.paths);
-                if self.written.len() <= WRITTEN_MAX {
-                    return self.written.len() > before;
-                }
-                self.written.clear();
-                true
-            }
-            EventKind::Access(_) => false,
-            EventKind::Create(CreateKind::File) => {
-                let before = self.appeared.len();
-                self.appeared.extend(event.paths.into_iter().filter(|path| globs.matches(path)));
-                if self.appeared.len() <= APPEARED_MAX {
-                    return self.appeared.len() > before;
-                }
-                self.appeared.clear();
-                true
-            }
-            EventKind::Remove(RemoveKind::File) => matters(&event),
-            // A folder came or went, something was renamed, or events were lost.
-            _ => true,
-        };
-        is_about_names && !std::mem::replace(&mut self.names_changed, true)
+    fn lock(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use notify::event::{DataChange, RenameMode};
+    use notify::event::{EventKind, ModifyKind, RenameMode};
 
     use super::super::tests::Scratch;
     use super::*;
-
-    #[test]
-    fn only_what_matters_is_news_and_it_is_news_once() {
-        let globs = Globs::new(&["/l/*.log".into()], &[]).unwrap();
-        let mut news = News::default();
-        let mut tell = |kind, path: &str| news.add(Event::new(kind).add_path(path.into()), &globs);
-        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
-        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
-        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
-
-        assert!(!tell(opened, "/l/a.log"), "weir opens files itself");
-        assert!(tell(written, "/l/a.log"));
-        assert!(!tell(written, "/l/a.log"));
-        assert!(!tell(EventKind::Create(CreateKind::File), "/l/a.txt"));
-        assert!(tell(EventKind::Create(CreateKind::File), "/l/b.log"));
-        assert!(!tell(EventKind::Create(CreateKind::File), "/l/b.log"), "known already");
-        assert!(!news.names_changed, "a new file is looked at by itself");
-        let mut tell = |kind, path: &str| news.add(Event::new(kind).add_path(path.into()), &globs);
-        assert!(tell(renamed, "/l/b.log.1"));
-        assert!(!tell(renamed, "/l/b.log.1"), "known already that names changed");
-        assert_eq!(news.written, BTreeSet::from(["/l/a.log".into()]));
-        assert_eq!(news.appeared, BTreeSet::from(["/l/b.log".into()]));
-        assert!(news.names_changed);
-    }
 
     #[test]
     fn where_a_link_led_is_known_when_it_leads_elsewhere_already() {
@@ -268,20 +211,28 @@ mod tests {
     }
 
     #[test]
-    fn when_too_much_is_written_at_once_a_scan_looks_at_everything() {
-        let globs = Globs::new(&["/l/*.log".into()], &[]).unwrap();
-        let mut news = News::default();
-        for number in 0..=WRITTEN_MAX {
-            let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
-            news.add(Event::new(written).add_path(format!("/l/{number}.log").into()), &globs);
-        }
-        assert!(news.names_changed && news.written.is_empty());
+    fn a_folder_that_was_replaced_is_watched_anew() {
+        let scratch = Scratch::new();
+        scratch.write("a/1.log", "");
+        let globs = Arc::new(Globs::new(&[scratch.text("*/*.log")], &[]).unwrap());
+        let mut watch = Watch::new("t", Arc::clone(&globs));
+        watch.look_through(&globs);
+        let id = |watch: &Watch| watch.watched.get(&scratch.path("a")).copied();
+        let before = id(&watch);
+        assert_eq!(before, Some(super::super::tests::id_of(&scratch.path("a"))));
 
-        let mut news = News::default();
-        for number in 0..=APPEARED_MAX {
-            let made = EventKind::Create(CreateKind::File);
-            news.add(Event::new(made).add_path(format!("/l/{number}.log").into()), &globs);
-        }
-        assert!(news.names_changed && news.appeared.is_empty());
+        // The new one may have the number of the old one, so it is the event that tells.
+        let mut lost = News::default();
+        lost.lost.note(scratch.path("a"));
+        *watch.mailbox.lock() = lost;
+        watch.take();
+        assert_eq!(id(&watch), Some(ForeignId::default()));
+        watch.look_through(&globs);
+        assert_eq!(id(&watch), before);
+
+        std::fs::remove_dir_all(scratch.path("a")).unwrap();
+        watch.look_through(&globs);
+        assert_eq!(id(&watch), None);
+        assert!(watch.watched.contains_key(&scratch.path("")));
     }
 }

@@ -1,7 +1,7 @@
 //! Where a file begins, and what it is to the others before it is read.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Body, Followed, Place, Stand, not_open};
 use crate::base::disk::foreign::{ForeignId, Look};
@@ -15,6 +15,20 @@ impl Followed {
         [&self.home, &self.real]
             .into_iter()
             .any(|place| place.parent() == path.parent() && names::may_be_copy(path, place))
+    }
+
+    /// Whether a path leads to it.
+    pub(in crate::source::tail) fn is_somewhere(&self) -> bool {
+        !matches!(self.place, Place::Gone { .. })
+    }
+
+    /// Where its events come from: its path, and where that leads.
+    pub(in crate::source::tail) fn places(&self) -> impl Iterator<Item = &Path> {
+        let is_link = self.real.as_os_str() != self.path.as_os_str();
+        [Some(&self.path), is_link.then_some(&self.real)]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
     }
 
     /// Two marks had its number: where it is, only its content tells.

@@ -54,6 +54,28 @@ async fn events_bring_lines_new_files_rotated_files_and_new_folders_without_a_sc
 }
 
 #[tokio::test]
+async fn a_folder_that_is_replaced_at_once_is_watched_on() {
+    let mut room = Room::new(&["later/*.log"]);
+    let (stop, mut tasks) = run_loop(&mut room);
+    let mut lines = Vec::new();
+
+    for number in 0..20 {
+        let (name, line) = (format!("later/{number}.log"), format!("{number}\n"));
+        drop(fs::remove_dir_all(room.scratch.path("later")));
+        room.scratch.write(&name, &line);
+        lines.push(number.to_string());
+        arrives(&room.door, &lines).await;
+        // Written once more: by then the folder, too, is the new one.
+        room.scratch.write(&name, &line);
+        lines.push(number.to_string());
+        arrives(&room.door, &lines).await;
+    }
+
+    stop.ask();
+    tasks.finish().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_writer_that_rotates_without_a_pause_loses_and_repeats_nothing_and_keeps_its_order() {
     let mut room = Room::new(&["a.log*"]);
     let (stop, mut tasks) = run_loop(&mut room);

@@ -299,13 +299,13 @@ impl Room {
 
     pub(super) async fn scan(&mut self) {
         let follower = self.follower.as_ref().unwrap();
-        follower.scan(follower.globs().find()).await;
+        follower.scan(follower.globs().find(&mut |_, _| {})).await;
     }
 
-    /// Files at these names were made; `false` if only a scan can tell what they are.
+    /// Files at these names were made; `false` if only a scan can tell what some of them are.
     pub(super) async fn appeared(&self, names: &[&str]) -> bool {
         let paths = names.iter().map(|name| self.scratch.path(name)).collect();
-        self.follower.as_ref().unwrap().meet(paths).await
+        self.follower.as_ref().unwrap().meet(paths).await.is_empty()
     }
 
     pub(super) fn written(&self, name: &str) {
