@@ -202,7 +202,8 @@ impl Running {
     /// others.
     fn tell_elsewhere(&mut self) -> Result<(), StartError> {
         if let Some(settings) = &self.config.traces {
-            let exporter = Exporter::new(settings, Tracer::of(&self.ground.metrics));
+            let tracer = Tracer::of(&self.ground.metrics);
+            let exporter = Exporter::new(settings, tracer, self.ground.disk.clone());
             if let Some(exporter) = exporter.map_err(StartError::Setting)? {
                 let stopping = self.admin.stopping();
                 self.admin.tasks.spawn("traces", exporter.run(stopping));
