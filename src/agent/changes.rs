@@ -157,8 +157,7 @@ fn keep_what_cannot_change(
     for listener in &mut new.http {
         let Some(was) = old.http.iter().find(|was| was.name == listener.name) else { continue };
         let bounds = |one: &http::Settings| {
-            let counts = (one.max_connections, one.max_per_sender, one.proxies.nets.clone());
-            (counts, one.head_timeout, one.idle_timeout)
+            (one.max_connections, one.max_per_sender, one.head_timeout, one.idle_timeout)
         };
         let name = |what: &str| format!("http.{}.{what}", listener.name);
         // Who may come in was written for the other sockets: the old ones go on as they are.
@@ -267,5 +266,6 @@ mod tests {
         check("[http.a]", "[http.b]", &["http.b", "http.a"], &[]);
         check("*.log", "*.txt", &["tail.t"], &[]);
         check("[tail.t]", "[tail.u]", &["tail.u", "tail.t"], &[]);
+        check("8080\"", "8080\"\ntrusted_proxies = \"127.0.0.1\"", &["http.a"], &[]);
     }
 }
