@@ -1,5 +1,6 @@
 //! The pages and actions, and what each answers.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +175,11 @@ fn said(status: StatusCode, content_type: &'static str, text: String) -> Answer 
 }
 
 impl Answers for Desk {
+    /// Whoever is on this host waits for a place.
+    fn speaks_for_many(&self, sender: IpAddr) -> bool {
+        sender.to_canonical().is_loopback()
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Arriving>, peer: Peer) -> Answer {
         let id = format!("{:x}-{:08x}", Clock::real().unix_ms(), random::bits() >> 96);
         let has_body = !request.body().is_end_stream();

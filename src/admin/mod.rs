@@ -28,7 +28,6 @@ use self::desk::Desk;
 use crate::admission::Operators;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
-use crate::base::nets::Nets;
 use crate::base::serve::{self, Address, Limits, Listener};
 use crate::base::shutdown::Stopping;
 use crate::telemetry::Metrics;
@@ -91,11 +90,9 @@ pub enum Unopened {
 /// One operator, a few probes and a collector of metrics need no more. Whoever else comes from this
 /// host waits for a place; of another host only so many come in, so that it takes not all of them.
 fn limits() -> Limits {
-    let own = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("it is a network"));
     Limits {
         max_connections: 64,
         max_per_sender: 32,
-        many: Nets(own.to_vec()),
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         close_within: Duration::from_secs(5),

@@ -123,7 +123,11 @@ fn keep_what_cannot_change(
     keep("admin", old.admin != new.admin);
     keep("log_format", old.log_format != new.log_format);
     keep("stdin", old.stdin != new.stdin);
-    keep("traces", old.traces != new.traces);
+    let is_like = match (&old.traces, &new.traces) {
+        (Some(old), Some(new)) => old.is_like(new),
+        (old, new) => old == new,
+    };
+    keep("traces", !is_like);
     keep("emf", old.emf != new.emf);
     keep("reload_on_change", old.reload_on_change != new.reload_on_change);
     (new.admin, new.log_format) = (old.admin.clone(), old.log_format);
@@ -153,8 +157,7 @@ fn keep_what_cannot_change(
     for listener in &mut new.http {
         let Some(was) = old.http.iter().find(|was| was.name == listener.name) else { continue };
         let bounds = |one: &http::Settings| {
-            let counts = (one.max_connections, one.max_per_sender, one.proxies.nets.clone());
-            (counts, one.head_timeout, one.idle_timeout)
+            (one.max_connections, one.max_per_sender, one.head_timeout, one.idle_timeout)
         };
         let name = |what: &str| format!("http.{}.{what}", listener.name);
         // Who may come in was written for the other sockets: the old ones go on as they are.
@@ -253,6 +256,8 @@ mod tests {
         check("8080\"", "8080\"\nmax_connections = 9", &[], &["http.a.limits"]);
         check("8080\"", "8081\"\nmax_body = \"9 MiB\"", &[], &["http.a.listen"]);
         check("[http.a]", "reload_on_change = true\n[http.a]", &[], &["reload_on_change"]);
+        let traces = "traces.endpoint = \"http://127.0.0.1:1\"\n[http.a]";
+        check("[http.a]", traces, &[], &["traces"]);
     }
 
     #[test]
@@ -261,5 +266,6 @@ mod tests {
         check("[http.a]", "[http.b]", &["http.b", "http.a"], &[]);
         check("*.log", "*.txt", &["tail.t"], &[]);
         check("[tail.t]", "[tail.u]", &["tail.u", "tail.t"], &[]);
+        check("8080\"", "8080\"\ntrusted_proxies = \"127.0.0.1\"", &["http.a"], &[]);
     }
 }

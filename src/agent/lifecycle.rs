@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-use tracing::{error, info, warn};
+use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::assemble::{Ground, Parts, assemble};
 use super::crew::{Crew, Group};
 use super::emf::Emf;
+use super::ending::{End, Ending, Patience, drained};
 use super::feeders::{Deliveries, Fed};
-use super::reload::{Reread, Watcher};
+use super::reload::{Next, Reread, Watcher};
 use super::signals::{Signal, Signals};
 use super::state_dir::Addresses;
 use super::status::Picture;
@@ -24,7 +26,7 @@ use crate::admin::{self, Views};
 use crate::admission::Admission;
 use crate::base::clock::Clock;
 use crate::base::disk::SharedDisk;
-use crate::base::tasks::{Failed, Tasks, blocking};
+use crate::base::tasks::{Tasks, blocking};
 use crate::config::Config;
 use crate::delivery::Uplink;
 use crate::source::http::{self, Hatch};
@@ -32,30 +34,11 @@ use crate::source::tail::Tail;
 use crate::state::State;
 use crate::telemetry::{Metrics, Tracer};
 
-/// How a run ended that had started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// As asked.
-    Asked {
-        /// Records that still wait on disk.
-        waiting: u64,
-    },
-    /// Everything there was to read was read.
-    Read {
-        /// Records that still wait on disk, because nothing was delivered for as long as the grace.
-        waiting: u64,
-    },
-    /// A part failed that must not.
-    Failed(Failed),
-}
-
 /// Longest time for sources to finish what they are doing once they are asked to stop; a little
 /// more than the listeners give their requests, so that these end in order.
 const SOURCES_GRACE: Duration = Duration::from_secs(11);
 /// Longest time for requests to an upstream that are under way when the grace ends.
 const REQUESTS_GRACE: Duration = Duration::from_secs(5);
-/// How often the books are looked at while draining.
-const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// Runs the agent until a signal asks it to stop, or until everything was read and delivered, if
 /// that is what it is for. `announce` is called once it is ready.
@@ -78,45 +61,13 @@ pub async fn run(
     supervisor::ready();
 
     let end = running.live(&mut signals, &mut watcher, reread.as_ref()).await;
-    let grace = running.config.grace;
-    let patience = match end {
-        End::Read => Patience::WhileItMoves(grace),
-        End::Asked | End::Failed(_) => Patience::Until(Instant::now() + grace),
-    };
+    if let End::AskedTwice(signal) = end {
+        running.cut_off(signal);
+    }
+    let patience = end.patience(running.config.grace);
     supervisor::stopping();
     let waiting = running.stop(patience, &mut signals).await;
-    Ok(match end {
-        End::Asked => Ending::Asked { waiting },
-        End::Read => Ending::Read { waiting },
-        End::Failed(failed) => Ending::Failed(failed),
-    })
-}
-
-/// Why the agent stops.
-enum End {
-    Asked,
-    Read,
-    Failed(Failed),
-}
-
-impl End {
-    fn asked(signal: &str) -> Self {
-        info!(signal, "stopping");
-        Self::Asked
-    }
-
-    fn failed(failed: Failed) -> Self {
-        error!(task = failed.task, why = failed.why, "stopping, as a part of the agent failed");
-        Self::Failed(failed)
-    }
-}
-
-/// How long delivery may go on.
-#[derive(Clone, Copy)]
-enum Patience {
-    Until(Instant),
-    /// Until nothing was delivered for so long.
-    WhileItMoves(Duration),
+    Ok(end.told(waiting))
 }
 
 /// The agent at work: three storeys of tasks that stop one after the other.
@@ -202,7 +153,8 @@ impl Running {
     /// others.
     fn tell_elsewhere(&mut self) -> Result<(), StartError> {
         if let Some(settings) = &self.config.traces {
-            let exporter = Exporter::new(settings, Tracer::of(&self.ground.metrics));
+            let tracer = Tracer::of(&self.ground.metrics);
+            let exporter = Exporter::new(settings, tracer, self.ground.disk.clone());
             if let Some(exporter) = exporter.map_err(StartError::Setting)? {
                 let stopping = self.admin.stopping();
                 self.admin.tasks.spawn("traces", exporter.run(stopping));
@@ -257,18 +209,42 @@ impl Running {
         loop {
             let why = tokio::select! {
                 signal = signals.next() => match signal {
-                    Signal::Reload => "SIGHUP",
+                    Signal::Reload => {
+                        watcher.pass_over().await;
+                        "SIGHUP"
+                    }
                     Signal::Stop(signal) => return End::asked(signal),
                 },
                 () = watcher.changed() => "the file changed",
                 end = self.end() => return end,
             };
-            let reloaded = tokio::select! {
-                reloaded = self.reload(reread, why) => reloaded,
+            let next = tokio::select! {
+                next = self.prepare_reload(reread, why) => next,
                 signal = signals.stop() => return End::asked(signal),
             };
-            if let Err(failed) = reloaded {
-                return End::failed(failed);
+            let Some(next) = next else { continue };
+            if let Some(end) = self.exchange(next, signals).await {
+                return end;
+            }
+        }
+    }
+
+    /// Goes by another configuration, and gives back why the agent stops then, if it does. What is half
+    /// exchanged would cut off requests and deliver no more, so who asks to stop meanwhile waits for the
+    /// other half, which has an end; who asks twice does not.
+    async fn exchange(&mut self, next: Next, signals: &mut Signals) -> Option<End> {
+        let mut asked = None;
+        let mut going = pin!(self.go_by(next));
+        loop {
+            tokio::select! {
+                done = &mut going => return match done {
+                    Err(failed) => Some(End::failed(failed)),
+                    Ok(()) => asked,
+                },
+                signal = signals.stop() => match asked {
+                    None => asked = Some(End::asked(signal)),
+                    Some(_) => return Some(End::AskedTwice(signal)),
+                },
             }
         }
     }
@@ -347,26 +323,6 @@ impl Running {
         }
         self.sources.cut_off();
         self.feeding.cut_off();
-    }
-}
-
-/// Returns when nothing waits any more, or patience has ended.
-async fn drained(picture: &Picture, patience: Patience) {
-    let (mut waiting, mut moved) = (picture.waiting().0, Instant::now());
-    while waiting > 0 {
-        let end = match patience {
-            Patience::Until(end) => end,
-            Patience::WhileItMoves(grace) => moved + grace,
-        };
-        if Instant::now() >= end {
-            return;
-        }
-        sleep(DRAIN_LOOK).await;
-        let now = picture.waiting().0;
-        if now < waiting {
-            moved = Instant::now();
-        }
-        waiting = now;
     }
 }
 

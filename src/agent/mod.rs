@@ -9,6 +9,7 @@ mod changes;
 mod clocks;
 mod crew;
 mod emf;
+mod ending;
 mod feeders;
 mod letters;
 mod lifecycle;
@@ -31,7 +32,8 @@ use std::io;
 
 use thiserror::Error;
 
-pub use lifecycle::{Ending, run};
+pub use ending::Ending;
+pub use lifecycle::run;
 pub use queue_keys::known as known_keys;
 pub use reload::Reread;
 pub use state_dir::{Addresses, StateDir, StateDirError};

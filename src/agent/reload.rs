@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::assemble::{below, bind, open_queue, tail};
 use super::changes::Changes;
@@ -48,14 +48,25 @@ const EXCHANGE_GRACE: Duration = Duration::from_secs(11);
 /// place, a link turned elsewhere.
 pub(super) struct Watcher {
     file: Option<PathBuf>,
+    /// What was read last, for whatever reason.
     seen: Option<Vec<u8>>,
+    /// Whether that was read for another reason before it was seen here.
+    is_ahead: bool,
 }
 
 impl Watcher {
     pub(super) fn new(reread: Option<&Reread>, is_wanted: bool) -> Self {
         let file = reread.filter(|_| is_wanted).map(|reread| reread.file.clone());
         let seen = file.as_ref().and_then(|file| content(file));
-        Self { file, seen }
+        Self { file, seen, is_ahead: false }
+    }
+
+    /// What is there now is about to be read all the same: it is no change any more.
+    pub(super) async fn pass_over(&mut self) {
+        let Some(file) = self.file.clone() else { return };
+        let now = blocking(move || content(&file)).await;
+        self.is_ahead |= now != self.seen;
+        self.seen = now;
     }
 
     /// Returns when it changed and then stayed the same for a look; never, if nobody wants to know.
@@ -73,6 +84,9 @@ impl Watcher {
             if is_settled && now != self.seen {
                 self.seen = now;
                 return;
+            }
+            if is_settled && std::mem::take(&mut self.is_ahead) {
+                debug!("the file changed, and was read already; it is not read a second time");
             }
             last = now;
         }
@@ -98,6 +112,12 @@ fn tell(outcome: &Outcome) {
     }
 }
 
+/// Another configuration, with everything it takes made ready.
+pub(super) struct Next {
+    changes: Changes,
+    prepared: Prepared,
+}
+
 /// All that can fail, made before anything is changed.
 struct Prepared {
     /// Queues of new streams.
@@ -108,38 +128,47 @@ struct Prepared {
 }
 
 impl Running {
-    /// Reads the configuration again and goes by it. One that is at fault changes nothing.
+    /// Reads the configuration again and makes everything ready; `None` if it is at fault. Nothing is
+    /// changed yet: whoever drops this leaves everything as it was.
+    pub(super) async fn prepare_reload(
+        &self,
+        reread: Option<&Reread>,
+        why: &'static str,
+    ) -> Option<Next> {
+        info!(why, "reading the configuration again");
+        supervisor::reloading();
+        match self.try_prepare(reread).await {
+            Ok(next) => Some(next),
+            Err(why) => {
+                self.book(Err(why));
+                None
+            }
+        }
+    }
+
+    async fn try_prepare(&self, reread: Option<&Reread>) -> Result<Next, String> {
+        let changes = self.look(reread).await.map_err(|why| refusal(&why))?;
+        let prepared = self.prepare(&changes).await.map_err(|why| refusal(&why))?;
+        Ok(Next { changes, prepared })
+    }
+
+    /// Goes by another configuration.
     ///
     /// # Errors
     /// A part that was exchanged could not begin: then the agent is not whole any more.
-    pub(super) async fn reload(
-        &mut self,
-        reread: Option<&Reread>,
-        why: &'static str,
-    ) -> Result<(), Failed> {
-        info!(why, "reading the configuration again");
-        supervisor::reloading();
-        let outcome = self.try_reload(reread).await;
-        supervisor::ready();
-        let outcome = outcome?;
-        tell(&outcome);
-        let clock = &self.ground.clock;
-        self.picture.change(|now| now.reloads.book(clock, outcome));
+    pub(super) async fn go_by(&mut self, next: Next) -> Result<(), Failed> {
+        let Next { changes, prepared } = next;
+        let (changed, needs_restart) = (changes.changed.clone(), changes.needs_restart.clone());
+        self.swap(changes, prepared).await?;
+        self.book(Ok(Done { changed, needs_restart }));
         Ok(())
     }
 
-    async fn try_reload(&mut self, reread: Option<&Reread>) -> Result<Outcome, Failed> {
-        let changes = match self.look(reread).await {
-            Ok(changes) => changes,
-            Err(why) => return Ok(Err(refusal(&why))),
-        };
-        let prepared = match self.prepare(&changes).await {
-            Ok(prepared) => prepared,
-            Err(why) => return Ok(Err(refusal(&why))),
-        };
-        let (changed, needs_restart) = (changes.changed.clone(), changes.needs_restart.clone());
-        self.swap(changes, prepared).await?;
-        Ok(Ok(Done { changed, needs_restart }))
+    fn book(&self, outcome: Outcome) {
+        supervisor::ready();
+        tell(&outcome);
+        let clock = &self.ground.clock;
+        self.picture.change(|now| now.reloads.book(clock, outcome));
     }
 
     async fn look(&self, reread: Option<&Reread>) -> Result<Changes, String> {

@@ -3,13 +3,19 @@
 
 use std::time::Duration;
 
+use hyper::HeaderMap;
+use hyper::body::Bytes;
+use hyper::header::HeaderName;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::base::backoff::Backoff;
+use crate::base::disk::SharedDisk;
+use crate::base::secret::Secret;
 use crate::base::shutdown::Stopping;
-use crate::sink::{Web, WebSettings};
+use crate::base::tasks::blocking;
+use crate::sink::{Web, WebSettings, hushed};
 use crate::telemetry::{self, Span, TraceSettings, Tracer, host_name};
 
 /// Most spans of one request.
@@ -27,6 +33,9 @@ const LATER: [u16; 4] = [429, 502, 503, 504];
 
 pub(super) struct Exporter {
     url: String,
+    /// What goes with each request.
+    headers: Vec<(HeaderName, Secret)>,
+    disk: SharedDisk,
     host: String,
     web: Web,
     tracer: Tracer,
@@ -40,11 +49,21 @@ impl Exporter {
     ///
     /// # Errors
     /// In words, when connections cannot be made.
-    pub(super) fn new(settings: &TraceSettings, tracer: Tracer) -> Result<Option<Self>, String> {
-        let web = Web::new(&WebSettings { ca_bundle: None, timeout: TIMEOUT })?;
+    pub(super) fn new(
+        settings: &TraceSettings,
+        tracer: Tracer,
+        disk: SharedDisk,
+    ) -> Result<Option<Self>, String> {
+        let ca_bundle = settings.ca_bundle.clone();
+        let web = Web::new(&WebSettings { ca_bundle, timeout: TIMEOUT })?;
+        let mut headers = Vec::new();
+        for (name, secret) in &settings.headers {
+            let name = name.parse().map_err(|_| format!("`{name}` cannot be a header"))?;
+            headers.push((name, secret.clone()));
+        }
         let Some(spans) = tracer.turn_on(settings.sample_percent) else { return Ok(None) };
-        let url = url(&settings.endpoint);
-        Ok(Some(Self { url, host: host_name(), web, tracer, spans, is_well: true }))
+        let (url, host) = (url(&settings.endpoint), host_name());
+        Ok(Some(Self { url, headers, disk, host, web, tracer, spans, is_well: true }))
     }
 
     /// Until the agent stops.
@@ -89,10 +108,17 @@ impl Exporter {
     async fn hand_over(&mut self, batch: &[Span]) {
         let body = telemetry::export_request(&self.host, batch).to_string().into_bytes();
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+        let mut is_read_anew = false;
         let why = loop {
-            let answer = self.web.post(&self.url, None, body.clone()).await;
-            let (why, is_worth_it) = match answer {
+            let (why, is_worth_it) = match self.post(&body).await {
                 Ok((200..=299, answer)) => return self.taken(batch.len(), &answer),
+                Ok((401 | 403, _)) if !is_read_anew && self.read_headers_anew().await => {
+                    is_read_anew = true;
+                    continue;
+                }
+                Ok((status @ (401 | 403), _)) => {
+                    (format!("it answered {status}: it wants other `headers`"), false)
+                }
                 Ok((status, _)) => (format!("it answered {status}"), LATER.contains(&status)),
                 Err(why) => (why, true),
             };
@@ -106,6 +132,27 @@ impl Exporter {
             let to = &self.url;
             warn!(to, why, "traces cannot be handed over; they are dropped until they can");
         }
+    }
+
+    async fn post(&self, body: &[u8]) -> Result<(u16, Bytes), String> {
+        let mut headers = HeaderMap::new();
+        for (name, secret) in &self.headers {
+            headers.insert(name, hushed(secret, &format!("header `{name}`"))?);
+        }
+        self.web.post_with(&self.url, headers, body.to_vec()).await
+    }
+
+    /// The secrets may have been exchanged; whether they were. One that cannot be read stays as it was.
+    async fn read_headers_anew(&mut self) -> bool {
+        let (old, disk) = (self.headers.clone(), self.disk.clone());
+        let new: Vec<_> = blocking(move || {
+            let again = |secret: Secret| secret.again(&*disk).unwrap_or(secret);
+            old.into_iter().map(|(name, secret)| (name, again(secret))).collect()
+        })
+        .await;
+        let is_other = self.headers != new;
+        self.headers = new;
+        is_other
     }
 
     fn taken(&mut self, spans: usize, answer: &[u8]) {

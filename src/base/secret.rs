@@ -28,6 +28,12 @@ impl Secret {
         &self.text
     }
 
+    /// Whether both come from the same file, whatever it holds; those of no file, whether they are the
+    /// same.
+    pub fn is_of_the_same_place(&self, other: &Self) -> bool {
+        self.file == other.file && (self.file.is_some() || self.text == other.text)
+    }
+
     /// The same secret as it is now, for one that may have been exchanged since: read anew if it came
     /// from a file. Blocks.
     ///
@@ -112,6 +118,9 @@ mod tests {
         let new = secret_of("new", "the same");
 
         assert_eq!(old, secret_of("old", "the same"), "nothing has changed");
+        assert!(!old.is_of_the_same_place(&new));
+        assert!(old.is_of_the_same_place(&secret_of("old", "another")));
+        assert!(!Secret::new("a").is_of_the_same_place(&Secret::new("b")));
         assert_ne!(old, new, "who changed the file's name in the settings changed them");
 
         std::fs::remove_file(folder.join("old")).unwrap();

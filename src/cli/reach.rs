@@ -57,7 +57,13 @@ pub(super) fn read(path: &Path) -> Result<Loaded, Findings> {
 /// The state directory that a configuration names. What else is wrong with it is told by those who
 /// run or check it; and its secrets may be there for the agent alone.
 pub(super) fn state_dir_of(path: &Path) -> Result<PathBuf, Report> {
-    config::state_dir(&RealDisk, &environment, path).map_err(|findings| Report::findings(&findings))
+    config::state_dir(&RealDisk, &environment, path).map_err(|findings| {
+        let report = Report::findings(&findings);
+        if path.exists() {
+            return report;
+        }
+        report.hint("`--state-dir DIR` leads to an agent that runs without one")
+    })
 }
 
 fn environment(name: &str) -> Option<String> {

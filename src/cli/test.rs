@@ -88,7 +88,8 @@ fn files(test: &Test) -> Result<Vec<PathBuf>, Report> {
         .collect();
     files.sort();
     if files.is_empty() {
-        let words = format!("there are no cases: no {} has a name like *{CASES}", folder.display());
+        let folder = folder.display();
+        let words = format!("there are no cases: nothing in {folder} has a name like *{CASES}");
         return Err(Report::new(Exit::Usage, words).hint("name the files of cases: weir test FILE"));
     }
     Ok(files)

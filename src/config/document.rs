@@ -215,7 +215,7 @@ impl<'d> Section<'d> {
 }
 
 /// The lines of a table in the order of the file.
-fn entries<'d>(table: &'d DeTable<'d>) -> Vec<Entry<'d>> {
+pub(super) fn entries<'d>(table: &'d DeTable<'d>) -> Vec<Entry<'d>> {
     let mut entries: Vec<Entry<'d>> = table
         .iter()
         .map(|(name, value)| Entry { name: name.get_ref(), place: name.span(), value })

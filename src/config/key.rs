@@ -48,6 +48,8 @@ pub(super) enum Kind {
     Secret,
     /// One such text, or a list of them.
     Secrets,
+    /// Such texts under names that the operator chooses: `{ NAME = "…" }`.
+    NamedSecrets,
     /// More settings below one name: `queue.max_bytes`.
     Rows(&'static [Key]),
 }
@@ -211,6 +213,7 @@ impl Kind {
             Self::Flag => "true or false",
             Self::Choice(_) | Self::Text | Self::Path | Self::Secret => "a text in quotes",
             Self::Texts | Self::Secrets => "a text in quotes, or a list of them",
+            Self::NamedSecrets => "a table of texts in quotes, like { NAME = \"${…}\" }",
             Self::Rows(_) => "a table, like { … }",
         }
     }
@@ -228,7 +231,7 @@ impl Kind {
             Self::Text | Self::Secret => "a text",
             Self::Path => "a path",
             Self::Texts | Self::Secrets => "a list of texts",
-            Self::Rows(_) => "a table",
+            Self::NamedSecrets | Self::Rows(_) => "a table",
         }
     }
 }

@@ -6,22 +6,38 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const SECRETS: [&str; 5] =
-    ["access_key_id", "secret_access_key", "session_token", "old_keys", "external_id"];
-const TELLING: [&str; 5] = ["secret", "token", "password", "credential", "access_key"];
+const SECRETS: [&str; 6] =
+    ["access_key_id", "secret_access_key", "session_token", "old_keys", "external_id", "headers"];
+const TELLING: [&str; 8] = [
+    "secret",
+    "token",
+    "password",
+    "credential",
+    "access_key",
+    "authorization",
+    "api-key",
+    "api_key",
+];
+/// Near to a secret's name, and something else: `header = "user-agent"` of a rule.
+const HARMLESS: [&str; 1] = ["header"];
 
 /// Whether a key of this name holds a secret, or was probably meant to.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     matches!(name.as_str(), "key" | "keys")
         || TELLING.iter().any(|word| name.contains(word))
-        || super::suggest::nearest(&name, SECRETS).is_some()
+        || (!HARMLESS.contains(&name.as_str()) && super::suggest::nearest(&name, SECRETS).is_some())
 }
 
 /// The values of secrets in a file that could be read, also of those that are commented out.
 pub(super) fn of_document(table: &DeTable<'_>, text: &str) -> Vec<Range<usize>> {
     let mut masks = Vec::new();
-    look_through(table, 0, &mut masks);
+    for (name, value) in table {
+        match is_secret(name.get_ref()) {
+            true => hide(value, &mut masks),
+            false => look_into(value, Some(name.get_ref()), &mut masks),
+        }
+    }
     let mut values = Vec::new();
     table.values().for_each(|value| scalars(value, &mut values));
     values.sort_by_key(|value| value.start);
@@ -56,24 +72,30 @@ fn in_comments(text: &str, values: &[Range<usize>], masks: &mut Vec<Range<usize>
     }
 }
 
-/// How deep tables are whose names the operator chose: `[stream.tokens]` is no secret.
-const NAMES_DEPTH: usize = 1;
+/// Tables below these have names that the operator chose: `[stream.tokens]` is no secret.
+const NAMED: [&str; 9] =
+    ["http", "route", "rule", "auth", "plan", "tail", "stream", "destination", "encryption"];
 
-fn look_through(table: &DeTable<'_>, depth: usize, masks: &mut Vec<Range<usize>>) {
+const TRACES: &str = "traces";
+
+/// `within` is the table that this one is, if it stands at the top of the file.
+fn look_through(table: &DeTable<'_>, within: Option<&str>, masks: &mut Vec<Range<usize>>) {
     for (name, value) in table {
-        let is_name = depth == NAMES_DEPTH && value.get_ref().is_table();
-        if is_secret(name.get_ref()) && !is_name {
+        let is_name = within.is_some_and(|of| NAMED.contains(&of)) && value.get_ref().is_table();
+        // What stands below a name that is no setting of `traces` was probably meant for its headers.
+        let is_header = within == Some(TRACES) && value.get_ref().is_table();
+        if is_header || (is_secret(name.get_ref()) && !is_name) {
             hide(value, masks);
         } else {
-            look_into(value, depth + 1, masks);
+            look_into(value, None, masks);
         }
     }
 }
 
-fn look_into(value: &Spanned<DeValue<'_>>, depth: usize, masks: &mut Vec<Range<usize>>) {
+fn look_into(value: &Spanned<DeValue<'_>>, within: Option<&str>, masks: &mut Vec<Range<usize>>) {
     match value.get_ref() {
-        DeValue::Table(table) => look_through(table, depth, masks),
-        DeValue::Array(array) => array.iter().for_each(|value| look_into(value, depth, masks)),
+        DeValue::Table(table) => look_through(table, within, masks),
+        DeValue::Array(array) => array.iter().for_each(|value| look_into(value, within, masks)),
         _ => {}
     }
 }
@@ -126,9 +148,13 @@ fn value_of_secret(line: &str) -> Option<usize> {
         let length = word.find(|c| !is_name(c)).unwrap_or(word.len());
         at = from + length;
         let before = line.get(..from)?.trim_end_matches(['"', '\'']);
-        let begins = before.trim().is_empty() || before.trim_end().ends_with(['{', ',', '.']);
+        let begins = before.trim().is_empty() || before.trim_end().ends_with(['{', ',', '.', ']']);
         let after = line.get(at..)?.trim_start_matches(['"', '\'']).trim_start();
         if (begins || after.starts_with('=')) && is_secret(word.get(..length)?) {
+            let behind = line.get(at..)?;
+            // Of `headers.authorization` the other half is a name too.
+            let half = behind.find(|c| !is_name(c) && c != '.').unwrap_or(behind.len());
+            at += if behind.starts_with('.') { half } else { 0 };
             let skipped =
                 line.get(at..)?.find(|c: char| c == '\n' || (!c.is_whitespace() && c != '='));
             return Some(at + skipped.unwrap_or(0));
@@ -189,7 +215,7 @@ mod tests {
     fn values_of_secrets_are_hidden_in_a_sound_file() {
         let text = "[a]\nsecret = \"x1\"\nb = { token = [\"x2\"] }\nc.password.d = \"x3\"\n\
                     [stream.tokens]\ne = \"#secret = 1\" # secret = x5\ntoken = \"file:f\"\n[secret]\nf.g = \"x4\"\n\
-                    [g.role]\nexternal_id = \"x6\"\n";
+                    [g.role]\nexternal_id = \"x6\"\n[traces]\nheaders.team = \"x7\"\n";
         let table = toml::de::DeTable::parse(text).unwrap();
 
         let mut hidden: Vec<_> = of_document(table.get_ref(), text)
@@ -198,20 +224,26 @@ mod tests {
             .collect();
         hidden.sort_unstable();
 
-        assert_eq!(hidden, ["\"x1\"", "\"x2\"", "\"x3\"", "\"x4\"", "\"x6\"", "x5"]);
+        assert_eq!(hidden, ["\"x1\"", "\"x2\"", "\"x3\"", "\"x4\"", "\"x6\"", "\"x7\"", "x5"]);
     }
 
     #[test]
     fn values_of_secrets_are_hidden_in_a_broken_file() {
         let text = "secret_access_key = \"x1\nfile = \"/etc/token.toml\"\n\"session_token\" 'x2'\n\
                     a = { password = \"x3\", b = 1 }\ntoken = \"\"\"\nx4\nx5\"\"\"\nc = 1\n\
-                    secret =\n\"x6\nX7=\"\n[d]\n";
+                    secret =\n\"x6\nX7=\"\n[d]\nheaders.team\n\"x8\"\n[e]\n";
 
         let hidden: Vec<_> =
             of_broken(text).into_iter().map(|mask| text.get(mask).unwrap()).collect();
 
-        let right =
-            ["\"x1\n", "\" 'x2'\n", "\"x3\", b = 1 }\n", "\"\"\"\nx4\nx5\"\"\"", "\n\"x6\nX7=\"\n"];
+        let right = [
+            "\"x1\n",
+            "\" 'x2'\n",
+            "\"x3\", b = 1 }\n",
+            "\"\"\"\nx4\nx5\"\"\"",
+            "\n\"x6\nX7=\"\n",
+            "\n\"x8\"\n",
+        ];
         assert_eq!(hidden, right);
     }
 }

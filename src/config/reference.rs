@@ -164,6 +164,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Texts => "text, or list",
         Kind::Secret => "secret",
         Kind::Secrets => "secret, or list",
+        Kind::NamedSecrets => "table of secrets",
         Kind::Rows(_) => "table",
     }
 }

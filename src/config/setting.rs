@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use crate::base::secret::Secret;
 
-use super::document::{At, Entry, Section, hint, wrong_type};
+use super::document::{At, Entry, Section, entries, hint, wrong_type};
 use super::finding::{Fault, clip};
 use super::key::{Key, Kind, list};
 use super::suggest::nearest;
@@ -165,5 +165,21 @@ impl Section<'_> {
             };
             reading.secret(key, text, entry.value.span()).map(Some)
         })
+    }
+
+    /// Secrets under names of the operator's choice, in the order of the file; `None` for each that was at
+    /// fault, which is noted.
+    pub(super) fn named_secrets(
+        &mut self,
+        reading: &mut Reading<'_>,
+        key: &Key,
+    ) -> Vec<(At<String>, Option<At<Secret>>)> {
+        let all = self.read(reading, key, Vec::new(), |reading, entry| {
+            let DeValue::Table(table) = entry.value.get_ref() else {
+                return Err(wrong_type(key, entry.value));
+            };
+            Ok(entries(table).into_iter().map(|entry| reading.named_secret(key, &entry)).collect())
+        });
+        all.value
     }
 }

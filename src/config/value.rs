@@ -9,7 +9,7 @@ use crate::base::disk::Disk;
 use crate::base::secret::{self, Environment, Secret};
 use crate::base::units::{BadUnit, ByteRate, ByteSize, CountRate, Span};
 
-use super::document::{At, Entry, hint, wrong_type};
+use super::document::{At, Entry, hint, noun, wrong_type};
 use super::finding::{Fault, Faults, clip};
 use super::key::{Key, Kind};
 use super::written::Place;
@@ -228,8 +228,43 @@ impl Reading<'_> {
         Ok(texts)
     }
 
+    /// A secret below a name that the operator chose; `None` if it was at fault, which is noted.
+    pub(super) fn named_secret(
+        &mut self,
+        key: &Key,
+        entry: &Entry<'_>,
+    ) -> (At<String>, Option<At<Secret>>) {
+        let name = At { value: entry.name.to_owned(), place: entry.place.clone() };
+        let (shown, place) = (clip(entry.name), entry.value.span());
+        let secret = match entry.value.get_ref().as_str() {
+            Some(text) => self.secret_called((&shown, &hint(key)), text, place.clone()),
+            None => {
+                let is = noun(entry.value.get_ref());
+                let message = format!("`{shown}` is {is}, but it should be a text in quotes");
+                Err(Fault::new(place.clone(), message).label("not a text").hint(hint(key)))
+            }
+        };
+        match secret {
+            Ok(value) => (name, Some(At { value, place })),
+            Err(fault) => {
+                self.faults.push(fault);
+                (name, None)
+            }
+        }
+    }
+
     /// Follows a reference to a secret. A secret in the file itself is taken, with a warning.
     pub(super) fn secret(&mut self, key: &Key, text: &str, place: Place) -> Result<Secret, Fault> {
+        self.secret_called((key.name, &hint(key)), text, place)
+    }
+
+    /// The same, for one of this name, with this example.
+    fn secret_called(
+        &mut self,
+        (name, example): (&str, &str),
+        text: &str,
+        place: Place,
+    ) -> Result<Secret, Fault> {
         let of_file = text.strip_prefix("file:").map(|path| self.absolute(Path::new(path)));
         let is_literal =
             of_file.is_none() && !is_reference(text) && !text.starts_with("credential:");
@@ -239,17 +274,16 @@ impl Reading<'_> {
         };
         let resolved = secret::resolve(self.disk, self.environment, &reference);
         let secret = resolved.map_err(|why| {
-            let message = format!("`{}` cannot be had: {why}", key.name);
+            let message = format!("`{name}` cannot be had: {why}");
             let fault = Fault::new(place.clone(), message).label("leads nowhere");
             fault.hint("a secret is \"${NAME}\", \"file:PATH\" or \"credential:NAME\"")
         })?;
         if secret.reveal().is_empty() {
-            let message = format!("`{}` is empty", key.name);
-            return Err(Fault::new(place, message).label("nothing in it").hint(hint(key)));
+            let message = format!("`{name}` is empty");
+            return Err(Fault::new(place, message).label("nothing in it").hint(example));
         }
         if is_literal {
-            let message =
-                format!("`{}` stands in the file itself, for all who can read it", key.name);
+            let message = format!("`{name}` stands in the file itself, for all who can read it");
             let fault = Fault::warning(place, message).label("a secret in clear");
             self.faults
                 .push(fault.hint("refer to it: \"${NAME}\", \"file:PATH\" or \"credential:NAME\""));

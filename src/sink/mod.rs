@@ -41,7 +41,7 @@ pub use settings::{
     AwsSettings, Compression, DirectorySettings, FirehoseSettings, InstanceCredentials,
     IotSettings, KinesisSettings, Protocol, Proxy, RoleSettings, StaticCredentials,
 };
-pub use web::{Web, WebSettings};
+pub use web::{Web, WebSettings, hushed};
 
 /// One thing that a request carries.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use hyper::{Method, Request, Uri};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::{HeaderMap, Method, Request, Uri};
 
 use super::aws::Transport;
 use super::{AwsSettings, Proxy, ServiceClock};
@@ -75,12 +75,27 @@ impl Web {
         bearer: Option<&Secret>,
         json: Vec<u8>,
     ) -> Result<(u16, Bytes), String> {
-        let mut request = request(Method::POST, url)?.header(CONTENT_TYPE, JSON);
+        let mut headers = HeaderMap::new();
         if let Some(bearer) = bearer {
-            let value = HeaderValue::from_str(&format!("Bearer {}", bearer.reveal()));
-            let mut value = value.map_err(|_| "the token is no plain text".to_owned())?;
-            value.set_sensitive(true);
-            request = request.header(hyper::header::AUTHORIZATION, value);
+            let value = Secret::new(format!("Bearer {}", bearer.reveal()));
+            headers.insert(AUTHORIZATION, hushed(&value, "the token")?);
+        }
+        self.post_with(url, headers, json).await
+    }
+
+    /// Posts JSON with these headers; the status and the answer, whatever it is.
+    ///
+    /// # Errors
+    /// In words: no answer.
+    pub async fn post_with(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        json: Vec<u8>,
+    ) -> Result<(u16, Bytes), String> {
+        let mut request = request(Method::POST, url)?.header(CONTENT_TYPE, JSON);
+        if let Some(all) = request.headers_mut() {
+            all.extend(headers);
         }
         self.answer(request.body(SdkBody::from(json))).await
     }
@@ -94,6 +109,17 @@ impl Web {
         let (head, body) = answer.into_parts();
         Ok((head.status.as_u16(), body))
     }
+}
+
+/// The value of a header that nobody prints; `what` it is for the words of the fault.
+///
+/// # Errors
+/// In words, when no header may hold it.
+pub fn hushed(secret: &Secret, what: &str) -> Result<HeaderValue, String> {
+    let value = HeaderValue::from_str(secret.reveal());
+    let mut value = value.map_err(|_| format!("{what} is no plain text"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn request(method: Method, url: &str) -> Result<hyper::http::request::Builder, String> {

@@ -2,6 +2,7 @@
 //!
 //! A span is dropped and counted where the exporter does not keep up: nothing ever waits for it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use super::{Metrics, TraceContext};
 use crate::base::clock::Clock;
 use crate::base::random;
+use crate::base::secret::Secret;
 
 /// Spans that wait to be exported, at most: some MiB.
 const WAITING_MAX: usize = 4_096;
@@ -24,8 +26,27 @@ const WAITING_MAX: usize = 4_096;
 pub struct TraceSettings {
     /// `http://127.0.0.1:4318`; without a path, `/v1/traces` is asked for.
     pub endpoint: String,
+    /// What goes with each request, by names in lower case.
+    pub headers: Vec<(String, Secret)>,
+    /// File of the certificates that are trusted in place of the host's.
+    pub ca_bundle: Option<PathBuf>,
     /// How many of a hundred traces that begin here are kept.
     pub sample_percent: u8,
+}
+
+impl TraceSettings {
+    /// Whether these say the same. What a file of a secret holds now is not compared: it is read anew
+    /// when the collector refuses it.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let names = |all: &[(String, Secret)]| -> Vec<String> {
+            all.iter().map(|(name, _)| name.clone()).collect()
+        };
+        let mut both = self.headers.iter().zip(&other.headers);
+        let bare = |one: &Self| Self { headers: Vec::new(), ..one.clone() };
+        bare(self) == bare(other)
+            && names(&self.headers) == names(&other.headers)
+            && both.all(|((_, one), (_, other))| one.is_of_the_same_place(other))
+    }
 }
 
 /// Makes spans; cheap to clone, one for an agent.

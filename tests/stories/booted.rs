@@ -286,8 +286,25 @@ fn an_upgrade_and_a_removal_keep_what_waits_and_a_purge_does_not() {
     machine.sh("systemctl start weir");
     assert_eq!(waiting(&machine), 1000);
 
+    // What units made goes with a purge; what is only called so belongs to somebody else.
+    write(&machine, "/etc/weir/plant-3.toml", &of_an_instance("plant-3"));
+    write(&machine, "/etc/weir/root.toml", "");
+    machine.sh("systemctl enable --now weir@plant-3");
+    let strangers = "/var/lib/weir-backup /var/lib/weir-root /srv/elsewhere";
+    machine.sh(&format!(
+        "mkdir {strangers} && cp -a /var/lib/weir/. /var/lib/weir-backup && \
+         chown weir: /srv/elsewhere && ln -s /srv/elsewhere /var/lib/weir-link && \
+         touch /etc/weir/link.toml"
+    ));
+    let instances = "/var/lib/weir-plant-2 /var/lib/weir-plant-3";
+    machine.sh(&format!("ls -d $(printf '%s/queue/events ' {instances})"));
+
     machine.sh("dpkg --purge weir");
     machine.sh("test ! -e /var/lib/weir && test ! -e /usr/lib/systemd/system/weir.service");
+    assert_eq!(machine.sh(&format!("ls -d {instances} 2>/dev/null || true")), "");
+    machine.sh(&format!("ls -d {strangers} /var/lib/weir-link /var/lib/weir-backup/queue/events"));
+    assert_eq!(machine.sh("find /etc/systemd/system -type l -name 'weir*'"), "");
+    machine.sh("ls /etc/weir/plant-2.toml /etc/weir/plant-3.toml");
 }
 
 #[test]
@@ -314,8 +331,14 @@ fn the_other_kind_of_package_is_installed_upgraded_and_erased_alike() {
     assert_ne!(machine.unit("weir", "MainPID"), process);
     assert_eq!(waiting(&machine), 20);
 
+    write(&machine, "/etc/weir/plant-2.toml", &of_an_instance("plant-2"));
+    machine.sh("systemctl enable --now weir@plant-2");
+
     rpm("--erase weir");
 
+    assert_eq!(machine.sh("find /etc/systemd/system -type l -name 'weir*'"), "");
+    assert_eq!(machine.unit("weir@plant-2", "ActiveState"), "inactive");
+    machine.sh("test -d /var/lib/weir-plant-2/queue/events");
     assert_eq!(machine.unit("weir", "ActiveState"), "inactive");
     machine.sh("test ! -e /usr/bin/weir && test -d /var/lib/weir/queue/events");
     // What was changed stays under another name.

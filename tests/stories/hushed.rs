@@ -10,6 +10,7 @@ use crate::support::agent::{Agent, orders_to_kinesis, weir};
 use crate::support::books::Books;
 use crate::support::fake_upstream::{Answer, FakeUpstream};
 use crate::support::scratch::Scratch;
+use crate::support::wait_for;
 
 /// Sends a request as it stands and waits for the answer.
 fn raw(address: &str, head: &str) -> String {
@@ -43,7 +44,13 @@ fn no_secret_and_no_payload_stands_in_the_log_at_the_lowest_level() {
                  access_key_id = \"AKIAIOSFODNN7EXAMPLE\"\nsecret_access_key = \"${{UPSTREAM_SECRET}}\""
             ),
         );
-    let config = format!("log = {{ level = \"debug\" }}\n{config}");
+    let shown = scratch.write("collector", "Bearer collector-secret-6b20c8").display().to_string();
+    // Nobody is there, which is told.
+    let traces = format!(
+        "traces = {{ endpoint = \"http://127.0.0.1:1\", sample_percent = 100, \
+         headers = {{ authorization = \"file:{shown}\", x-team = \"collector-team-1f77d0\" }} }}"
+    );
+    let config = format!("log = {{ level = \"debug\" }}\n{traces}\n{config}");
     let admin = format!("key_file = \"{operators}\"");
     let secret = scratch.write("secret", upstream).display().to_string();
     let config = config.replace("${UPSTREAM_SECRET}", &format!("file:{secret}"));
@@ -68,6 +75,9 @@ fn no_secret_and_no_payload_stands_in_the_log_at_the_lowest_level() {
         raw(door, &head);
     }
     Books::settled(&agent);
+    wait_for("word that nobody collects", || {
+        agent.log().contains("cannot be handed over").then_some(())
+    });
 
     let log = agent.log();
     assert!(log.contains("\"level\":\"DEBUG\""), "{log}");
@@ -75,6 +85,8 @@ fn no_secret_and_no_payload_stands_in_the_log_at_the_lowest_level() {
         sender.as_str(),
         &operator,
         upstream,
+        "collector-secret-6b20c8",
+        "collector-team-1f77d0",
         "payload-7d1e4b",
         "wrong-key-55aa01",
         "wrong-token-66bb02",

@@ -6,13 +6,14 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::support::agent::{Agent, Ended, configure, weir};
 use crate::support::books::Books;
 use crate::support::client::Client;
 use crate::support::peers::object_lines;
 use crate::support::scratch::Scratch;
-use crate::support::{PATIENCE, wait_for};
+use crate::support::{PATIENCE, wait_at_most, wait_for};
 
 /// Ends a test that waits for something else in vain.
 const SENT_MAX: u32 = 50_000;
@@ -248,4 +249,114 @@ fn a_changed_file_is_taken_over_by_itself_if_that_is_wanted() {
         (agent.client("local").post("more", b"x").unwrap().status == 202).then_some(())
     });
     wait_for("the end of the reload", || (agent.status()["config"]["reloads"] == 1).then_some(()));
+}
+
+/// A request that has begun at a listener which the next configuration does not have: the reload waits
+/// for it.
+fn held_up(scratch: &Scratch, agent: &Agent) -> TcpStream {
+    let mut held = TcpStream::connect(agent.http("going")).unwrap();
+    held.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = "POST /v1/streams/events HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nh";
+    held.write_all(head.as_bytes()).unwrap();
+    wait_for("the request to be under way", || {
+        agent.metrics().contains("weir_http_connections{listener=\"going\"} 1").then_some(())
+    });
+    configure(scratch, &format!("grace = \"20 s\"\n{BEFORE}"));
+    agent.hang_up();
+    let going = agent.http("going");
+    wait_for("the listener to be closed", || TcpStream::connect(&going).is_err().then_some(()));
+    held
+}
+
+fn with_one_more() -> String {
+    format!("{BEFORE}[http.going]\nlisten = \"127.0.0.1:0\"\n")
+}
+
+#[test]
+fn asked_to_stop_in_the_middle_of_a_reload_weir_finishes_it_and_cuts_nobody_off() {
+    let scratch = Scratch::new("reload-stopped");
+    let mut agent = Agent::start(&scratch, &with_one_more());
+    let mut held = held_up(&scratch, &agent);
+
+    agent.ask_to_stop();
+    wait_for("word of the signal", || agent.log().contains("SIGTERM").then_some(()));
+    held.write_all(b"i").unwrap();
+
+    let mut answer = String::new();
+    BufReader::new(&held).read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer:?}");
+    assert_eq!(wait_for("the end", || agent.ended()).code(), Some(0));
+    let log = agent.log();
+    assert!(log.contains("stopped; 0 records wait on disk"), "{log}");
+
+    let agent = Agent::start(&scratch, BEFORE);
+    let row = Books::settled(&agent).row("events", "folder");
+    assert_eq!((row.accepted, row.delivered), (1, 1));
+    wait_for("what was answered last", || {
+        arrived(&scratch.join("out")).contains(&"hi".to_owned()).then_some(())
+    });
+}
+
+#[test]
+fn asked_to_stop_twice_in_the_middle_of_a_reload_weir_waits_for_nobody() {
+    let scratch = Scratch::new("reload-cut-off");
+    let mut agent = Agent::start(&scratch, &with_one_more());
+    assert_eq!(agent.client("local").post("events", b"one").unwrap().status, 202);
+    let _held = held_up(&scratch, &agent);
+
+    agent.ask_to_stop();
+    wait_for("word of the signal", || agent.log().contains("SIGTERM").then_some(()));
+    agent.ask_to_stop();
+
+    // Less than what a request has that is under way.
+    let ended = wait_at_most(Duration::from_secs(5), || agent.ended());
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{}", agent.log());
+    assert!(agent.log().contains("stopped; "), "{}", agent.log());
+    let agent = Agent::start(&scratch, BEFORE);
+    let row = Books::settled(&agent).row("events", "folder");
+    assert_eq!((row.accepted, row.delivered), (1, 1), "nothing is lost");
+}
+
+#[test]
+fn one_change_is_one_reload_also_where_the_file_is_watched_and_a_signal_comes() {
+    let scratch = Scratch::new("reload-once");
+    let wanted = format!("reload_on_change = true\nlog.level = \"debug\"\n{BEFORE}");
+    let agent = Agent::start(&scratch, &wanted);
+
+    configure(&scratch, &format!("{wanted}[stream.more]\ndestinations = [\"folder\"]\n"));
+    agent.hang_up();
+
+    wait_for("word that it is not read again", || {
+        agent.log().contains("it is not read a second time").then_some(())
+    });
+    assert_eq!(agent.status()["config"]["reloads"], 1);
+    assert_eq!(agent.client("local").post("more", b"x").unwrap().status, 202);
+    // Who asks is heard, whatever the file holds: what it refers to may be another.
+    agent.hang_up();
+    wait_for("the second reload", || (agent.status()["config"]["reloads"] == 2).then_some(()));
+}
+
+#[test]
+fn who_speaks_for_others_is_taken_over() {
+    let scratch = Scratch::new("reload-proxies");
+    let listen = "listen = \"127.0.0.1:0\"";
+    let one = BEFORE.replace(
+        listen,
+        &format!("{listen}\nmax_connections_per_address = 1\nallow = [\"10.0.0.0/8\"]"),
+    );
+    let agent = Agent::start(&scratch, &one);
+    let client = agent.client("local");
+    let forwarded = [("x-forwarded-for", "10.1.2.3")];
+    assert_eq!(client.post_with("events", b"x", &forwarded).unwrap().status, 403);
+
+    let trusting = one.replace("allow", "trusted_proxies = \"127.0.0.1\"\nallow");
+    configure(&scratch, &trusting);
+    assert_eq!(reload(&scratch).succeeded(), "taken over: http.local\n");
+
+    let _held = TcpStream::connect(agent.http("local")).unwrap();
+    let mut second = TcpStream::connect(agent.http("local")).unwrap();
+    second.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(post_over(&mut second, "/v1/streams/events"), 403, "it names nobody");
+    assert_eq!(client.post_with("events", b"x", &forwarded).unwrap().status, 202);
+    assert_eq!(reload(&scratch).succeeded(), "nothing changed\n");
 }

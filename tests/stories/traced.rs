@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::routing::post;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::agent::{Agent, ORDERS_TO_ARCHIVE};
+use crate::support::agent::{Agent, ORDERS_TO_ARCHIVE, configure, weir};
 use crate::support::books::Books;
 use crate::support::scratch::Scratch;
+use crate::support::tls_peer::{ALWAYS, Authority, TlsFront};
 use crate::support::wait_for;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -21,9 +22,11 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// A collector of OpenTelemetry that keeps what it is handed, and answers with this status.
 struct Collector {
-    _runtime: Runtime,
+    runtime: Runtime,
     url: String,
     status: Arc<Mutex<u16>>,
+    /// What whoever hands something over must show in `authorization`.
+    wants: Arc<Mutex<Option<String>>>,
     taken: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -32,10 +35,14 @@ impl Collector {
         let runtime = Runtime::new().unwrap();
         let status = Arc::new(Mutex::new(200));
         let taken: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let (answers, keeps) = (status.clone(), taken.clone());
+        let wants: Arc<Mutex<Option<String>>> = Arc::default();
+        let (answers, keeps, asks) = (status.clone(), taken.clone(), wants.clone());
         let export = move |headers: axum::http::HeaderMap, body: Bytes| async move {
             assert_eq!(headers[CONTENT_TYPE], "application/json");
-            let status = *answers.lock().unwrap();
+            let shown = headers.get(AUTHORIZATION).map(|shown| shown.to_str().unwrap());
+            let wanted = asks.lock().unwrap().clone();
+            let is_known = wanted.is_none_or(|wanted| shown == Some(&wanted));
+            let status = if is_known { *answers.lock().unwrap() } else { 401 };
             if status == 200 {
                 keeps.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
             }
@@ -45,7 +52,7 @@ impl Collector {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(async move { axum::serve(listener, app).await });
-        Self { _runtime: runtime, url, status, taken }
+        Self { runtime, url, status, wants, taken }
     }
 
     fn spans(&self) -> Vec<Value> {
@@ -208,4 +215,49 @@ fn every_batch_is_a_span_and_a_collector_that_is_away_holds_up_nothing() {
     let requests = collector.spans();
     let requests = requests.iter().filter(|span| span["kind"] == 2).count();
     assert!(requests >= 2, "{requests}");
+}
+
+/// Over TLS, with a certificate of an authority that only this collector has.
+#[test]
+fn a_collector_is_shown_a_secret_which_may_be_exchanged_while_weir_runs() {
+    let scratch = Scratch::new("traced-shown");
+    let collector = Collector::start();
+    *collector.wants.lock().unwrap() = Some("Bearer new-9d41".to_owned());
+    let authority = Authority::new("collectors");
+    let issued = authority.issue("localhost", ALWAYS);
+    let before = collector.url.trim_start_matches("http://").parse().unwrap();
+    let front = collector.runtime.block_on(TlsFront::start(&issued, before));
+    let ca = scratch.write("ca.pem", &authority.pem).display().to_string();
+    let shown = scratch.write("shown", "Bearer old-3c07\n").display().to_string();
+    let config = format!(
+        "traces = {{ endpoint = \"https://localhost:{}\", ca_bundle = {ca:?}, sample_percent = 100, \
+         headers = {{ Authorization = \"file:{shown}\" }} }}\n{ORDERS_TO_ARCHIVE}",
+        front.address.port()
+    );
+    let agent = Agent::start(&scratch, &config);
+    let client = agent.client("local");
+
+    client.post("orders", b"one").unwrap();
+    let told = wait_for("word that it is not let in", || {
+        agent.log().lines().find(|line| line.contains("cannot be handed over")).map(str::to_owned)
+    });
+    assert!(told.contains("it answered 401") && !told.contains("old-3c07"), "{told}");
+    // Nothing but the secret changes, and nobody tells weir.
+    scratch.write("shown", "Bearer new-9d41\n");
+    client.post("orders", b"two").unwrap();
+    collector.span(None, "POST ");
+    wait_for("word that it is let in", || {
+        agent.log().contains("traces are handed over again").then_some(())
+    });
+
+    // What the file holds is no change of the configuration; another header is one, after a restart.
+    let reload = || {
+        let file = scratch.join("weir.toml").display().to_string();
+        weir(&scratch, &["reload", "--config", &file]).succeeded()
+    };
+    scratch.write("shown", "Bearer newer-77aa\n");
+    assert_eq!(reload(), "nothing changed\n");
+    configure(&scratch, &config.replace("Authorization", "x-api-key"));
+    assert!(reload().ends_with("not in force before a restart: traces\n"));
+    assert_eq!(agent.terminate().code(), Some(0));
 }

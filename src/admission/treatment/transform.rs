@@ -38,6 +38,9 @@ pub struct Transform {
 }
 
 impl Transform {
+    /// Whether this weir runs programs.
+    pub const IS_BUILT_IN: bool = true;
+
     /// Compiles a program; what is doubtful about it comes with it.
     ///
     /// # Errors

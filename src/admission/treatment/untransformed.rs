@@ -13,6 +13,9 @@ use super::{Circumstances, Pace, Patient, Treated};
 pub struct Transform(Infallible);
 
 impl Transform {
+    /// Whether this weir runs programs.
+    pub const IS_BUILT_IN: bool = false;
+
     /// Says that this weir runs no programs.
     ///
     /// # Errors

@@ -131,7 +131,9 @@ impl<A: Answers> Door<A> {
     /// A place among the connections of this sender; `None` if it has too many.
     fn place(&self, peer: &Peer) -> Option<Place> {
         match peer.remote {
-            Some(remote) if !self.limits.many.contain(remote.ip()) => self.crowd.enter(remote.ip()),
+            Some(remote) if !self.answers.speaks_for_many(remote.ip()) => {
+                self.crowd.enter(remote.ip())
+            }
             _ => Some(Place::default()),
         }
     }

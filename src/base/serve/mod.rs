@@ -25,15 +25,13 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response};
-
-use super::nets::Nets;
 
 pub use accept::serve;
 pub use arriving::Arriving;
@@ -52,8 +50,6 @@ pub struct Limits {
     pub max_connections: usize,
     /// Most connections at once of one sender; one more is closed at once.
     pub max_per_sender: usize,
-    /// Senders with any number of connections: proxies, which speak for many.
-    pub many: Nets,
     /// Longest time for a TLS handshake, and from the first byte of a request's head to its last.
     pub head_timeout: Duration,
     /// Longest rest between two requests.
@@ -123,6 +119,12 @@ pub trait Answers: Send + Sync + 'static {
         request: Request<Arriving>,
         peer: Peer,
     ) -> impl Future<Output = Answer> + Send + 'static;
+
+    /// Whether a sender may have any number of connections: a proxy, which speaks for many.
+    fn speaks_for_many(&self, sender: IpAddr) -> bool {
+        let _ = sender;
+        false
+    }
 
     /// Called with 1 when a connection was opened, with -1 when it ended.
     fn count_connection(&self, change: i64) {

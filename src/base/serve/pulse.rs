@@ -134,7 +134,6 @@ mod tests {
         let limits = Limits {
             max_connections: 1,
             max_per_sender: 1,
-            many: crate::base::nets::Nets::default(),
             head_timeout: HEAD,
             idle_timeout: IDLE,
             close_within: HEAD,

@@ -15,6 +15,7 @@ pub(super) mod route;
 pub(super) mod rule;
 pub(super) mod stream;
 pub(super) mod tail;
+mod traces;
 pub(super) mod treatment;
 pub(super) mod uplink;
 

@@ -13,6 +13,7 @@ use super::super::key::{DAY, Default, GIB, HOUR, Key, Kind, MIB, MINUTE, SECOND,
 use super::super::value::Reading;
 use super::super::written::Place;
 use super::http::address;
+use super::traces;
 
 pub(in crate::config) const TOP: Table = Table {
     name: "",
@@ -20,7 +21,7 @@ pub(in crate::config) const TOP: Table = Table {
     what: "the process",
     variant: None,
     effect: "The process as a whole. These lines stand at the top of the file, before the first table.",
-    groups: &[&[STATE_DIR, GRACE, LOG, TRACES, EMF, RELOAD]],
+    groups: &[&[STATE_DIR, GRACE, LOG, traces::TRACES, EMF, RELOAD]],
 };
 
 pub(in crate::config) const DEAD_LETTERS: Table = Table {
@@ -65,20 +66,6 @@ const LOG_LEVEL: Key = Key::new(
     Default::Text("info"),
 )
 .says("The least severe lines that are written; the environment variable `WEIR_LOG` wins over it.");
-const TRACES: Key = Key::new("traces", Kind::Rows(&[TRACES_TO, TRACES_SAMPLE]), Default::Rows)
-    .says("Spans of requests, commits and deliveries for a collector of OpenTelemetry.");
-const TRACES_TO: Key = Key::text(
-    "endpoint",
-    Default::Otherwise { example: "\"http://127.0.0.1:4318\"", then: "no spans are made" },
-)
-.says(
-    "A collector that takes OTLP over HTTP in JSON; without a path, `/v1/traces` is asked for. \
-     Proxies are those of the environment. Nothing waits for it: what it does not take is dropped.",
-);
-const TRACES_SAMPLE: Key = Key::count("sample_percent", 10).within(0, 100).says(
-    "How many of a hundred requests and batches are kept whose trace begins here. Where a caller \
-     brings a trace along, the caller decides.",
-);
 const EMF: Key = Key::new("emf", Kind::Rows(&[EMF_TO, EMF_EVERY, EMF_NAMESPACE]), Default::Rows)
     .says("The ledger as lines of JSON that CloudWatch Logs makes metrics of.");
 const EMF_TO: Key = Key::new("to", Kind::Choice(&["off", "stdout"]), Default::Text("off")).says(
@@ -136,7 +123,7 @@ pub(super) fn read(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Process
     let state_dir = root.path(reading, &STATE_DIR);
     let grace = root.time(reading, &GRACE);
     let (log_format, log_level) = read_log(root, reading);
-    let traces = read_traces(root, reading);
+    let traces = traces::read(root, reading);
     let emf = read_emf(root, reading);
     let reload_on_change = root.flag(reading, &RELOAD);
     let dead_letters = read_dead_letters(root, reading, &state_dir.value);
@@ -175,22 +162,6 @@ fn read_log(root: &mut Section<'_>, reading: &mut Reading<'_>) -> (Format, Level
     };
     log.finish(&mut reading.faults);
     (format, level)
-}
-
-fn read_traces(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<TraceSettings> {
-    let mut traces = root.nested(reading, &TRACES);
-    let endpoint = traces.text(reading, &TRACES_TO);
-    let sample = traces.number(reading, &TRACES_SAMPLE).value;
-    traces.finish(&mut reading.faults);
-    let (endpoint, place) = endpoint.written()?;
-    let host = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
-    if host.is_none_or(|host| host.is_empty() || endpoint.contains(char::is_whitespace)) {
-        let fault = Fault::new(place.clone(), format!("`{endpoint}` is no address of a collector"));
-        let fault = fault.label("neither http:// nor https://");
-        reading.faults.push(fault.hint("an address looks like \"http://127.0.0.1:4318\""));
-    }
-    let sample_percent = u8::try_from(sample).unwrap_or(100);
-    Some(TraceSettings { endpoint: endpoint.clone(), sample_percent })
 }
 
 fn read_emf(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<EmfSettings> {

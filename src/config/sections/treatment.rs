@@ -106,6 +106,10 @@ fn read_transform(
     outlets: Outlets,
     reading: &mut Reading<'_>,
 ) -> Option<Transform> {
+    if !Transform::IS_BUILT_IN {
+        reading.faults.push(not_built_in(at));
+        return None;
+    }
     let (path, text) = read_file(at, "transform", reading)?;
     let leads_nowhere = outlets.to.is_empty();
     let drawn = |fault: Fault, bad: BadProgram| {
@@ -132,6 +136,16 @@ fn read_transform(
         reading.faults.push(fault.hint("name the streams: transform_to = [\"…\"]"));
     }
     Some(transform)
+}
+
+/// Nobody has to look into the program for that.
+fn not_built_in(at: &At<String>) -> Fault {
+    let message = "`transform` names a program, but this weir was built without them";
+    let fault = Fault::new(at.place.clone(), message).label("the feature `transform` is missing");
+    fault.hint(
+        "build it with its default features (no `--no-default-features`, or with \
+         `--features transform`), or take the line out",
+    )
 }
 
 /// The text of a file that the configuration names.

@@ -16,6 +16,7 @@ mod sound;
 mod support;
 mod syntax;
 mod texts;
+mod traces;
 mod treatment;
 mod unknown;
 mod values;

@@ -70,6 +70,8 @@ impl Files {
             .with("/run/credentials/weir/telemetry_secret", b"hush\n")
             .with("/run/credentials/weir/secret_access_key", b"hush\n")
             .with("/run/credentials/weir/authorizer", b"hush\n")
+            .with("/run/credentials/weir/traces_authorization", b"Bearer hush\n")
+            .with("/etc/weir/two_lines", b"hush\nhush\n")
             .with("/run/credentials/weir/queue_key", "07".repeat(32).as_bytes())
             .with("/etc/weir/open.key", "09".repeat(32).as_bytes())
             .with("/etc/weir/old.key", format!("{}\n", "08".repeat(32)).as_bytes())

@@ -159,3 +159,21 @@ warning: the transform is doubtful: unused variable `x`
   | ^ use the result of this expression or remove it
 hint: this expression has no side-effects
 "#;
+
+#[cfg(not(feature = "transform"))]
+#[test]
+fn a_weir_that_runs_no_programs_says_which_feature_it_lacks() {
+    check(
+        "transform = \"a.vrl\"",
+        &[],
+        r#"
+error: `transform` names a program, but this weir was built without them
+ --> /etc/weir/weir.toml:3:13
+  |
+3 | transform = "a.vrl"
+  |             ^^^^^^^ the feature `transform` is missing
+hint: build it with its default features (no `--no-default-features`, or with `--features transform`), or take the line out
+
+1 problem in /etc/weir/weir.toml; nothing was started"#,
+    );
+}

@@ -1,5 +1,6 @@
 //! One listener block at work: every request gets an id, an answer, a number and a log line.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -292,6 +293,10 @@ impl Answers for Hatch {
         peer: Peer,
     ) -> impl Future<Output = Answer> + Send {
         self.door().answer(request, peer)
+    }
+
+    fn speaks_for_many(&self, sender: IpAddr) -> bool {
+        self.door().settings.proxies.nets.contain(sender)
     }
 
     fn count_connection(&self, change: i64) {

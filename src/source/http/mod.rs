@@ -250,7 +250,6 @@ impl Bound {
         let limits = Limits {
             max_connections: settings.max_connections,
             max_per_sender: settings.max_per_sender,
-            many: settings.proxies.nets.clone(),
             head_timeout: settings.head_timeout,
             idle_timeout: settings.idle_timeout,
             close_within: CLOSE_WITHIN,

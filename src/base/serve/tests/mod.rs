@@ -4,7 +4,7 @@ mod bounds;
 mod listeners;
 mod tls;
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ struct Echo {
     secured: Mutex<Option<Arc<Secured>>>,
     process: Mutex<Option<Process>>,
     turned_away: Mutex<Vec<TurnedAway>>,
+    /// Whether senders are proxies.
+    are_proxies: AtomicBool,
 }
 
 impl Answers for Echo {
@@ -41,6 +43,10 @@ impl Answers for Echo {
         Response::new(Full::new(words.into()))
     }
 
+    fn speaks_for_many(&self, sender: IpAddr) -> bool {
+        sender.is_loopback() && self.are_proxies.load(Ordering::Relaxed)
+    }
+
     fn count_connection(&self, change: i64) {
         self.open.fetch_add(change, Ordering::Relaxed);
     }
@@ -54,7 +60,6 @@ fn limits() -> Limits {
     Limits {
         max_connections: 8,
         max_per_sender: 8,
-        many: Nets::default(),
         head_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(120),
         close_within: Duration::from_secs(90),

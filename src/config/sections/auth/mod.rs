@@ -95,7 +95,7 @@ fn wrong(key: &Key, text: &At<String>, should: &str, right: &str) -> Fault {
 }
 
 /// An address with TLS, or on this host.
-fn is_private(url: &str) -> bool {
+pub(in crate::config) fn is_private(url: &str) -> bool {
     let Some(rest) = url.strip_prefix("http://") else { return true };
     let host = rest.split('/').next().unwrap_or_default();
     let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare).trim_matches(['[', ']']);

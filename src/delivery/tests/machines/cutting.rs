@@ -10,6 +10,7 @@ use super::{numbers, parcel};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::owed::Owed;
+use crate::delivery::parcel::Parcel;
 use crate::delivery::tests::parcel_of;
 use crate::sink::{HashRange, Limits, Shard, ShardMap};
 
