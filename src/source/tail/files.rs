@@ -33,7 +33,7 @@ pub(super) const OPEN_FILES_MAX: usize = 512;
 /// How long a renamed or deleted file must be quiet before nothing more is expected from it.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// Bytes read, and made durable, at once.
-pub(super) const ROUND_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const ROUND_BYTES: usize = 1536 * 1024;
 
 /// The files of one block.
 #[derive(Debug)]

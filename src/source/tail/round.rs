@@ -18,7 +18,7 @@ use crate::record::{Origin, RawRecord};
 use crate::source::letter;
 
 /// Most records of one round: a record costs more in the queue than its bytes.
-const ROUND_RECORDS: usize = 20_000;
+const ROUND_RECORDS: usize = 15_000;
 /// Most bytes of marks without lines in one round, about: the smallest queue takes as many at once.
 const ROUND_MARK_BYTES: usize = 512 * 1024;
 

@@ -64,11 +64,11 @@ async fn a_busy_file_does_not_starve_a_quiet_one() {
     }
 
     assert!(room.door.lines().contains(&"hello".to_owned()));
-    assert!(room.door.lines().len() < 20_000);
+    assert!(room.door.lines().len() < 50_000);
     room.steps().await;
     assert_eq!(room.door.lines().len(), 100_001);
     let largest = room.door.store().groups.iter().max().copied();
-    assert!(largest <= Some(10_700), "a group holds about 1 MiB: {largest:?}");
+    assert!(largest <= Some(15_700), "a group holds about 1.5 MiB: {largest:?}");
 }
 
 #[tokio::test(start_paused = true)]
