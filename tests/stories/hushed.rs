@@ -22,6 +22,24 @@ fn raw(address: &str, head: &str) -> String {
     answer
 }
 
+/// Shows wrong keys at a listener, and a right and a wrong one at the operator's door.
+fn knock(http: &str, door: &str, operator: &str) {
+    for header in ["x-api-key: wrong-key-55aa01", "authorization: Bearer wrong-token-66bb02"] {
+        let head = format!(
+            "POST /v1/streams/orders?token=in-the-query-77cc03 HTTP/1.1\r\nhost: {http}\r\n{header}\r\n\
+             content-length: 2\r\nconnection: close\r\n\r\n{{}}"
+        );
+        assert!(raw(http, &head).starts_with("HTTP/1.1 401 "));
+    }
+    for key in [operator, "wrong-admin-88dd04"] {
+        let head = format!(
+            "GET /dead?key=asked-for-99ee05 HTTP/1.1\r\nhost: {door}\r\nx-api-key: {key}\r\n\
+             connection: close\r\n\r\n"
+        );
+        raw(door, &head);
+    }
+}
+
 #[test]
 fn no_secret_and_no_payload_stands_in_the_log_at_the_lowest_level() {
     let runtime = Runtime::new().unwrap();
@@ -59,21 +77,7 @@ fn no_secret_and_no_payload_stands_in_the_log_at_the_lowest_level() {
 
     let client = agent.client("local").with_key(&sender);
     assert_eq!(client.post("orders", b"payload-7d1e4b").unwrap().status, 202);
-    for header in ["x-api-key: wrong-key-55aa01", "authorization: Bearer wrong-token-66bb02"] {
-        let head = format!(
-            "POST /v1/streams/orders?token=in-the-query-77cc03 HTTP/1.1\r\nhost: {http}\r\n{header}\r\n\
-             content-length: 2\r\nconnection: close\r\n\r\n{{}}"
-        );
-        assert!(raw(&http, &head).starts_with("HTTP/1.1 401 "));
-    }
-    let door = agent.admin_address();
-    for key in [operator.as_str(), "wrong-admin-88dd04"] {
-        let head = format!(
-            "GET /dead?key=asked-for-99ee05 HTTP/1.1\r\nhost: {door}\r\nx-api-key: {key}\r\n\
-             connection: close\r\n\r\n"
-        );
-        raw(door, &head);
-    }
+    knock(&http, agent.admin_address(), &operator);
     Books::settled(&agent);
     wait_for("word that nobody collects", || {
         agent.log().contains("cannot be handed over").then_some(())

@@ -82,17 +82,27 @@ impl News {
                 self.folders.len() > before
             }
             EventKind::Remove(RemoveKind::File) => {
-                let ours = event.paths.into_iter().filter(|path| globs.matches(path));
-                ours.fold(false, |is_news, path| self.names.note(path) || is_news)
+                self.note_all(event.paths.into_iter().filter(|path| globs.matches(path)))
             }
             // Events were lost.
             _ if event.paths.is_empty() => self.lose(),
             // A folder came or went, or something was renamed.
-            _ => event.paths.into_iter().fold(false, |is_news, path| {
-                self.lost.note(path.clone());
-                self.names.note(path) || is_news
-            }),
+            _ => {
+                for path in &event.paths {
+                    self.lost.note(path.clone());
+                }
+                self.note_all(event.paths.into_iter())
+            }
         }
+    }
+
+    /// Whether any of these names is news.
+    fn note_all(&mut self, paths: impl Iterator<Item = PathBuf>) -> bool {
+        let mut is_news = false;
+        for path in paths {
+            is_news |= self.names.note(path);
+        }
+        is_news
     }
 
     fn lose(&mut self) -> bool {
