@@ -261,7 +261,7 @@ mod tests {
     fn a_cursor_reads_back_wherever_a_frame_can_lie() {
         for birth in [POSITION_MAX - 1, POSITION_MAX + u64::from(u32::MAX)] {
             let mut cursor = Cursor::new(birth);
-            cursor.settle(birth + 1, DELIVERED);
+            cursor.settle(birth + 3, DELIVERED);
             reads_back(&cursor);
         }
     }
