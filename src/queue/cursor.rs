@@ -240,6 +240,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::ops::Range;
 
     use proptest::prelude::*;
 
@@ -287,6 +288,59 @@ mod tests {
         let end = cursor.settle_range(open + WINDOW_MAX, 30 * WINDOW_MAX, How::Dropped);
         assert_eq!((end, cursor.watermark()), (30 * WINDOW_MAX, 30 * WINDOW_MAX - 1));
         assert_eq!(cursor.counts().sum(), cursor.watermark());
+    }
+
+    #[test]
+    fn a_range_settles_what_is_in_it_and_nothing_else_however_it_lies_to_the_pages() {
+        let page = PAGE_POSITIONS;
+        let mut cursor = Cursor::new(0);
+
+        assert_eq!(cursor.settle_range(1, page, How::Dropped), page);
+        assert_eq!(cursor.settle_range(page - 1, page + 1, How::Dropped), page + 1);
+        assert_eq!((cursor.watermark(), cursor.ahead()), (page, 0));
+
+        assert_eq!(cursor.settle_range(2 * page, 3 * page, How::Dropped), 3 * page);
+        assert_eq!((cursor.watermark(), cursor.ahead()), (page, page));
+        assert_eq!(cursor.settle_range(page + 1, 3 * page + 5, How::Dropped), 3 * page + 5);
+        assert_eq!((cursor.watermark(), cursor.ahead()), (3 * page + 4, 0));
+        assert!(!cursor.is_settled(4 * page - 1));
+
+        cursor.settle_range(1, 9 * page, How::Dropped);
+        assert_eq!((cursor.highest(), cursor.counts().sum()), (9 * page - 1, 9 * page - 1));
+        let Draft { birth, base, counts, pages, .. } = cursor.whole();
+        assert_eq!(Cursor::of_pages(birth, base, counts, pages), cursor);
+        cursor.settle(11 * page + 3, DELIVERED);
+        assert_eq!((cursor.highest(), cursor.ahead()), (11 * page + 3, 1));
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_right_counts_as_missing() {
+        let (base, unborn) = (PAGES_MAX, 100);
+        let birth = base * PAGE_POSITIONS + unborn - 1;
+        let page = |places: Range<u64>, delivered| {
+            let mut page = Page::default();
+            page.fill(places.start, places.end, DELIVERED);
+            Page::read(page.lead(), page.words(), Counts { delivered, ..Counts::default() })
+        };
+        let of_page = |number, page: Option<Page>| {
+            Cursor::of_pages(birth, base, Counts::default(), [(number, page.unwrap())])
+        };
+
+        let right = [(base, 0..102, 2), (base + 1, 5..7, 2), (base + PAGES_MAX - 1, 5..7, 2)];
+        for (number, places, delivered) in right {
+            assert_eq!(of_page(number, page(places, delivered)).counts().delivered, 2);
+        }
+        let wrong = [
+            (base, 0..102, 3),
+            (base, 1..103, 2),
+            (base - 1, 5..7, 2),
+            (base + 1, 5..7, 1),
+            (base + PAGES_MAX, 5..7, 2),
+        ];
+        for (number, places, delivered) in wrong {
+            let cursor = of_page(number, page(places.clone(), delivered));
+            assert_eq!(cursor, Cursor::new(birth), "{number} {places:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::cursor::{Counts, Cursor, Draft, PAGES_MAX};
 use super::cut::Cut;
+use super::frame::POSITION_MAX;
 use super::page::{PAGE_POSITIONS, PAGE_WORDS, Page};
 
 pub(super) const MAGIC: [u8; 4] = *b"wcur";
@@ -37,8 +38,8 @@ pub(super) const PLACES_MADE: usize = 4;
 pub(super) const PLACES_MAX: usize = 1028;
 const _: () = assert!(PLACES_MAX as u64 == 2 * PAGES_MAX);
 
-/// No position and no generation comes near it.
-const NUMBER_MAX: u64 = u64::MAX / 4;
+/// No position and no generation comes near it: a cursor holds whatever position can be read.
+const NUMBER_MAX: u64 = 2 * POSITION_MAX;
 
 /// Where a half of a place begins.
 pub(super) fn page_at(place: usize, half: usize) -> u64 {
@@ -257,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_reads_back_wherever_a_frame_can_lie() {
+        for birth in [POSITION_MAX - 1, POSITION_MAX + u64::from(u32::MAX)] {
+            let mut cursor = Cursor::new(birth);
+            cursor.settle(birth + 3, DELIVERED);
+            reads_back(&cursor);
+        }
+    }
+
+    #[test]
     fn an_older_page_or_none_knows_less_and_the_books_of_it_balance() {
         let mut cursor = Cursor::new(0);
         for position in [1, 2, 9, PAGE_POSITIONS + 3] {
@@ -292,6 +302,16 @@ mod tests {
         let (bytes, _) = whole(&Cursor::new(3).whole(), 1, OWNER);
         assert_eq!(read(&bytes, OWNER + 1), Slots::Damaged);
         assert_ne!(read(&bytes, OWNER), Slots::Damaged);
+    }
+
+    #[test]
+    fn a_head_with_any_bit_flipped_is_none() {
+        let (bytes, _) = whole(&Cursor::new(3).whole(), 1, OWNER);
+        for bit in 0..HEAD_BYTES * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(read(&flipped, OWNER), Slots::Damaged, "bit {bit}");
+        }
     }
 
     #[test]

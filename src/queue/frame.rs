@@ -14,6 +14,8 @@ pub(super) const HEADER_BYTES: usize = 56;
 const CHECKED_BYTES: usize = HEADER_BYTES - 4;
 /// Frames begin at multiples of this, counted from the start of the file.
 pub(super) const ALIGN: u64 = 8;
+/// What claims a position from here on was never written.
+pub(super) const POSITION_MAX: u64 = u64::MAX / 8;
 /// No frame has a longer body; a header that says so is damaged. Bounds what reading allocates.
 pub(super) const BODY_BYTES_MAX: u32 = 64 << 20;
 
@@ -94,7 +96,7 @@ impl Header {
             mark_count: cut.u32()?,
         };
         let longest = header.body_bytes.max(header.plain_bytes);
-        let sane = longest <= BODY_BYTES_MAX && header.first < u64::MAX / 2;
+        let sane = longest <= BODY_BYTES_MAX && header.first < POSITION_MAX;
         sane.then_some(header)
     }
 

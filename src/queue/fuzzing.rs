@@ -80,10 +80,11 @@ pub fn cursor(bytes: &[u8]) {
     let bytes = if how & MENDED == 0 { bytes.to_vec() } else { mended_cursor(bytes) };
     let owner =
         bytes.get(OWNER).and_then(|owner| owner.try_into().ok()).map_or(0, u32::from_le_bytes);
-    if let Slots::Good(cursor, layout) = slots::read(&bytes, owner) {
+    if let Slots::Good(cursor, _) = slots::read(&bytes, owner) {
         assert!(cursor.highest() >= cursor.watermark() && cursor.watermark() >= cursor.birth());
         assert_eq!(cursor.counts().sum(), cursor.watermark() - cursor.birth() + cursor.ahead());
-        let (written, new) = slots::whole(&cursor.whole(), layout.generation + 1, owner);
+        // Not the generation behind the one that was read: behind the last there is none.
+        let (written, new) = slots::whole(&cursor.whole(), 1, owner);
         assert_eq!(
             slots::read(&written, owner),
             Slots::Good(cursor, new),
@@ -123,4 +124,17 @@ fn mended(magic: &[u8], bytes: &[u8], length: usize) -> Vec<u8> {
     let sum = crc32c::crc32c(&whole);
     whole.extend_from_slice(&sum.to_le_bytes());
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_cursor_of_the_last_generation_is_written_as_it_was_read() {
+        super::cursor(include_bytes!("../../fuzz/corpus/cursor/last-generation"));
+    }
+
+    #[test]
+    fn what_was_settled_stays_so_however_far_the_positions_are() {
+        super::recovery(include_bytes!("../../fuzz/corpus/recovery/far-positions"));
+    }
 }

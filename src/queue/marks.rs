@@ -89,3 +89,22 @@ impl MarkTable {
         self.values.iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_grows_by_new_names_and_by_what_known_ones_say_more() {
+        let mark =
+            |name: &str, bytes| Mark { name: name.into(), value: Some(vec![0; bytes].into()) };
+        let mut table = MarkTable::default();
+        table.apply(vec![mark("known", 10)]);
+
+        let grown = table.grown(Growth::default(), &[mark("known", 30), mark("new", 5)]);
+        let expected = table.size_with(grown);
+        table.apply(vec![mark("known", 30), mark("new", 5)]);
+
+        assert_eq!(table.size_with(Growth::default()), expected);
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::cut::Cut;
+use super::frame::POSITION_MAX;
 use super::group::OnceKey;
 
 /// Longest note of a key, in bytes.
@@ -110,7 +111,7 @@ impl Kept {
         let mut cut = Cut(value);
         let (first, count, unix_ms) = (cut.u64()?, cut.u32()?, cut.u64()?);
         let note = Bytes::copy_from_slice(cut.0);
-        let is_sane = note.len() <= NOTE_BYTES_MAX && first < u64::MAX / 2;
+        let is_sane = note.len() <= NOTE_BYTES_MAX && first < POSITION_MAX;
         is_sane.then_some(Self { key: OnceKey { print, note }, first, count, unix_ms })
     }
 }
@@ -194,7 +195,7 @@ mod tests {
         fn a_key_reads_back_and_any_bytes_are_judged_without_a_panic(
             print in any::<[u8; 16]>(),
             note in proptest::collection::vec(any::<u8>(), 0..NOTE_BYTES_MAX + 1),
-            first in 0..u64::MAX / 2,
+            first in 0..POSITION_MAX,
             count in any::<u32>(),
             unix_ms in any::<u64>(),
             bytes in proptest::collection::vec(any::<u8>(), 0..100),

@@ -10,7 +10,7 @@ use super::active::Active;
 use super::cursors::Cursors;
 use super::error::OpenError;
 use super::folder;
-use super::frame::{self, Header, NAMING, SNAPSHOT};
+use super::frame::{self, Header, NAMING, POSITION_MAX, SNAPSHOT};
 use super::log::{Log, Segment};
 use super::marks::MarkTable;
 use super::metrics::StreamMetrics;
@@ -111,7 +111,7 @@ impl Opening<'_> {
     fn scan_newest(&self, segments: &[Segment]) -> io::Result<(MarkTable, Option<Scan>)> {
         let mut table = MarkTable::default();
         let Some((newest, older)) = segments.split_last() else { return Ok((table, None)) };
-        let scan = self.scan(newest, u64::MAX / 2, &mut table)?;
+        let scan = self.scan(newest, POSITION_MAX, &mut table)?;
         if scan.has_snapshot {
             return Ok((table, Some(scan)));
         }
@@ -123,7 +123,7 @@ impl Opening<'_> {
             table = MarkTable::default();
             let mut has_snapshot = false;
             for (at, segment) in segments.iter().enumerate().skip(begin) {
-                let until = segments.get(at + 1).map_or(u64::MAX / 2, |next| next.first);
+                let until = segments.get(at + 1).map_or(POSITION_MAX, |next| next.first);
                 let scan = self.scan(segment, until, &mut table)?;
                 has_snapshot |= at == begin && scan.has_snapshot;
             }

@@ -1,7 +1,7 @@
 //! A segment's header and its name: one file of frames (docs/DISK_FORMAT.md).
 
 use super::cut::Cut;
-use super::frame::Form;
+use super::frame::{Form, POSITION_MAX};
 use super::seal::{KeyId, Keyed, SEED_BYTES};
 
 /// The first frame stands here; the header itself is shorter, the rest is zero.
@@ -134,7 +134,7 @@ pub(super) fn name(first: u64) -> String {
 pub(super) fn parse_name(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 20)?;
     let first = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())??;
-    (1..u64::MAX / 2).contains(&first).then_some(first)
+    (1..POSITION_MAX).contains(&first).then_some(first)
 }
 
 /// The name of a file that is no segment yet; what it holds is never read.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Look;
 use crate::base::disk::{Open, SharedDisk};
-use crate::queue::frame::{self, Header, SNAPSHOT};
+use crate::queue::frame::{self, Header, POSITION_MAX, SNAPSHOT};
 use crate::queue::group::Mark;
 use crate::queue::log::Segment;
 use crate::queue::seal::Cipher;
@@ -307,7 +307,7 @@ impl Part {
 
     /// Frames that reach to here belong to the next segment.
     fn until(&self) -> u64 {
-        self.next.unwrap_or(u64::MAX / 2)
+        self.next.unwrap_or(POSITION_MAX)
     }
 
     fn is_still_there(&self) -> bool {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::live::queue_of;
+use super::recovery::offsets;
 use super::rig::{ALL, Rig, group, mark, over_seeds, seeds, settings, small};
 use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::backlog::Found;
@@ -89,6 +90,50 @@ fn live(rig: &mut Rig, chance: &mut fastrand::Rng) -> (u64, u64, BTreeSet<u64>) 
     // Reading may still meet a fault that was asked for.
     rig.disk.heal();
     (synced, answered, saved)
+}
+
+/// After a failed sync the file is not written any more, and what it owed is in memory alone.
+#[test]
+fn what_a_failed_sync_owes_is_written_by_the_next_one_though_nothing_comes() {
+    let mut rig = rig(EVERY);
+    rig.put(&payload(1)).unwrap();
+    rig.put(&payload(2)).unwrap();
+    rig.disk.fail(&[Call::Sync], 0, ErrorKind::Other);
+    rig.disk.fail_all(&[Call::Open], ErrorKind::Other);
+    assert!(rig.committer.sync().is_err());
+    rig.disk.heal();
+    rig.committer.sync().unwrap();
+
+    let rig = rig.crashed(1);
+
+    assert_eq!(found(&rig), [1, 2].into());
+}
+
+#[test]
+fn at_the_level_of_the_system_a_sync_is_owed_until_it_is_made_and_one_that_fails_is_told() {
+    let mut rig = rig(SyncLevel::System);
+    rig.put(&payload(1)).unwrap();
+    rig.put(&payload(2)).unwrap();
+    assert!(!rig.committer.is_synced());
+    rig.committer.sync().unwrap();
+    assert!(rig.committer.is_synced());
+
+    rig.put(&payload(3)).unwrap();
+    rig.disk.fail(&[Call::Sync], 0, ErrorKind::Other);
+    assert!(rig.committer.sync().is_err(), "nothing is kept that could be written anew");
+}
+
+#[test]
+fn a_new_segment_takes_nothing_along_that_the_old_one_was_synced_with() {
+    let mut rig = rig(EVERY);
+    while rig.segments().len() < 2 {
+        let next = rig.store.log().end() + 1;
+        rig.put(&payload(next)).unwrap();
+    }
+    let firsts = rig.segments().into_iter().flat_map(|path| offsets(&rig.disk, &path));
+    let newest = firsts.map(|(_, header)| header.first).filter(|first| *first > 1);
+    let end = rig.store.log().end();
+    assert_eq!(newest.filter(|first| *first < end).count() as u64, end - 2, "each is there once");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod live;
 mod model;
 mod recovery;
 mod recycling;
+mod reopened;
 mod repeats;
 pub(super) mod rig;
 mod sealed;

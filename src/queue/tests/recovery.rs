@@ -88,6 +88,7 @@ fn of_several_bad_frames_at_the_end_only_the_last_is_cut_and_the_others_are_coun
         let ledger = rig.ledger(0);
         assert_eq!((ledger.accepted, ledger.damaged), (5, u64::from(bad) - 1));
         assert_eq!(rig.put(b"more").unwrap().first().0, 6);
+        assert_eq!(rig.segments(), [path], "it goes on behind what is damaged");
         assert_eq!(positions(&mut rig, 0), [6]);
     }
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::recovery::offsets;
-use super::rig::{ALL, FOLDER, Rig};
+use super::rig::{ALL, FOLDER, Rig, group};
 use crate::base::disk::Call;
 use crate::queue::again::{Again, again};
 use crate::queue::{Position, segment};
@@ -42,6 +42,17 @@ fn the_oldest_come_first_up_to_so_many_bytes_and_at_least_one() {
     check(&again(&rig.store, 0, &wanted, 401).unwrap(), &[1, 2, 90], &[]);
     check(&again(&rig.store, 0, &wanted, 400).unwrap(), &[1, 2], &[]);
     check(&again(&rig.store, 0, &wanted, 1).unwrap(), &[1], &[]);
+}
+
+#[test]
+fn of_one_frame_no_more_comes_than_was_asked_for() {
+    let mut rig = Rig::new(&["a"]);
+    rig.commit(vec![group(&[&[0; 200], &[1; 200], &[2; 200]])])[0].clone().unwrap();
+    rig.take(0, ALL);
+    let wanted = places(&[1, 2, 3]);
+
+    check(&again(&rig.store, 0, &wanted, 1).unwrap(), &[1], &[]);
+    check(&again(&rig.store, 0, &wanted, 400).unwrap(), &[1, 2], &[]);
 }
 
 #[test]

@@ -71,6 +71,20 @@ fn where_all_cursors_are_gone_everything_is_owed_to_all() {
 }
 
 #[test]
+fn what_else_lies_among_the_cursors_is_none_and_where_that_is_all_everything_is_owed() {
+    let rig = rig();
+    for name in ["cursors/ahead.cur", "cursors/behind.cur", "destinations"] {
+        rig.disk.shared().remove(&path(name)).unwrap();
+    }
+    rig.disk.put(&path("cursors/notes.txt"), b"somebody's");
+    rig.disk.shared().create_folders(&path("cursors/kept.cur")).unwrap();
+
+    let mut rig = rig.reopened();
+
+    assert_eq!(positions(&mut rig, 1), (1..=RECORDS).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_cursor_of_another_destination_settles_nothing() {
     check(|rig| {
         let other = rig.disk.content(&path("cursors/ahead.cur")).unwrap();

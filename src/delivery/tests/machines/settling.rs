@@ -3,9 +3,10 @@
 use super::{fault, numbers, parcel, parcels};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::class::{Class, classify};
+use crate::delivery::ration::UNANSWERED_LEAST;
 use crate::delivery::settle::settle;
 use crate::delivery::suspicion::Suspicion;
-use crate::sink::{At, Fate};
+use crate::sink::{At, Fate, Fault, HashRange, Shard};
 
 #[test]
 fn of_an_answered_request_only_the_failed_entries_go_again_whatever_failed_them() {
@@ -55,6 +56,44 @@ fn where_no_entry_passes_the_destination_is_in_trouble_but_one_alone_may_have_a_
 
     let settlement = all_fail(1, "AccessDeniedException");
     assert_eq!(settlement.trouble.map(|(class, _)| class), Some(Class::Auth));
+}
+
+#[test]
+fn of_several_faults_the_worst_is_the_trouble_told_by_its_first_and_each_kind_is_counted() {
+    let (slow, broken) = ("ProvisionedThroughputExceededException", "InternalFailure");
+    let fates = [slow, broken, broken, slow].into_iter().zip("abcd".chars());
+    let fates = fates.map(|(code, words)| {
+        Fate::Failed(Fault { message: words.into(), ..fault(At::Entry, code) })
+    });
+
+    let settlement = settle(parcels(4), Ok(fates.collect()));
+
+    let (class, told) = settlement.trouble.unwrap();
+    assert_eq!((class, told.message.as_str()), (Class::Transient, "b"));
+    assert_eq!(settlement.faults, [(Class::Throttled, 2), (Class::Transient, 2)]);
+}
+
+#[test]
+fn entries_that_wait_for_their_own_shards_jam_those_and_are_no_trouble_of_the_destination() {
+    let shard = |id: &str| {
+        Some(Shard { id: id.into(), range: HashRange { first: 0, last: u128::MAX }, since: 0 })
+    };
+    let (slow, broken) = ("ProvisionedThroughputExceededException", "InternalFailure");
+    for (code, shards, is_jam) in [
+        (slow, [shard("a"), shard("b")], true),
+        (slow, [shard("a"), None], false),
+        (broken, [shard("a"), shard("a")], true),
+        (broken, [shard("a"), shard("b")], false),
+        (broken, [None, None], false),
+    ] {
+        let sent = shards.into_iter().zip(0..);
+        let sent = sent.map(|(shard, number)| Bundle::lone_for(shard, parcel(number, 1))).collect();
+
+        let settlement = settle(sent, Ok(vec![Fate::Failed(fault(At::Entry, code)); 2]));
+
+        assert_eq!((settlement.jam.is_some(), settlement.trouble.is_none()), (is_jam, is_jam));
+        assert_eq!(settlement.again.len(), if is_jam { 2 } else { 0 }, "{code}");
+    }
 }
 
 #[test]
@@ -220,6 +259,13 @@ fn a_request_that_was_too_much_for_the_link_is_cut_anew() {
         assert_eq!(numbers(&settlement.again), [0, 1]);
         assert!(settlement.alone.is_empty() && settlement.dead.is_empty());
     }
+}
+
+#[test]
+fn a_small_request_that_nobody_answered_goes_again_as_it_stands() {
+    let sent = vec![Bundle::lone(parcel(0, UNANSWERED_LEAST))];
+    let settlement = settle(sent, Err(fault(At::Timeout, "late")));
+    assert_eq!((settlement.again.len(), numbers(&settlement.alone[0])), (0, vec![0]));
 }
 
 #[test]
