@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Settings;
 use super::bundle::Bundle;
 use super::lane::Lane;
 use super::owed::Owed;
@@ -34,6 +35,8 @@ pub(super) struct Lanes {
     ration: usize,
     linger: Duration,
     shard_share: usize,
+    /// What a shard throttled may wait so long to be tried again.
+    retry_max: Duration,
     shards: Option<Arc<ShardMap>>,
     /// What stands for the shards while they are not known.
     parts: Arc<ShardMap>,
@@ -46,12 +49,20 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn new(limits: Limits, linger: Duration, shard_share: usize) -> Self {
-        let lanes = vec![Lane::new(None, Pace::free(Instant::now()))];
-        let (ration, parts) = (limits.request_bytes, Arc::new(ShardMap::of_parts(PARTS)));
-        let (shards, form, is_in_doubt) = (None, None, false);
-        let turn = 0;
-        Self { limits, ration, linger, shard_share, shards, parts, form, is_in_doubt, lanes, turn }
+    pub(super) fn new(limits: Limits, settings: &Settings) -> Self {
+        Self {
+            limits,
+            ration: limits.request_bytes,
+            linger: settings.linger,
+            shard_share: settings.shard_share,
+            retry_max: settings.retry_max,
+            shards: None,
+            parts: Arc::new(ShardMap::of_parts(PARTS)),
+            form: None,
+            is_in_doubt: false,
+            lanes: vec![Lane::new(None, Pace::free(Instant::now()))],
+            turn: 0,
+        }
     }
 
     /// From now on no request has more bytes than this, if its records allow it.
@@ -59,8 +70,9 @@ impl Lanes {
         self.ration = self.limits.request_bytes.min(request_bytes);
     }
 
-    /// Whether more than so many bytes are owed to the shard of this hash and may not go now, while
-    /// another one that could take some has nothing.
+    /// Whether more than so many bytes are owed to the shard of this hash, which is held up, while
+    /// another one that could take some has nothing. What a shard throttled waits by itself and its
+    /// pace grows back meanwhile: it is held up until that was tried again.
     pub(super) fn is_crowded(
         &mut self,
         hash: u128,
@@ -68,9 +80,10 @@ impl Lanes {
         (bytes_max, now): (usize, Instant),
     ) -> bool {
         let own = self.place_of(hash);
-        let is_within = self.owed_to(hash, owed) <= bytes_max;
-        let lane = self.lanes.get_mut(own).filter(|_| !is_within);
-        if lane.and_then(|lane| lane.pace.opens_at(now)).is_none() {
+        let (is_within, remembered) = (self.owed_to(hash, owed) <= bytes_max, self.retry_max * 2);
+        let Some(lane) = self.lanes.get_mut(own).filter(|_| !is_within) else { return false };
+        let pace = &mut lane.pace;
+        if pace.opens_at(now).is_none() && !pace.was_throttled_within(remembered, now) {
             return false;
         }
         // One that has everything under way is not idle for want of records.

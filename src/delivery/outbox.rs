@@ -67,7 +67,7 @@ pub(super) struct Wanted {
 impl Outbox {
     pub(super) fn new<S: Sink>(sink: &S, settings: &Settings) -> Self {
         Self {
-            lanes: Lanes::new(sink.limits(), settings.linger, settings.shard_share),
+            lanes: Lanes::new(sink.limits(), settings),
             alone: VecDeque::new(),
             patience: None,
             waiting: Waiting::default(),

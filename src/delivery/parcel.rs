@@ -62,10 +62,10 @@ struct LastKey {
 }
 
 impl Wrapper {
-    pub(super) fn new() -> Self {
+    pub(super) fn new<S: Sink>(sink: &S) -> Self {
         let id = RecordId::NONE;
         let last_key = LastKey { own: None, id, hash: RoutingKey::Id(id).hash() };
-        Self { weight_max: 0, last_key }
+        Self { weight_max: sink.limits().entry_bytes, last_key }
     }
 
     /// Takes up what the sink takes now.

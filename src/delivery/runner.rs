@@ -73,7 +73,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         outbox.within(ration.bytes());
         metrics.ration(ration.bytes());
         Self {
-            wrapper: Wrapper::new(),
+            wrapper: Wrapper::new(&*sink),
             outbox,
             ration,
             tempo: Tempo::new(&settings, &uplink).exempt(is_near),

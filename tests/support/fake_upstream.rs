@@ -171,7 +171,8 @@ struct State {
     requests: Vec<Request>,
     taken: Vec<Taken>,
     limits_are_kept: bool,
-    knows_no_cbor: bool,
+    /// With which status it refuses CBOR.
+    refuses_cbor: Option<u16>,
     time_is_kept: bool,
     /// How far its clock is ahead.
     ahead: time::Duration,
@@ -270,7 +271,7 @@ impl FakeUpstream {
             requests: Vec::new(),
             taken: Vec::new(),
             limits_are_kept: true,
-            knows_no_cbor: false,
+            refuses_cbor: None,
             time_is_kept: false,
             ahead: time::Duration::ZERO,
             shards: None,
@@ -332,9 +333,9 @@ impl FakeUpstream {
         self.locked().time_is_kept = true;
     }
 
-    /// From now on what comes in CBOR gets a page of HTML.
-    pub(crate) fn know_no_cbor(&self) {
-        self.locked().knows_no_cbor = true;
+    /// From now on what comes in CBOR gets a page of HTML, with this status.
+    pub(crate) fn refuse_cbor(&self, status: u16) {
+        self.locked().refuses_cbor = Some(status);
     }
 
     /// Its clock is so far ahead of everybody else's from now on.
@@ -543,9 +544,9 @@ async fn answer_of_now(
     let scope = authorization.split("Credential=").nth(1).and_then(|rest| rest.split(',').next());
     let scope = scope.unwrap_or_default().to_owned();
     let body = request.into_body().collect().await.map_err(|_| "the body broke off")?.to_bytes();
-    let knows_no_cbor = state.lock().unwrap_or_else(PoisonError::into_inner).knows_no_cbor;
-    if is_cbor && knows_no_cbor {
-        return Ok(reply(500, "text/html", "<h1>what is this?</h1>".into()));
+    let refuses_cbor = state.lock().unwrap_or_else(PoisonError::into_inner).refuses_cbor;
+    if let Some(status) = refuses_cbor.filter(|_| is_cbor) {
+        return Ok(reply(status, "text/html", "<h1>what is this?</h1>".into()));
     }
     let Some(mut request) = read(service, is_cbor, &body) else {
         return Ok(refusal(400, "SerializationException", "the body is not understood", None));

@@ -88,7 +88,8 @@ const PROTOCOL: Key = Key::new(
 .says(
     "How PutRecords is called: in `\"cbor\"` data goes as it is, in `\"json\"` as base64, which is a \
      third more to send. `\"auto\"` takes CBOR where AWS itself is called, as its SDK for Java does, \
-     unless what answers there does not take it; and JSON where `endpoint_url` leads elsewhere.",
+     as long as what answers there takes it; and JSON where `endpoint_url`, or one of the \
+     environment, leads elsewhere.",
 );
 const SHARD_SHARE: Key = Key::count("shard_share", 100).within(1, 1_000).says(
     "How much of what a shard takes (1000 entries and 1 MiB a second) is for this agent, in \

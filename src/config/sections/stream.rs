@@ -44,7 +44,7 @@ const PARTITION_KEY: Key = Key::text(
     "partition_key",
     Default::Otherwise {
         example: "\"{json:/user/id}|{file}\"",
-        then: "records are spread evenly, small neighbours together",
+        then: "records are spread evenly, up to 64 small neighbours together",
     },
 )
 .says(

@@ -57,7 +57,7 @@ const SAMPLE: Key = Key::count("sample_percent", 10).within(0, 100).says(
 const HEADERS_MAX: usize = 16;
 const HEADER_BYTES_MAX: usize = 4_096;
 /// What weir, or the connection, writes there itself.
-const NOT_TO_SET: [&str; 11] = [
+const NOT_TO_SET: [&str; 14] = [
     "accept",
     "connection",
     "content-encoding",
@@ -65,6 +65,9 @@ const NOT_TO_SET: [&str; 11] = [
     "content-type",
     "expect",
     "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
@@ -87,17 +90,20 @@ pub(super) fn read(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<
 
 fn check_endpoint(endpoint: &str, place: &Place, has_headers: bool, reading: &mut Reading<'_>) {
     let rest = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
-    if rest.is_none_or(|host| host.is_empty() || endpoint.contains(char::is_whitespace)) {
-        let fault = Fault::new(place.clone(), format!("`{endpoint}` is no address of a collector"));
-        let fault = fault.label("neither http:// nor https://");
-        reading.faults.push(fault.hint("an address looks like \"http://127.0.0.1:4318\""));
-    } else if rest.is_some_and(|rest| rest.split('/').next().unwrap_or_default().contains('@')) {
+    // Before anything is said of it: what stands there may have a password.
+    let place_of_host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
+    let authority = place_of_host.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
         reading.hidden.push(place.clone());
         let fault = Fault::new(place.clone(), "`endpoint` has a user name in it");
         let fault = fault.label("not just an address");
         reading.faults.push(fault.hint(
             "write it as a header: headers = { authorization = \"credential:traces_authorization\" }",
         ));
+    } else if rest.is_none_or(|host| host.is_empty() || endpoint.contains(char::is_whitespace)) {
+        let fault = Fault::new(place.clone(), format!("`{endpoint}` is no address of a collector"));
+        let fault = fault.label("neither http:// nor https://");
+        reading.faults.push(fault.hint("an address looks like \"http://127.0.0.1:4318\""));
     } else if has_headers && !is_private(endpoint) {
         let fault = Fault::warning(place.clone(), "`headers` go to the collector in clear text");
         let fault = fault.label("not https, and not this host");

@@ -106,6 +106,18 @@ hint: for example: headers = { authorization = "credential:traces_authorization"
 }
 
 #[test]
+fn a_password_in_an_address_is_not_shown_however_it_is_mistyped() {
+    for endpoint in
+        ["http://a:hush@c", "a:hush@c:4318", "https://a:hu sh hush@c", "ftp://a:hush@c/"]
+    {
+        let told = read(&format!("{AROUND}endpoint = \"{endpoint}\"\n")).unwrap_err().to_string();
+        assert!(told.contains("has a user name in it") && !told.contains("hush"), "{told}");
+    }
+    let path = read(&format!("{AROUND}endpoint = \"http://127.0.0.1:4318/v1?mail=a@b\"\n"));
+    assert!(path.is_ok(), "{path:?}");
+}
+
+#[test]
 fn there_are_so_many_headers_and_no_longer_ones() {
     let many: String =
         (0..17).map(|number| format!("headers.x-{number} = \"${{KEY_ID}}\"\n")).collect();

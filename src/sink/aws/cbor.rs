@@ -10,6 +10,12 @@ use minicbor::data::{IanaTag, Type};
 /// How answers and requests of it are called.
 pub(in crate::sink) const MEDIA_TYPE: &str = "application/x-amz-cbor-1.1";
 
+/// Whether this is what it is called, whatever follows.
+pub(in crate::sink) fn is_cbor(content_type: &[u8]) -> bool {
+    let start = content_type.get(..MEDIA_TYPE.len()).unwrap_or_default();
+    start.eq_ignore_ascii_case(MEDIA_TYPE.as_bytes())
+}
+
 /// How deep lists and maps may stand in each other: those of the services, four.
 const DEPTH_MAX: usize = 32;
 
@@ -194,6 +200,13 @@ mod tests {
         for cut in 0..whole.len() {
             assert_eq!(json(&whole[..cut]), None, "{cut} of {}", whole.len());
         }
+    }
+
+    #[test]
+    fn a_media_type_is_known_in_any_case_and_with_parameters() {
+        assert!(is_cbor(b"application/x-amz-cbor-1.1"));
+        assert!(is_cbor(b"Application/X-Amz-CBOR-1.1; charset=utf-8"));
+        assert!(!is_cbor(b"application/x-amz-json-1.1") && !is_cbor(b""));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProt
 use super::{AwsSettings, Fate, Fault};
 use aws_smithy_types::retry::ReconnectMode;
 
-pub(super) use cbor::MEDIA_TYPE as MEDIA_TYPE_OF_CBOR;
+pub(super) use cbor::{MEDIA_TYPE as MEDIA_TYPE_OF_CBOR, is_cbor};
 pub use clock::{ClockChanges, ClockMemory, ServiceClock};
 pub(super) use credentials::Keeper;
 pub(super) use fault::{ambiguous, entry_fault, fault_of, story};
@@ -85,6 +85,13 @@ pub(super) async fn config(
     // The clock corrects every signature; corrected once more by the SDK, it would be wrong again.
     let config = config.into_builder().disable_clock_skew_correction(true).build();
     Ok((config, keeper, meter))
+}
+
+/// Where a service is called, if it is not where the region has it: as it was set, or as the environment
+/// or the profile says.
+pub(super) fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
+    let of_service = std::env::var(format!("AWS_ENDPOINT_URL_{service}")).ok();
+    of_service.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
 /// The SDK's chain without the instance: a gateway that is none would wait for an answer that

@@ -28,6 +28,7 @@ use aws_sdk_kinesis::operation::put_records::{PutRecordsError, PutRecordsOutput}
 use aws_sdk_kinesis::types::PutRecordsResultEntry;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::aws::{Keeper, Meter};
 use super::{
@@ -120,7 +121,7 @@ impl Kinesis {
             record_bytes_max: size(settings.max_record_bytes),
             taken_bytes: AtomicUsize::new(0),
             aggregate_bytes: settings.aggregate_bytes.map(size),
-            spoken: Spoken::new(settings.protocol, settings.aws.endpoint_url.as_deref()),
+            spoken: Spoken::new(settings.protocol, aws::endpoint_of(&config, "KINESIS").as_deref()),
         })
     }
 
@@ -189,6 +190,9 @@ impl Kinesis {
     }
 }
 
+/// The code of a request that was refused for its form only.
+const FORM_REFUSED: &str = "cbor-refused";
+
 type Answer = Result<PutRecordsOutput, SdkError<PutRecordsError, HttpResponse>>;
 
 impl Kinesis {
@@ -204,23 +208,41 @@ impl Kinesis {
             .await
     }
 
-    /// Nobody knows yet whether it is understood: where CBOR was refused in another language, the same
-    /// goes in JSON. If that is taken, JSON it is.
-    async fn try_cbor(&self, entries: Vec<Entry>) -> Answer {
-        let answer = self.send(Wire::Cbor, entries.clone()).await;
-        match told_by(&answer) {
-            Told::Cbor => self.spoken.settle(Wire::Cbor, self.stream.text()),
-            Told::Unreadable => self.spoken.settle(Wire::Json, self.stream.text()),
-            Told::Nothing => {}
-            Told::Foreign => {
-                let answer = self.send(Wire::Json, entries).await;
-                if answer.is_ok() {
-                    self.spoken.settle(Wire::Json, self.stream.text());
+    /// Sends it as it is understood.
+    async fn ask(&self, entries: Vec<Entry>) -> Result<PutRecordsOutput, Fault> {
+        match self.spoken.known(Instant::now()) {
+            None => self.try_cbor(entries).await,
+            Some(Wire::Json) => self.send(Wire::Json, entries).await.map_err(aws::fault_of),
+            Some(Wire::Cbor) => {
+                let answer = self.send(Wire::Cbor, entries).await;
+                // The entries are gone: it goes again, and the other way is tried then. Until that is
+                // refused too, nothing is known against the records.
+                match self.spoken.heard(told_by(&answer)) {
+                    true => Err(aws::ambiguous(FORM_REFUSED, answer_in_words(answer))),
+                    false => answer.map_err(aws::fault_of),
                 }
-                return answer;
             }
         }
-        answer
+    }
+
+    /// Nobody knows whether CBOR is understood: where it is not, the same goes in JSON, and if that is
+    /// taken, JSON it is.
+    async fn try_cbor(&self, entries: Vec<Entry>) -> Result<PutRecordsOutput, Fault> {
+        let answer = self.send(Wire::Cbor, entries.clone()).await;
+        let told = told_by(&answer);
+        if !self.spoken.heard(told) {
+            return answer.map_err(aws::fault_of);
+        }
+        // What may have been taken does not go at once: who waits a little brings fewer duplicates.
+        if told == Told::Unreadable {
+            self.spoken.took_json(self.stream.text(), Instant::now());
+            return answer.map_err(aws::fault_of);
+        }
+        let answer = self.send(Wire::Json, entries).await;
+        if answer.is_ok() {
+            self.spoken.took_json(self.stream.text(), Instant::now());
+        }
+        answer.map_err(aws::fault_of)
     }
 }
 
@@ -256,7 +278,7 @@ impl Sink for Kinesis {
         // Seven in ten numbers of 128 bits have 39 digits, and nearly all others 38.
         const HASH_KEY: usize = r#","ExplicitHashKey":"""#.len() + 39;
         let Load { entries, weight, hash_keys } = load;
-        if self.spoken.known() == Some(Wire::Cbor) {
+        if self.spoken.known(Instant::now()) == Some(Wire::Cbor) {
             return (weight + entries * cbor::AROUND_ENTRY + hash_keys * cbor::HASH_KEY) as u64;
         }
         (weight.div_ceil(3) * 4 + entries * AROUND_ENTRY + hash_keys * HASH_KEY) as u64
@@ -309,11 +331,7 @@ impl Sink for Kinesis {
         let sent = entries.len();
         let heaviest = entries.iter().map(|entry| self.weigh(entry)).max().unwrap_or_default();
         let meant = entries.iter().map(|entry| entry.shard.clone()).collect();
-        let answer = match self.spoken.known() {
-            Some(wire) => self.send(wire, entries).await,
-            None => self.try_cbor(entries).await,
-        };
-        let answer = answer.map_err(aws::fault_of).inspect_err(|fault| self.heed(fault))?;
+        let answer = self.ask(entries).await.inspect_err(|fault| self.heed(fault))?;
         if answer.records.len() != sent {
             return Err(aws::miscounted(sent, answer.records.len()));
         }
@@ -325,6 +343,10 @@ impl Sink for Kinesis {
     }
 
     async fn close(&self) {}
+}
+
+fn answer_in_words(answer: Answer) -> String {
+    answer.map_err(aws::fault_of).err().map(|fault| fault.message).unwrap_or_default()
 }
 
 /// Only a sequence number says that the stream has the record.

@@ -1,59 +1,111 @@
 //! In which protocol requests are written: JSON, or CBOR, which needs no base64 and so a quarter less.
 //!
-//! The service takes both; so does what the SDK for Java speaks to, as CBOR is its default. A gateway
-//! in between may not: until an answer has shown it, a refusal of CBOR is asked about once more in JSON.
+//! The service takes both; so does what the SDK for Java speaks to, as CBOR is its default. What stands
+//! in between may not, or not any more: a refusal in another language is no word of the service.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_kinesis::error::SdkError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use tokio::time::Instant;
 
 use crate::sink::{Protocol, aws};
 
+/// Statuses that say that the form of a request is not liked.
+const OF_THE_FORM: [u16; 8] = [400, 404, 405, 406, 413, 415, 422, 501];
+/// A hiccup is answered in another language too: so many in a row are none.
+const STRANGE_MAX: u32 = 3;
+/// After this time CBOR is tried again.
+const JSON_LASTS: Duration = Duration::from_secs(3_600);
+
 /// How a request is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub(super) enum Wire {
     Json,
     Cbor,
 }
 
-/// What is known of the other side.
+/// How requests are written, and what was learned of who reads them.
 #[derive(Debug)]
-pub(super) struct Spoken {
-    /// A [`Wire`], or [`UNTRIED`].
-    wire: AtomicU8,
+pub(super) enum Spoken {
+    /// As it was set.
+    Fixed(Wire),
+    /// As the other side lets it.
+    Learned(Mutex<Learned>),
 }
 
-const UNTRIED: u8 = u8::MAX;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Learned {
+    /// CBOR is to be tried; answers in another language were so many in a row.
+    Nothing { strange: u32 },
+    /// CBOR is understood.
+    Cbor,
+    /// JSON is, and CBOR was not.
+    Json { since: Instant },
+}
 
 impl Spoken {
     pub(super) fn new(protocol: Protocol, endpoint_url: Option<&str>) -> Self {
-        let wire = match protocol {
-            Protocol::Json => Wire::Json as u8,
-            Protocol::Cbor => Wire::Cbor as u8,
-            Protocol::Auto if endpoint_url.is_none_or(is_of_aws) => UNTRIED,
-            Protocol::Auto => Wire::Json as u8,
-        };
-        Self { wire: AtomicU8::new(wire) }
+        match protocol {
+            Protocol::Cbor => Self::Fixed(Wire::Cbor),
+            Protocol::Auto if endpoint_url.is_none_or(is_of_aws) => {
+                Self::Learned(Mutex::new(Learned::Nothing { strange: 0 }))
+            }
+            Protocol::Json | Protocol::Auto => Self::Fixed(Wire::Json),
+        }
     }
 
     /// How to write; `None` while CBOR is to be tried.
-    pub(super) fn known(&self) -> Option<Wire> {
-        match self.wire.load(Ordering::Relaxed) {
-            UNTRIED => None,
-            wire if wire == Wire::Cbor as u8 => Some(Wire::Cbor),
-            _ => Some(Wire::Json),
+    pub(super) fn known(&self, now: Instant) -> Option<Wire> {
+        let mut learned = match self {
+            Self::Fixed(wire) => return Some(*wire),
+            Self::Learned(learned) => locked(learned),
+        };
+        if matches!(*learned, Learned::Json { since } if now - since > JSON_LASTS) {
+            *learned = Learned::Nothing { strange: 0 };
+        }
+        match *learned {
+            Learned::Nothing { .. } => None,
+            Learned::Cbor => Some(Wire::Cbor),
+            Learned::Json { .. } => Some(Wire::Json),
         }
     }
 
-    /// From now on requests are written so.
-    pub(super) fn settle(&self, wire: Wire, stream: &str) {
-        let before = self.wire.swap(wire as u8, Ordering::Relaxed);
-        if before == UNTRIED && wire == Wire::Json {
+    /// A request in CBOR was answered so. Whether it is to go in JSON now.
+    pub(super) fn heard(&self, told: Told) -> bool {
+        let Self::Learned(learned) = self else { return false };
+        let mut learned = locked(learned);
+        let strange = match *learned {
+            Learned::Nothing { strange } => strange + 1,
+            Learned::Cbor => 1,
+            // Of several that were under way.
+            Learned::Json { .. } => return told == Told::Refused,
+        };
+        match told {
+            Told::Nothing => return false,
+            Told::Cbor => *learned = Learned::Cbor,
+            Told::Refused | Told::Strange | Told::Unreadable => {
+                *learned = Learned::Nothing { strange };
+            }
+        }
+        let is_asked_for_json = told == Told::Refused || strange >= STRANGE_MAX;
+        told != Told::Cbor && is_asked_for_json
+    }
+
+    /// What was refused in CBOR was taken in JSON.
+    pub(super) fn took_json(&self, stream: &str, now: Instant) {
+        let Self::Learned(learned) = self else { return };
+        let mut learned = locked(learned);
+        if !matches!(*learned, Learned::Json { .. }) {
             tracing::info!(stream, "what answers for the service does not take CBOR; it gets JSON");
         }
+        *learned = Learned::Json { since: now };
     }
+}
+
+fn locked(learned: &Mutex<Learned>) -> MutexGuard<'_, Learned> {
+    learned.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An address of AWS itself, an interface endpoint of a VPC among them.
@@ -68,8 +120,10 @@ fn is_of_aws(url: &str) -> bool {
 pub(super) enum Told {
     /// It speaks CBOR.
     Cbor,
-    /// It refused, in another language.
-    Foreign,
+    /// It refused the form, in another language.
+    Refused,
+    /// It refused for something else, in another language.
+    Strange,
     /// It took the request, or may have, and answered what nobody can read.
     Unreadable,
     /// There was no answer.
@@ -80,10 +134,11 @@ pub(super) fn told_by<T, E>(answer: &Result<T, SdkError<E, HttpResponse>>) -> To
     let Err(error) = answer else { return Told::Cbor };
     let Some(raw) = error.raw_response() else { return Told::Nothing };
     let kind = raw.headers().get("content-type").unwrap_or_default();
-    match raw.status().is_success() {
-        true => Told::Unreadable,
-        false if kind.starts_with(aws::MEDIA_TYPE_OF_CBOR) => Told::Cbor,
-        false => Told::Foreign,
+    match raw.status() {
+        status if status.is_success() => Told::Unreadable,
+        _ if aws::is_cbor(kind.as_bytes()) => Told::Cbor,
+        status if OF_THE_FORM.contains(&status.as_u16()) => Told::Refused,
+        _ => Told::Strange,
     }
 }
 
@@ -93,7 +148,7 @@ mod tests {
 
     #[test]
     fn cbor_is_tried_where_aws_itself_answers_and_nowhere_else() {
-        let known = |protocol, url| Spoken::new(protocol, url).known();
+        let known = |protocol, url| Spoken::new(protocol, url).known(Instant::now());
         for url in [
             None,
             Some("https://kinesis.eu-west-1.amazonaws.com"),
@@ -106,5 +161,43 @@ mod tests {
             assert_eq!(known(Protocol::Cbor, Some(url)), Some(Wire::Cbor), "{url}");
         }
         assert_eq!(known(Protocol::Json, None), Some(Wire::Json));
+    }
+
+    #[test]
+    fn a_hiccup_teaches_nothing_and_three_in_a_row_ask_for_json() {
+        let now = Instant::now();
+        for learned in [false, true] {
+            let spoken = Spoken::new(Protocol::Auto, None);
+            if learned {
+                assert!(!spoken.heard(Told::Cbor));
+                assert_eq!(spoken.known(now), Some(Wire::Cbor));
+            }
+            for told in [Told::Strange, Told::Unreadable] {
+                assert!(!spoken.heard(told) && !spoken.heard(told));
+                assert!(!spoken.heard(Told::Nothing));
+                assert_eq!(spoken.known(now), None, "in doubt");
+                assert!(spoken.heard(told), "the third");
+                assert!(!spoken.heard(Told::Cbor), "and it was none");
+            }
+            assert!(spoken.heard(Told::Refused), "at once");
+            assert_eq!(spoken.known(now), None, "not before JSON was taken");
+        }
+    }
+
+    #[test]
+    fn json_lasts_for_an_hour_and_one_late_answer_does_not_end_it() {
+        let (spoken, now) = (Spoken::new(Protocol::Auto, None), Instant::now());
+        spoken.took_json("readings", now);
+        assert!(spoken.heard(Told::Refused) && !spoken.heard(Told::Cbor));
+        assert_eq!(spoken.known(now + JSON_LASTS), Some(Wire::Json));
+        assert_eq!(spoken.known(now + JSON_LASTS + Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn what_was_set_is_not_unlearned() {
+        let spoken = Spoken::new(Protocol::Cbor, None);
+        assert!(!spoken.heard(Told::Refused));
+        spoken.took_json("readings", Instant::now());
+        assert_eq!(spoken.known(Instant::now()), Some(Wire::Cbor));
     }
 }

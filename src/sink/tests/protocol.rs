@@ -59,20 +59,52 @@ async fn faults_and_results_that_come_in_cbor_are_those_that_come_in_json() {
 }
 
 #[tokio::test]
-async fn who_does_not_take_cbor_gets_the_same_in_json_and_from_then_on_only_json() {
-    let fake = FakeUpstream::start().await;
-    fake.know_no_cbor();
-    let sink = as_at_aws(&fake).await;
+async fn who_does_not_like_the_form_gets_the_same_in_json_and_from_then_on_only_json() {
+    for status in [400, 404, 413, 415, 501] {
+        let fake = FakeUpstream::start().await;
+        fake.refuse_cbor(status);
+        let sink = as_at_aws(&fake).await;
 
-    // What refuses everything tells nothing of CBOR.
-    fake.next(1, Answer::refuse(503, "ServiceUnavailable", "later"));
-    put(&sink, &["a"]).await.unwrap_err();
-    assert_eq!(put(&sink, &["a", "b"]).await, Ok(vec![Fate::Taken; 2]));
-    fake.tell();
-    assert_eq!(put(&sink, &["c"]).await, Ok(vec![Fate::Taken]));
+        // What refuses everything tells nothing of CBOR.
+        fake.next(1, Answer::refuse(503, "ServiceUnavailable", "later"));
+        put(&sink, &["a"]).await.unwrap_err();
+        assert_eq!(put(&sink, &["a", "b"]).await, Ok(vec![Fate::Taken; 2]));
+        assert_eq!(put(&sink, &["c"]).await, Ok(vec![Fate::Taken]));
+        assert_eq!(came(&fake), [(false, 1), (false, 2), (false, 1)], "{status}");
+        assert_eq!(fake.taken_count(), 3);
+    }
+}
 
-    assert_eq!(came(&fake), [(false, 1), (false, 2), (false, 1)]);
-    assert_eq!(fake.taken_count(), 3);
+#[tokio::test]
+async fn a_hiccup_is_none_of_cbors_and_three_in_a_row_are() {
+    for status in [403, 500, 502, 503] {
+        let fake = FakeUpstream::start().await;
+        fake.refuse_cbor(status);
+        let sink = as_at_aws(&fake).await;
+
+        for _ in 0..2 {
+            let fault = put(&sink, &["a"]).await.unwrap_err();
+            assert_eq!((fault.at, fake.request_count()), (At::Answer(status), 0));
+        }
+        assert_eq!(put(&sink, &["a"]).await, Ok(vec![Fate::Taken]));
+        assert_eq!(came(&fake), [(false, 1)]);
+    }
+}
+
+#[tokio::test]
+async fn who_ceases_to_take_cbor_gets_json_with_the_next_request_and_nothing_is_held_against_the_records()
+ {
+    for status in [400, 413, 415] {
+        let fake = FakeUpstream::start().await;
+        let sink = as_at_aws(&fake).await;
+        assert_eq!(put(&sink, &["a"]).await, Ok(vec![Fate::Taken]));
+
+        fake.refuse_cbor(status);
+        let fault = put(&sink, &["b"]).await.unwrap_err();
+        assert_eq!((fault.at, fault.code.as_str()), (At::Transport, "cbor-refused"));
+        assert_eq!(put(&sink, &["b"]).await, Ok(vec![Fate::Taken]));
+        assert_eq!(came(&fake), [(true, 1), (false, 1)], "{status}");
+    }
 }
 
 #[tokio::test]
@@ -88,7 +120,7 @@ async fn without_an_answer_nothing_is_sent_in_another_way() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_can_read_is_not_asked_for_again_in_cbor() {
+async fn answers_that_nobody_can_read_are_not_asked_for_in_cbor_for_ever() {
     let fake = FakeUpstream::start().await;
     let sink = as_at_aws(&fake).await;
     let page = Answer::Raw {
@@ -98,11 +130,13 @@ async fn an_answer_that_nobody_can_read_is_not_asked_for_again_in_cbor() {
         retry_after_s: None,
     };
 
-    fake.next(1, page);
-    let fault = put(&sink, &["a"]).await.unwrap_err();
-    assert_eq!((fault.at, fault.code.as_str()), (At::Transport, "unreadable-answer"));
-    assert_eq!(put(&sink, &["b"]).await, Ok(vec![Fate::Taken]));
-    assert_eq!(came(&fake), [(true, 1), (false, 1)]);
+    fake.next(3, page);
+    for _ in 0..3 {
+        let fault = put(&sink, &["a"]).await.unwrap_err();
+        assert_eq!((fault.at, fault.code.as_str()), (At::Transport, "unreadable-answer"));
+    }
+    assert_eq!(put(&sink, &["a"]).await, Ok(vec![Fate::Taken]));
+    assert_eq!(came(&fake), [(true, 1), (true, 1), (true, 1), (false, 1)]);
 }
 
 #[tokio::test]

@@ -9,6 +9,11 @@ const PART: u32 = 10;
 /// At a stretch they may take so much: a rotation, or a new folder, is then seen at once.
 const AHEAD: Duration = Duration::from_secs(1);
 
+/// No scan waits longer for the one before, or not longer than a few times what that took: on a busy host
+/// a scan takes long because it waits for a processor.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+const WAIT_MAX_PART: u32 = 3;
+
 /// What scans took, and when the next one may begin.
 #[derive(Debug)]
 pub(super) struct Thrift {
@@ -23,7 +28,9 @@ impl Thrift {
 
     /// A scan took this long.
     pub(super) fn spend(&mut self, begun: Instant, took: Duration) {
-        self.even_at = self.even_at.max(begun) + took * PART;
+        let wait_max = WAIT_MAX.max(took * WAIT_MAX_PART);
+        let at_most = begun + took + wait_max + AHEAD * PART;
+        self.even_at = (self.even_at.max(begun) + took * PART).min(at_most);
     }
 
     /// When the next one may begin.
@@ -48,6 +55,14 @@ mod tests {
         }
         assert_eq!(begun[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(|number| took * number));
         assert!((109..=111).contains(&begun.len()), "{}", begun.len());
+
+        // A slow one does not hold up the next for ever.
+        let slow = Duration::from_millis(1_500);
+        for _ in 0..5 {
+            thrift.spend(now, slow);
+            now += slow;
+        }
+        assert_eq!(thrift.not_before(), now + slow * WAIT_MAX_PART);
 
         // After a rest it is as at first.
         now += Duration::from_secs(100);

@@ -11,13 +11,15 @@ use crate::delivery::bundle::Bundle;
 use crate::delivery::lanes::Lanes;
 use crate::delivery::owed::Owed;
 use crate::delivery::parcel::Parcel;
-use crate::delivery::tests::parcel_of;
+use crate::delivery::tests::{Settings, parcel_of, settings};
 use crate::sink::{HashRange, Limits, Shard, ShardMap};
 
 const LINGER: Duration = Duration::from_millis(100);
 
 fn lanes(entries: usize, request_bytes: usize) -> Lanes {
-    Lanes::new(Limits { entries, request_bytes, entry_bytes: request_bytes }, LINGER, 100)
+    let limits = Limits { entries, request_bytes, entry_bytes: request_bytes };
+    let retry_max = Duration::from_secs(30);
+    Lanes::new(limits, &Settings { linger: LINGER, shard_share: 100, retry_max, ..settings() })
 }
 
 #[test]
@@ -72,6 +74,14 @@ fn a_shard_is_crowded_only_while_it_is_held_up_and_another_one_has_nothing() {
     assert!(lanes.is_crowded(1, &owed, (4_999, now)));
     assert!(!lanes.is_crowded(1, &owed, (5_000, now)), "no more than it may");
     assert!(!lanes.is_crowded(half, &owed, (0, now)), "nothing is owed to it");
+    // What it throttled waits longer than its pace.
+    let later = now + Duration::from_secs(20);
+    assert!(!lanes.is_crowded(1, &owed, (4_999, later)), "its pace is open again");
+    lanes.throttled(1, 1.0, now);
+    assert!(lanes.is_crowded(1, &owed, (4_999, later)));
+    let later = now + Duration::from_secs(61);
+    assert!(!lanes.is_crowded(1, &owed, (4_999, later)), "what it throttled was tried again");
+
     lanes.push(of(true), now);
     assert!(!lanes.is_crowded(1, &owed, (0, now)), "the other has something to do");
 }

@@ -154,7 +154,7 @@ impl Transport {
 /// The SDK reads JSON; what was asked in CBOR is answered in it. Nothing else of the answer changes.
 fn in_json(answer: Response<Bytes>) -> Response<Bytes> {
     let kind = answer.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if !kind.is_some_and(|kind| kind.starts_with(cbor::MEDIA_TYPE.as_bytes())) {
+    if !kind.is_some_and(cbor::is_cbor) {
         return answer;
     }
     match cbor::to_json(answer.body()) {
