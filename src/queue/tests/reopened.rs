@@ -83,6 +83,24 @@ fn a_newest_segment_that_is_short_grows_as_far_as_there_is_room() {
 }
 
 #[test]
+fn a_newest_segment_that_somebody_cut_grows_no_longer_than_there_is_room() {
+    let mut rig = Rig::new(&["a"]);
+    fill(&mut rig, 2);
+    let end = rig.put(b"more").unwrap().first().0;
+    let used = rig.store.log().span(end).unwrap().segment.used;
+    let path = newest(&rig);
+    let content = rig.disk.content(&path).unwrap();
+    let cut = &content[..usize::try_from(used).unwrap()];
+    rig.disk.put(&path, cut);
+    rig.limits.max_bytes = rig.limits.segment_bytes + used;
+
+    let rig = rig.reopened();
+
+    assert!(rig.disk.content(&path).unwrap() == cut, "nothing is written behind its end");
+    assert_eq!(rig.store.log().end(), end);
+}
+
+#[test]
 fn an_end_is_written_over_a_half_written_frame() {
     let mut rig = Rig::new(&["a"]);
     rig.put(b"one").unwrap();
