@@ -288,6 +288,7 @@ mod tests {
         let end = cursor.settle_range(open + WINDOW_MAX, 30 * WINDOW_MAX, How::Dropped);
         assert_eq!((end, cursor.watermark()), (30 * WINDOW_MAX, 30 * WINDOW_MAX - 1));
         assert_eq!(cursor.counts().sum(), cursor.watermark());
+        assert_eq!(cursor.settle_range(1, 1 << 60, How::Dropped), 1 << 60, "in few steps");
     }
 
     #[test]

@@ -196,3 +196,146 @@ impl Page {
         Some(self.words.len() as u64 * 64 - 1 - u64::from(last.leading_zeros()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// In the order of [`Counts::all`].
+    const HOWS: [How; 5] = [
+        How::By(Settled::Delivered),
+        How::By(Settled::Dead),
+        How::Dropped,
+        How::Damaged,
+        How::By(Settled::Elsewhere),
+    ];
+
+    /// A page says what a set says, and what is written of it can be read.
+    #[track_caller]
+    fn check(page: &Page, settled: &BTreeSet<u64>, counts: [u64; 5]) {
+        let places = (0..PAGE_POSITIONS + 64).filter(|place| page.is_settled(*place));
+        assert!(places.eq(settled.iter().copied()));
+        assert_eq!((page.settled(), page.counts().all()), (settled.len() as u64, counts));
+        assert_eq!(page.is_full(), page.settled() == PAGE_POSITIONS);
+        let lead = (0..).find(|place| !settled.contains(place)).unwrap();
+        assert_eq!((page.lead(), page.highest()), (lead, settled.last().copied()));
+        let words = settled.last().map_or(0, |last| last / 64 + 1).saturating_sub(lead / 64);
+        assert_eq!(page.words().len() as u64, words);
+        let again = Page::read(lead, page.words(), page.counts()).unwrap();
+        assert_eq!((&again, again.settled(), again.lead()), (page, page.settled(), page.lead()));
+        assert!(!again.is_changed);
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_filling_ends_as_a_set_would(
+            unborn in prop_oneof![9 => 0_u64..200, 1 => Just(PAGE_POSITIONS - 1)],
+            steps in proptest::collection::vec(
+                (
+                    prop_oneof![0_u64..400, 0..PAGE_POSITIONS, PAGE_POSITIONS - 100..PAGE_POSITIONS],
+                    prop_oneof![0_u64..3, 60_u64..70, 0_u64..700],
+                    0_usize..5,
+                ),
+                0..10,
+            ),
+        ) {
+            let (mut page, mut counts) = (Page::unborn(unborn), [0; 5]);
+            let mut settled: BTreeSet<u64> = (0..unborn).collect();
+            for (from, length, how) in steps {
+                page.is_changed = false;
+                let to = from + length;
+                let places = from..to.min(PAGE_POSITIONS);
+                let open = places.filter(|place| settled.insert(*place)).count();
+                counts[how] += open as u64;
+                if length == 1 {
+                    prop_assert_eq!(page.settle(from, HOWS[how]), open == 1);
+                } else {
+                    prop_assert_eq!(page.fill(from, to, HOWS[how]), open as u64);
+                }
+                prop_assert_eq!(page.is_changed, open > 0);
+            }
+            check(&page, &settled, counts);
+        }
+    }
+
+    #[test]
+    fn a_page_is_full_with_its_last_place() {
+        let mut page = Page::default();
+        let most = PAGE_POSITIONS - 1;
+        assert_eq!(page.fill(0, most, How::Dropped), most);
+        check(&page, &(0..most).collect(), [0, 0, most, 0, 0]);
+
+        assert_eq!(page.fill(0, 2 * PAGE_POSITIONS, How::Damaged), 1);
+
+        check(&page, &(0..=most).collect(), [0, 0, most, 1, 0]);
+        assert!(page.is_full() && !page.settle(most, How::Dropped));
+    }
+
+    #[test]
+    fn a_page_whose_first_places_concern_nobody_is_to_be_written() {
+        assert!(Page::unborn(3).is_changed);
+        check(&Page::unborn(3), &(0..3).collect(), [0; 5]);
+        check(&Page::unborn(PAGE_POSITIONS + 1), &(0..PAGE_POSITIONS).collect(), [0; 5]);
+    }
+
+    #[test]
+    fn what_cannot_have_been_written_is_no_page() {
+        let read = |lead, words: &[u64]| Page::read(lead, words, Counts::default());
+        let right: [(u64, &[u64], u64); 6] = [
+            (0, &[], 0),
+            (0, &[2, 0, 0], 1),
+            (1, &[1], 1),
+            (64, &[2], 65),
+            (64, &[0; PAGE_WORDS - 1], 64),
+            (PAGE_POSITIONS, &[], PAGE_POSITIONS),
+        ];
+        for (lead, words, settled) in right {
+            let page = read(lead, words).unwrap();
+            assert_eq!((page.lead(), page.settled()), (lead, settled), "{lead}");
+            assert_eq!(page.highest().is_some(), settled > 0, "{lead}");
+        }
+        let wrong: [(u64, &[u64]); 7] = [
+            (0, &[1]),
+            (1, &[0]),
+            (2, &[1]),
+            (65, &[]),
+            (0, &[0; PAGE_WORDS + 1]),
+            (64, &[0; PAGE_WORDS]),
+            (u64::MAX, &[]),
+        ];
+        for (lead, words) in wrong {
+            assert_eq!(read(lead, words), None, "{lead}");
+        }
+    }
+
+    #[test]
+    fn pages_are_told_apart_by_what_they_say_alone() {
+        let page = |place, how| {
+            let mut page = Page::default();
+            page.settle(place, how);
+            page
+        };
+        let written = Page { is_changed: false, ..page(7, How::Dropped) };
+
+        assert_eq!(page(7, How::Dropped), written);
+        assert_ne!(page(8, How::Dropped), written);
+        assert_ne!(page(7, How::Damaged), written);
+    }
+
+    #[test]
+    fn counts_are_joined_each_with_its_own_and_stop_at_their_ends() {
+        let (some, most) = (Counts::of([1, 2, 3, 4, 5]), Counts::of([u64::MAX; 5]));
+
+        assert_eq!(some.plus(Counts::of([10, 20, 30, 40, 50])).all(), [11, 22, 33, 44, 55]);
+        assert_eq!(some.minus(Counts::of([1, 1, 4, 1, 1])).all(), [0, 1, 0, 3, 4]);
+        assert_eq!((some.sum(), most.sum()), (15, u64::MAX));
+        assert_eq!(some.plus(most), most);
+        let mut counts = most;
+        counts.add(How::Dropped, 1);
+        assert_eq!(counts, most);
+    }
+}

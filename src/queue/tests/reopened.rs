@@ -49,6 +49,57 @@ fn what_was_synced_in_vain_is_written_again_before_it_is_given() {
     }
 }
 
+/// A name that was synced in vain may never reach the disk, however often its folder is synced.
+#[test]
+fn a_segment_that_was_named_in_vain_is_named_again_before_it_is_given() {
+    for seed in 0..20 {
+        let mut rig = Rig::new(&["a"]);
+        rig.disk.fail_all(&[Call::SyncFolder], ErrorKind::Other);
+        assert!(rig.put(b"one").is_err());
+        rig.disk.heal();
+
+        let rig = rig.reopened();
+        let found = rig.payloads_on_disk();
+        assert_eq!(found.len(), 1, "it can be read, so it is given");
+        let rig = rig.crashed(seed);
+
+        assert_eq!(rig.payloads_on_disk(), found, "SEED={seed}");
+    }
+}
+
+/// It was cut when it ended early, or by somebody else.
+#[test]
+fn a_newest_segment_that_is_short_grows_as_far_as_there_is_room() {
+    let mut rig = Rig::new(&["a"]);
+    fill(&mut rig, 2);
+    let path = newest(&rig);
+    let content = rig.disk.content(&path).unwrap();
+    rig.disk.put(&path, &content[..content.len() / 2]);
+    let whole = rig.limits.segment_bytes;
+    for (room, used) in [(whole * 3 / 4, whole * 3 / 4), (whole, whole), (2 * whole, whole)] {
+        rig.limits.max_bytes = whole + room;
+        assert_eq!(rig.open_again().unwrap().used_bytes(), whole + used, "{room}");
+    }
+}
+
+#[test]
+fn a_newest_segment_that_somebody_cut_grows_no_longer_than_there_is_room() {
+    let mut rig = Rig::new(&["a"]);
+    fill(&mut rig, 2);
+    let end = rig.put(b"more").unwrap().first().0;
+    let used = rig.store.log().span(end).unwrap().segment.used;
+    let path = newest(&rig);
+    let content = rig.disk.content(&path).unwrap();
+    let cut = &content[..usize::try_from(used).unwrap()];
+    rig.disk.put(&path, cut);
+    rig.limits.max_bytes = rig.limits.segment_bytes + used;
+
+    let rig = rig.reopened();
+
+    assert!(rig.disk.content(&path).unwrap() == cut, "nothing is written behind its end");
+    assert_eq!(rig.store.log().end(), end);
+}
+
 #[test]
 fn an_end_is_written_over_a_half_written_frame() {
     let mut rig = Rig::new(&["a"]);

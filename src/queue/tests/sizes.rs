@@ -80,3 +80,17 @@ fn opening_costs_the_same_few_calls_for_each_segment_however_much_it_holds() {
     assert!(few < 300 * 4 + 60, "{few} calls for 300 segments");
     assert!(many.abs_diff(few) < 20, "{many} calls with twelve times the frames, {few} before");
 }
+
+#[test]
+fn what_is_owed_is_counted_to_the_byte_behind_what_was_given_and_settled() {
+    let used = |rig: &Rig| rig.store.log().span(1).unwrap().segment.used;
+    let mut rig = Rig::new(&["a"]);
+    rig.put(&[1; 9000]).unwrap();
+    rig.take(0, ALL);
+    rig.settle(0, [1]);
+    let before = used(&rig);
+
+    rig.put(b"two").unwrap();
+
+    assert_eq!(rig.ledger(0).waiting_bytes, used(&rig) - before);
+}

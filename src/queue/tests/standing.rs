@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::rig::{ALL, FOLDER, Rig, assert_balanced};
+use crate::queue::OpenError;
 
 const RECORDS: u64 = 6;
 
@@ -82,6 +83,38 @@ fn what_else_lies_among_the_cursors_is_none_and_where_that_is_all_everything_is_
     let mut rig = rig.reopened();
 
     assert_eq!(positions(&mut rig, 1), (1..=RECORDS).collect::<Vec<_>>());
+}
+
+/// As an absent one it would make a destination new whose cursor is gone, and owe it nothing.
+#[test]
+fn a_list_of_destinations_that_cannot_be_read_is_not_an_absent_one() {
+    let (rig, list) = (rig(), path("destinations"));
+    let content = rig.disk.content(&list).unwrap();
+    rig.disk.shared().remove(&path("cursors/behind.cur")).unwrap();
+    rig.disk.spoil(&list, 0);
+
+    assert!(matches!(rig.open_again(), Err(OpenError::Io { .. })));
+
+    rig.disk.put(&list, &content);
+    let mut rig = rig.reopened();
+    assert_eq!(positions(&mut rig, 1), (1..=RECORDS).collect::<Vec<_>>());
+}
+
+/// Cursors say that there were destinations before, and so does the list of them.
+#[test]
+fn a_destination_is_new_where_there_are_cursors_or_a_list_of_them() {
+    for gone in [&["destinations"][..], &["cursors/ahead.cur", "cursors/behind.cur"]] {
+        let rig = rig();
+        for name in gone {
+            rig.disk.shared().remove(&path(name)).unwrap();
+        }
+
+        let (disk, limits) = (rig.disk.clone(), rig.limits.clone());
+        let mut now = Rig::with(disk, limits, &["ahead", "behind", "new"]).unwrap();
+
+        assert_eq!(positions(&mut now, 2), [0; 0], "{gone:?}");
+        assert_eq!(positions(&mut now, 1), (1..=RECORDS).collect::<Vec<_>>(), "{gone:?}");
+    }
 }
 
 #[test]
