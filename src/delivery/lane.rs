@@ -1,6 +1,7 @@
 //! The records of one shard, on their way into entries. Pure; the caller brings the time.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,6 +10,9 @@ use super::pace::Pace;
 use super::parcel::Parcel;
 use crate::queue::Position;
 use crate::sink::{Form, Shard};
+
+/// A shard that took something so lately takes more.
+const PROVEN: Duration = Duration::from_secs(1);
 
 /// The records of one shard.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(super) struct Lane {
     pub(super) pace: Pace,
     /// Whether its entries may be in the request that is being cut.
     pub(super) is_going: bool,
+    /// When the upstream took some of it last.
+    took_at: Option<Instant>,
 }
 
 /// An entry that takes no more records.
@@ -34,7 +40,15 @@ struct Ready {
 
 impl Lane {
     pub(super) fn new(shard: Option<Shard>, pace: Pace) -> Self {
-        Self { shard, ready: VecDeque::new(), ready_bytes: 0, open: None, pace, is_going: false }
+        Self {
+            shard,
+            ready: VecDeque::new(),
+            ready_bytes: 0,
+            open: None,
+            pace,
+            is_going: false,
+            took_at: None,
+        }
     }
 
     /// Adds a parcel, to an entry that is put together or as one of its own.
@@ -100,6 +114,27 @@ impl Lane {
         self.ready_bytes -= weight;
         self.pace.spend(weight, now);
         Some(bundle)
+    }
+
+    /// The upstream took some of it.
+    pub(super) fn took(&mut self, now: Instant) {
+        self.took_at = Some(now);
+    }
+
+    /// Whether what comes for it may stay for long: it may not be sent now, what it throttled was not
+    /// tried again yet, or nobody knows whether it takes anything and memory is not to be filled with that.
+    pub(super) fn is_held_up(
+        &mut self,
+        retry_max: Duration,
+        is_scarce: bool,
+        now: Instant,
+    ) -> bool {
+        let is_proven = self.took_at.is_some_and(|at| now.saturating_duration_since(at) <= PROVEN);
+        let is_doubtful = !is_proven && (is_scarce || self.pace.is_limited());
+        // Its pace grows back while what was throttled waits by itself.
+        is_doubtful
+            || self.pace.was_throttled_within(retry_max * 2, now)
+            || self.pace.opens_at(now).is_some()
     }
 
     /// Whether it could send, but has nothing.

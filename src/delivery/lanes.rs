@@ -71,24 +71,30 @@ impl Lanes {
     }
 
     /// Whether more than so many bytes are owed to the shard of this hash, which is held up, while
-    /// another one that could take some has nothing. What a shard throttled waits by itself and its
-    /// pace grows back meanwhile: it is held up until that was tried again.
+    /// another one that could take some has nothing.
     pub(super) fn is_crowded(
         &mut self,
         hash: u128,
         owed: &Owed,
-        (bytes_max, now): (usize, Instant),
+        (bytes_max, is_scarce, now): (usize, bool, Instant),
     ) -> bool {
-        let own = self.place_of(hash);
-        let (is_within, remembered) = (self.owed_to(hash, owed) <= bytes_max, self.retry_max * 2);
-        let Some(lane) = self.lanes.get_mut(own).filter(|_| !is_within) else { return false };
-        let pace = &mut lane.pace;
-        if pace.opens_at(now).is_none() && !pace.was_throttled_within(remembered, now) {
+        let (own, retry_max) = (self.place_of(hash), self.retry_max);
+        let is_within = self.owed_to(hash, owed) <= bytes_max;
+        let lane = self.lanes.get_mut(own).filter(|_| !is_within);
+        if !lane.is_some_and(|lane| lane.is_held_up(retry_max, is_scarce, now)) {
             return false;
         }
         // One that has everything under way is not idle for want of records.
         let mut others = self.lanes.iter_mut().enumerate().filter(|(place, _)| *place != own);
         others.any(|(_, lane)| lane.is_idle(now))
+    }
+
+    /// The shard of this hash took something.
+    pub(super) fn took(&mut self, hash: u128, now: Instant) {
+        let own = self.place_of(hash);
+        if let Some(lane) = self.lanes.get_mut(own) {
+            lane.took(now);
+        }
     }
 
     /// Whether a bundle of several records was put together for a shard that there is.

@@ -114,7 +114,8 @@ impl Outbox {
         }
         let is_led_away = self.order.is_some() && parcel.record.hash_key.is_some();
         let hash = parcel.hash();
-        let is_crowded = self.lanes.is_crowded(hash, owed, (self.lane_bytes(), now))
+        let is_scarce = owed.bytes > self.bytes_max / 2;
+        let is_crowded = self.lanes.is_crowded(hash, owed, (self.lane_bytes(), is_scarce, now))
             || self.takes_too_much(hash, owed);
         (is_crowded && !is_led_away).then(|| part_of(hash))
     }
@@ -249,6 +250,8 @@ impl Outbox {
 
     /// A request was answered: the shards that throttled some of it are sent less.
     pub(super) fn heard(&mut self, bundles: &[Bundle], fates: &[Fate], now: Instant) {
+        let taken = bundles.iter().zip(fates).filter(|(_, fate)| matches!(fate, Fate::Taken));
+        taken.for_each(|(bundle, _)| self.lanes.took(bundle.hash(), now));
         let mut shards: HashMap<usize, (u128, f64, f64)> = HashMap::new();
         for (hash, is_throttled) in
             bundles.iter().zip(fates).flat_map(|(bundle, fate)| bundle.throttled(fate))

@@ -81,6 +81,11 @@ impl Pace {
         (wait > 0.0).then(|| now + Duration::from_secs_f64(wait.min(60.0)))
     }
 
+    /// Whether anything limits it now.
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// Whether it met a throttle so lately.
     pub(super) fn was_throttled_within(&self, time: Duration, now: Instant) -> bool {
         self.last_cut.is_some_and(|last| now.saturating_duration_since(last) <= time)

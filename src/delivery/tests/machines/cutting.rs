@@ -61,29 +61,33 @@ fn a_shard_is_crowded_only_while_it_is_held_up_and_another_one_has_nothing() {
     let mut lanes = lanes(10, 10_000);
 
     lanes.change(map(&[whole]), None, now);
-    assert!(!lanes.is_crowded(1, &owed, (1, now)), "there is no other");
+    assert!(!lanes.is_crowded(1, &owed, (1, true, now)), "there is no other");
     lanes.change(map(&[low, high]), None, now);
     let of = |is_high: bool| {
         let mut all = (0..).map(|number| parcel_of(number, &number.to_string()));
         all.find(|parcel| (parcel.hash() >= half) == is_high).unwrap()
     };
-    assert!(!lanes.is_crowded(1, &owed, (4_999, now)), "what is owed to it may go");
+    assert!(lanes.is_crowded(1, &owed, (4_999, true, now)), "nobody knows whether it takes any");
+    lanes.took(1, now);
+    assert!(!lanes.is_crowded(1, &owed, (4_999, true, now)), "what is owed to it may go");
     // More than it takes in a second.
     lanes.push(Parcel { weight: 8 << 20, ..of(false) }, now);
     assert!(lanes.cut(now, true).is_some());
-    assert!(lanes.is_crowded(1, &owed, (4_999, now)));
-    assert!(!lanes.is_crowded(1, &owed, (5_000, now)), "no more than it may");
-    assert!(!lanes.is_crowded(half, &owed, (0, now)), "nothing is owed to it");
+    assert!(lanes.is_crowded(1, &owed, (4_999, true, now)));
+    assert!(!lanes.is_crowded(1, &owed, (5_000, true, now)), "no more than it may");
+    assert!(!lanes.is_crowded(half, &owed, (0, true, now)), "nothing is owed to it");
     // What it throttled waits longer than its pace.
     let later = now + Duration::from_secs(20);
-    assert!(!lanes.is_crowded(1, &owed, (4_999, later)), "its pace is open again");
+    lanes.took(1, later);
+    assert!(!lanes.is_crowded(1, &owed, (4_999, true, later)), "its pace is open again");
     lanes.throttled(1, 1.0, now);
-    assert!(lanes.is_crowded(1, &owed, (4_999, later)));
+    assert!(lanes.is_crowded(1, &owed, (4_999, true, later)));
     let later = now + Duration::from_secs(61);
-    assert!(!lanes.is_crowded(1, &owed, (4_999, later)), "what it throttled was tried again");
+    lanes.took(1, later);
+    assert!(!lanes.is_crowded(1, &owed, (4_999, true, later)), "what it throttled was tried again");
 
     lanes.push(of(true), now);
-    assert!(!lanes.is_crowded(1, &owed, (0, now)), "the other has something to do");
+    assert!(!lanes.is_crowded(1, &owed, (0, true, now)), "the other has something to do");
 }
 
 #[test]
