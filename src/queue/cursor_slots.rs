@@ -314,6 +314,23 @@ mod tests {
         }
     }
 
+    /// Not even elsewhere: its number is among what may turn over.
+    #[test]
+    fn a_page_with_any_bit_flipped_settles_nothing() {
+        let mut cursor = Cursor::new(0);
+        cursor.settle_range(70, 80, DELIVERED);
+        let (bytes, layout) = whole(&cursor.whole(), 1, OWNER);
+        assert_eq!(layout.pages.len(), 1);
+        let (begin, length) = (page_at(0, 0), page(0, &cursor.whole().pages[0].1, 1).len());
+        let begin = usize::try_from(begin).unwrap() * 8;
+        for bit in begin..begin + length * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let Slots::Good(found, layout) = read(&flipped, OWNER) else { panic!("bit {bit}") };
+            assert_eq!((found.counts().sum(), layout.pages.len()), (0, 0), "bit {bit}");
+        }
+    }
+
     #[test]
     fn a_head_of_a_weir_that_knows_more_is_named() {
         let mut bytes = head(&Cursor::new(3).whole(), 1, OWNER);
