@@ -13,6 +13,7 @@ pub mod tasks;
 
 pub mod backoff;
 pub mod bucket;
+pub(crate) mod cbor;
 pub mod clock;
 pub mod nets;
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub enum Ordering {
 /// What is owed of each key, and what must wait for older records of its own.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    keys: HashMap<u128, Queue>,
+    turns: HashMap<u128, Queue>,
 }
 
 /// One key.
@@ -35,7 +35,7 @@ struct Queue {
 impl Order {
     /// A parcel was read from the queue.
     pub(super) fn arrived(&mut self, parcel: &Parcel) {
-        self.keys.entry(parcel.turn()).or_default().owed.insert(parcel.position);
+        self.turns.entry(parcel.turn()).or_default().owed.insert(parcel.position);
     }
 
     /// Keeps back what is younger than anything of its key that is not settled and not in the same
@@ -52,7 +52,7 @@ impl Order {
         let mut kept = Vec::with_capacity(bundle.parcels.len());
         for parcel in bundle.parcels {
             let turn = parcel.turn();
-            let queue = self.keys.entry(turn).or_default();
+            let queue = self.turns.entry(turn).or_default();
             let next = match going.get(&turn) {
                 Some(last) => queue.owed.range((Excluded(*last), Unbounded)).next(),
                 None => queue.owed.first(),
@@ -71,7 +71,7 @@ impl Order {
     /// Takes what is kept back below a place in the queue.
     pub(super) fn take_below(&mut self, below: Position) -> Vec<Parcel> {
         let mut taken = Vec::new();
-        for queue in self.keys.values_mut() {
+        for queue in self.turns.values_mut() {
             let left = queue.held.split_off(&below);
             taken.extend(std::mem::replace(&mut queue.held, left).into_values());
         }
@@ -80,12 +80,12 @@ impl Order {
 
     /// A parcel is settled; what waited for it may try again.
     pub(super) fn settled(&mut self, turn: u128, position: Position) -> Vec<Parcel> {
-        let Some(queue) = self.keys.get_mut(&turn) else { return Vec::new() };
+        let Some(queue) = self.turns.get_mut(&turn) else { return Vec::new() };
         queue.owed.remove(&position);
         let is_next_held = queue.owed.first().is_some_and(|next| queue.held.contains_key(next));
         let freed = if is_next_held { std::mem::take(&mut queue.held) } else { BTreeMap::new() };
         if queue.owed.is_empty() {
-            self.keys.remove(&turn);
+            self.turns.remove(&turn);
         }
         freed.into_values().collect()
     }
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(positions(&order.sift(vec![bundle(&[(2, "a")])])), [[2]]);
         assert_eq!(freed(&mut order, 2, "a"), [4]);
         assert!(freed(&mut order, 4, "a").is_empty());
-        assert!(order.keys.is_empty(), "a key that owes nothing takes no memory");
+        assert!(order.turns.is_empty(), "a key that owes nothing takes no memory");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::super::key::{Default, Key, Kind, MINUTE, SECOND};
 use super::super::setting::Setting;
 use super::super::value::Reading;
 use super::super::written::Place;
+use super::address::user_fault;
 use super::{iot, role};
 
 pub(super) const KEYS: &[Key] = &[
@@ -235,12 +236,9 @@ pub(super) fn endpoint(
     let at = At { value: url.clone(), place: place.clone() };
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
-    if host.is_some_and(|host| host.contains('@')) {
-        // The value may hold a password, so it is not repeated, and not shown.
-        reading.hidden.push(place.clone());
-        let fault = Fault::new(place, "`endpoint_url` has a user name in it");
-        let hint = "credentials belong into `access_key_id` and `secret_access_key`";
-        reading.faults.push(fault.label("not just an address").hint(hint));
+    let credentials = "credentials belong into `access_key_id` and `secret_access_key`";
+    if let Some(fault) = user_fault("endpoint_url", &at, credentials, reading) {
+        reading.faults.push(fault);
     } else if !host.is_some_and(|host| !host.is_empty() && !host.starts_with(':'))
         || url.contains([' ', '?', '#', '\\'])
     {

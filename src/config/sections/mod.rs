@@ -1,5 +1,6 @@
 //! One file per table: its rows, and how a table becomes the Settings of its room.
 
+mod address;
 pub(super) mod auth;
 pub(super) mod aws;
 pub(super) mod destination;

@@ -11,8 +11,7 @@ use super::super::document::{At, Section};
 use super::super::finding::{Fault, clip};
 use super::super::key::{Default, Key, Kind};
 use super::super::value::Reading;
-use super::super::written::Place;
-use super::auth::is_private;
+use super::address::{is_private, user_fault};
 
 pub(super) const TRACES: Key =
     Key::new("traces", Kind::Rows(&[ENDPOINT, HEADERS, CA_BUNDLE, SAMPLE]), Default::Rows)
@@ -83,33 +82,30 @@ pub(super) fn read(root: &mut Section<'_>, reading: &mut Reading<'_>) -> Option<
     let sample = traces.number(reading, &SAMPLE).value;
     traces.finish(&mut reading.faults);
     let (endpoint, place) = endpoint.written()?;
-    check_endpoint(endpoint, place, !headers.is_empty(), reading);
+    let at = At { value: endpoint.clone(), place: place.clone() };
+    check_endpoint(&at, !headers.is_empty(), reading);
     let sample_percent = u8::try_from(sample).unwrap_or(100);
-    Some(TraceSettings { endpoint: endpoint.clone(), headers, ca_bundle, sample_percent })
+    Some(TraceSettings { endpoint: at.value, headers, ca_bundle, sample_percent })
 }
 
-fn check_endpoint(endpoint: &str, place: &Place, has_headers: bool, reading: &mut Reading<'_>) {
-    let rest = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
-    // Before anything is said of it: what stands there may have a password.
-    let place_of_host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
-    let authority = place_of_host.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        reading.hidden.push(place.clone());
-        let fault = Fault::new(place.clone(), "`endpoint` has a user name in it");
-        let fault = fault.label("not just an address");
-        reading.faults.push(fault.hint(
-            "write it as a header: headers = { authorization = \"credential:traces_authorization\" }",
-        ));
-    } else if rest.is_none_or(|host| host.is_empty() || endpoint.contains(char::is_whitespace)) {
-        let fault = Fault::new(place.clone(), format!("`{endpoint}` is no address of a collector"));
+fn check_endpoint(endpoint: &At<String>, has_headers: bool, reading: &mut Reading<'_>) {
+    let At { value, place } = endpoint;
+    let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+    if let Some(fault) = user_fault("endpoint", endpoint, AS_A_HEADER, reading) {
+        reading.faults.push(fault);
+    } else if rest.is_none_or(|host| host.is_empty() || value.contains(char::is_whitespace)) {
+        let fault = Fault::new(place.clone(), format!("`{value}` is no address of a collector"));
         let fault = fault.label("neither http:// nor https://");
         reading.faults.push(fault.hint("an address looks like \"http://127.0.0.1:4318\""));
-    } else if has_headers && !is_private(endpoint) {
+    } else if has_headers && !is_private(value) {
         let fault = Fault::warning(place.clone(), "`headers` go to the collector in clear text");
         let fault = fault.label("not https, and not this host");
         reading.faults.push(fault.hint("whoever is on the way could read them: use https"));
     }
 }
+
+const AS_A_HEADER: &str =
+    "write it as a header: headers = { authorization = \"credential:traces_authorization\" }";
 
 /// Names in lower case, with values that can be sent.
 fn read_headers(traces: &mut Section<'_>, reading: &mut Reading<'_>) -> Vec<(String, Secret)> {

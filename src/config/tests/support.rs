@@ -43,6 +43,17 @@ static PAPERS: LazyLock<Papers> = LazyLock::new(Papers::fresh);
 static EXPIRED: LazyLock<Papers> = LazyLock::new(|| Papers::until(2020));
 
 /// What these tests have in the environment.
+/// A text with one key slipped at each place from one on: something more there, or something else.
+pub(super) fn slips(text: &str, from: usize) -> impl Iterator<Item = String> {
+    const SLIPS: [&str; 11] = ["", "x", "\"", "'", "\n", " ", "=", "[", "#", "\\", "."];
+    let at_each = move |(at, slip): (usize, &str)| {
+        let (before, behind) = text.split_at(at);
+        let rest = behind.get(1..).unwrap();
+        [format!("{before}{slip}{behind}"), format!("{before}{slip}{rest}")]
+    };
+    (from..text.len()).flat_map(|at| SLIPS.map(|slip| (at, slip))).flat_map(at_each)
+}
+
 pub(super) fn environment(name: &str) -> Option<String> {
     let value = match name {
         "CREDENTIALS_DIRECTORY" => "/run/credentials/weir",

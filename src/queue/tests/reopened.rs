@@ -105,10 +105,7 @@ fn an_end_is_written_over_a_half_written_frame() {
     let mut rig = Rig::new(&["a"]);
     rig.put(b"one").unwrap();
     rig.put(b"two").unwrap();
-    rig.disk.fail(&[Call::Write], 0, ErrorKind::Other);
-    rig.disk.fail_all(&[Call::Open], ErrorKind::Other);
-    assert!(rig.put(&[3; 3000]).is_err());
-    rig.disk.heal();
+    rig.tear();
     let path = newest(&rig);
     let frames = offsets(&rig.disk, &path);
     let (offset, last) = frames.into_iter().find(|(_, header)| header.first == 2).unwrap();

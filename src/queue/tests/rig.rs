@@ -1,5 +1,6 @@
 //! A queue without tasks or threads on a faulty disk: every test drives it with a loop.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::clock::Clock;
-use crate::base::disk::FaultyDisk;
+use crate::base::disk::{Call, FaultyDisk};
 use crate::queue::backlog::{Backlog, Found};
 use crate::queue::committer::{Answer, Committer};
 use crate::queue::cursor::How;
@@ -122,6 +123,14 @@ impl Rig {
             preparing.run();
         }
         answers
+    }
+
+    /// Half a frame is written of one more payload; then the disk is well again.
+    pub(crate) fn tear(&mut self) {
+        self.disk.fail(&[Call::Write], 0, ErrorKind::Other);
+        self.disk.fail_all(&[Call::Open], ErrorKind::Other);
+        assert!(self.put(&[3; 3000]).is_err());
+        self.disk.heal();
     }
 
     /// Commits one group of one payload.

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use minicbor::Decoder;
 use minicbor::data::{IanaTag, Type};
 
+use crate::base::cbor::Left;
+
 /// How answers and requests of it are called.
 pub(in crate::sink) const MEDIA_TYPE: &str = "application/x-amz-cbor-1.1";
 
@@ -77,39 +79,23 @@ impl Writing<'_> {
         self.row(*b"[]", length, |writing| writing.value(depth))
     }
 
-    /// So many elements, or all up to a break.
+    /// Its elements, between these.
     fn row(
         &mut self,
         [open, close]: [u8; 2],
         length: Option<u64>,
         mut element: impl FnMut(&mut Self) -> Written,
     ) -> Written {
+        let (mut left, mut is_first) = (Left::of(length), true);
         self.json.push(open);
-        let mut index = 0;
-        while !self.is_at_end(length, index)? {
-            if index > 0 {
+        while left.has_next(&mut self.decoder)? {
+            if !std::mem::take(&mut is_first) {
                 self.json.push(b',');
             }
             element(self)?;
-            index += 1;
         }
         self.json.push(close);
         Ok(())
-    }
-
-    fn is_at_end(
-        &mut self,
-        length: Option<u64>,
-        index: u64,
-    ) -> Result<bool, minicbor::decode::Error> {
-        if let Some(length) = length {
-            return Ok(index == length);
-        }
-        let is_break = self.decoder.datatype()? == Type::Break;
-        if is_break {
-            self.decoder.skip()?;
-        }
-        Ok(is_break)
     }
 
     fn text(&mut self) -> Written {

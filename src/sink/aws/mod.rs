@@ -87,11 +87,16 @@ pub(super) async fn config(
     Ok((config, keeper, meter))
 }
 
-/// Where a service is called, if it is not where the region has it: as it was set, or as the environment
-/// or the profile says.
-pub(super) fn endpoint_of(config: &SdkConfig, service: &str) -> Option<String> {
-    let of_service = std::env::var(format!("AWS_ENDPOINT_URL_{service}")).ok();
-    of_service.or_else(|| config.endpoint_url().map(str::to_owned))
+/// Where a service is called, if it is not where the region has it: as it was set, or else as the
+/// environment or the profile says.
+pub(super) fn endpoint_of(
+    settings: &AwsSettings,
+    config: &SdkConfig,
+    service: &str,
+) -> Option<String> {
+    let of_service = || std::env::var(format!("AWS_ENDPOINT_URL_{service}")).ok();
+    let of_all = || config.endpoint_url().map(str::to_owned);
+    settings.endpoint_url.clone().or_else(of_service).or_else(of_all)
 }
 
 /// The SDK's chain without the instance: a gateway that is none would wait for an answer that

@@ -121,7 +121,10 @@ impl Kinesis {
             record_bytes_max: size(settings.max_record_bytes),
             taken_bytes: AtomicUsize::new(0),
             aggregate_bytes: settings.aggregate_bytes.map(size),
-            spoken: Spoken::new(settings.protocol, aws::endpoint_of(&config, "KINESIS").as_deref()),
+            spoken: Spoken::new(
+                settings.protocol,
+                aws::endpoint_of(&settings.aws, &config, "KINESIS").as_deref(),
+            ),
         })
     }
 
@@ -215,12 +218,14 @@ impl Kinesis {
             Some(Wire::Json) => self.send(Wire::Json, entries).await.map_err(aws::fault_of),
             Some(Wire::Cbor) => {
                 let answer = self.send(Wire::Cbor, entries).await;
+                let told = told_by(&answer);
+                let is_doubted = self.spoken.heard(told) && told == Told::Refused;
                 // The entries are gone: it goes again, and the other way is tried then. Until that is
                 // refused too, nothing is known against the records.
-                match self.spoken.heard(told_by(&answer)) {
-                    true => Err(aws::ambiguous(FORM_REFUSED, answer_in_words(answer))),
-                    false => answer.map_err(aws::fault_of),
-                }
+                answer.map_err(aws::fault_of).map_err(|fault| match is_doubted {
+                    true => aws::ambiguous(FORM_REFUSED, fault.message),
+                    false => fault,
+                })
             }
         }
     }
@@ -343,10 +348,6 @@ impl Sink for Kinesis {
     }
 
     async fn close(&self) {}
-}
-
-fn answer_in_words(answer: Answer) -> String {
-    answer.map_err(aws::fault_of).err().map(|fault| fault.message).unwrap_or_default()
 }
 
 /// Only a sequence number says that the stream has the record.

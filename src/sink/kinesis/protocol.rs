@@ -85,8 +85,9 @@ impl Spoken {
         match told {
             Told::Nothing => return false,
             Told::Cbor => *learned = Learned::Cbor,
+            // If JSON does not do either, CBOR has its turns again before it is asked once more.
             Told::Refused | Told::Strange | Told::Unreadable => {
-                *learned = Learned::Nothing { strange };
+                *learned = Learned::Nothing { strange: strange % STRANGE_MAX };
             }
         }
         let is_asked_for_json = told == Told::Refused || strange >= STRANGE_MAX;
@@ -177,6 +178,7 @@ mod tests {
                 assert!(!spoken.heard(Told::Nothing));
                 assert_eq!(spoken.known(now), None, "in doubt");
                 assert!(spoken.heard(told), "the third");
+                assert!(!spoken.heard(told), "and JSON was not taken either");
                 assert!(!spoken.heard(Told::Cbor), "and it was none");
             }
             assert!(spoken.heard(Told::Refused), "at once");

@@ -15,6 +15,7 @@ use super::super::document::{At, Named, Section};
 use super::super::finding::{Fault, clip};
 use super::super::key::{Default, Key, Kind};
 use super::super::value::Reading;
+use super::address::{is_private, user_fault};
 
 const TYPE: Key = Key::new(
     "type",
@@ -94,21 +95,16 @@ fn wrong(key: &Key, text: &At<String>, should: &str, right: &str) -> Fault {
     Fault::new(text.place.clone(), message).label("not that").hint(format!("for example: {right}"))
 }
 
-/// An address with TLS, or on this host.
-pub(in crate::config) fn is_private(url: &str) -> bool {
-    let Some(rest) = url.strip_prefix("http://") else { return true };
-    let host = rest.split('/').next().unwrap_or_default();
-    let bare = host.rsplit_once(':').map_or(host, |(bare, _)| bare).trim_matches(['[', ']']);
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 /// An address to ask. In clear text anybody on the way could answer.
 fn check_url(key: &Key, url: &At<String>, reading: &mut Reading<'_>) {
     let rest = url.value.strip_prefix("https://").or_else(|| url.value.strip_prefix("http://"));
     let is_url = rest.is_some_and(|rest| {
         !rest.is_empty() && !rest.starts_with(['/', ':']) && !rest.contains([' ', '@', '#'])
     });
-    if !is_url {
+    let example = format!("for example: {}", key.example_toml());
+    if let Some(fault) = user_fault(key.name, url, &example, reading) {
+        reading.faults.push(fault);
+    } else if !is_url {
         reading.faults.push(wrong(key, url, "an address", &key.example_toml()));
     } else if !is_private(&url.value) {
         let message = format!("`{}` is asked in clear text", key.name);

@@ -8,6 +8,7 @@ use minicbor::data::Type;
 use super::ask::{Ask, ENTRIES_MAX, Entry};
 use super::call::Service;
 use super::fault::CallFault;
+use crate::base::cbor::Left;
 
 /// How deep lists, maps and tags may stand in each other, in a member that is passed over; as deep as
 /// the reader of JSON goes.
@@ -105,14 +106,14 @@ impl Reading<'_> {
         };
         match self.decoder.datatype()? {
             Type::Array | Type::ArrayIndef => {
-                let (depth, mut left) = (deeper()?, Left(self.decoder.array()?));
+                let (depth, mut left) = (deeper()?, Left::of(self.decoder.array()?));
                 while left.has_next(&mut self.decoder)? {
                     self.skip(depth)?;
                 }
                 Ok(())
             }
             Type::Map | Type::MapIndef => {
-                let (depth, mut left) = (deeper()?, Left(self.decoder.map()?));
+                let (depth, mut left) = (deeper()?, Left::of(self.decoder.map()?));
                 while left.has_next(&mut self.decoder)? {
                     self.skip(depth)?;
                     self.skip(depth)?;
@@ -135,7 +136,7 @@ impl Reading<'_> {
             return Ok(None);
         }
         let mut entries = Vec::new();
-        let mut left = Left(self.decoder.array()?);
+        let mut left = Left::of(self.decoder.array()?);
         while left.has_next(&mut self.decoder)? {
             if entries.len() > ENTRIES_MAX {
                 self.skip(DEPTH_MAX)?;
@@ -147,7 +148,7 @@ impl Reading<'_> {
     }
 
     fn map(&mut self, mut member: impl FnMut(&mut Self, &str) -> Read<()>) -> Read<()> {
-        let mut left = Left(self.decoder.map()?);
+        let mut left = Left::of(self.decoder.map()?);
         while left.has_next(&mut self.decoder)? {
             // Names come in one piece; one in several is none that is known.
             let name = if self.decoder.datatype()? == Type::StringIndef {
@@ -201,26 +202,6 @@ impl Reading<'_> {
             self.decoder.skip()?;
         }
         Ok(is_null)
-    }
-}
-
-/// How many elements are left; `None` until a break comes.
-struct Left(Option<u64>);
-
-impl Left {
-    fn has_next(&mut self, decoder: &mut Decoder<'_>) -> Read<bool> {
-        match &mut self.0 {
-            Some(0) => Ok(false),
-            Some(left) => {
-                *left -= 1;
-                Ok(true)
-            }
-            None if decoder.datatype()? == Type::Break => {
-                decoder.skip()?;
-                Ok(false)
-            }
-            None => Ok(true),
-        }
     }
 }
 
