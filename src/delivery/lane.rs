@@ -92,17 +92,25 @@ impl Lane {
         }
     }
 
-    /// What the next entry weighs, if one may go now. One that may take more records goes when its
-    /// first has waited long enough.
-    pub(super) fn next_weight(&mut self, now: Instant, hurry: bool) -> Option<usize> {
-        if !self.is_going || !self.pace.lends() {
+    /// What the next entry weighs, if one may go now; with `all`, also
+    /// one that may take more records.
+    pub(super) fn next_weight(&self, all: bool) -> Option<usize> {
+        if !self.may_go() {
             return None;
         }
         if let Some(ready) = self.ready.front() {
             return Some(ready.weight);
         }
-        let (open, due) = self.open.as_ref()?;
-        (hurry || *due <= now).then(|| open.weight())
+        self.open.as_ref().filter(|_| all).map(|(open, _)| open.weight())
+    }
+
+    /// Whether the entry that may take more records has waited long enough, and may go.
+    pub(super) fn must_go(&self, now: Instant) -> bool {
+        self.may_go() && self.open.as_ref().is_some_and(|(_, due)| *due <= now)
+    }
+
+    fn may_go(&self) -> bool {
+        self.is_going && self.pace.lends()
     }
 
     /// The next entry goes.

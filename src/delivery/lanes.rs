@@ -210,8 +210,8 @@ impl Lanes {
         taken
     }
 
-    /// The next request, if one is full or its first parcel has waited long enough. With `hurry`,
-    /// whatever there is: nothing can come to it.
+    /// The next request, if one is full or the first parcel of a lane has waited long enough. With
+    /// `hurry`, whatever there is: nothing can come to it.
     pub(super) fn cut(&mut self, now: Instant, hurry: bool) -> Option<Vec<Bundle>> {
         if !self.is_ready(now, hurry) {
             return None;
@@ -219,13 +219,16 @@ impl Lanes {
         for lane in &mut self.lanes {
             lane.is_going = lane.pace.opens_at(now).is_none();
         }
+        // One that has waited long enough takes along what waits in all lanes: so many requests as
+        // there are lanes would cost far more than what the entries lose in size.
+        let all = hurry || self.lanes.iter().any(|lane| lane.must_go(now));
         let mut batch = Vec::new();
         let mut bytes = 0_usize;
         let mut idle = 0;
         while idle < self.lanes.len() && batch.len() < self.limits.entries {
             let place = self.turn;
             let Some(lane) = self.lanes.get_mut(place) else { break };
-            match lane.next_weight(now, hurry) {
+            match lane.next_weight(all) {
                 // One that is too large for any request travels alone; the sink's word is the last.
                 Some(weight) if bytes + weight <= self.request_bytes() || batch.is_empty() => {
                     bytes += weight;

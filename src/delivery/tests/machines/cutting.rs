@@ -12,7 +12,7 @@ use crate::delivery::lanes::Lanes;
 use crate::delivery::owed::Owed;
 use crate::delivery::parcel::Parcel;
 use crate::delivery::tests::{Settings, parcel_of, settings};
-use crate::sink::{HashRange, Limits, Shard, ShardMap};
+use crate::sink::{Form, HashRange, Limits, Shard, ShardMap};
 
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -20,6 +20,23 @@ fn lanes(entries: usize, request_bytes: usize) -> Lanes {
     let limits = Limits { entries, request_bytes, entry_bytes: request_bytes };
     let retry_max = Duration::from_secs(30);
     Lanes::new(limits, &Settings { linger: LINGER, shard_share: 100, retry_max, ..settings() })
+}
+
+const HALF: u128 = 1 << 127;
+
+fn shards(ranges: &[(u128, u128)]) -> Option<Arc<ShardMap>> {
+    let shard = |(first, last): &(u128, u128)| Shard {
+        id: format!("shard of {first}").into(),
+        range: HashRange { first: *first, last: *last },
+        since: 0,
+    };
+    ShardMap::new(ranges.iter().map(shard).collect()).map(Arc::new)
+}
+
+/// Of the upper half of all hashes, or of the lower one.
+fn of_half(is_high: bool) -> Parcel {
+    let mut all = (0..).map(|number| parcel_of(number, &number.to_string()));
+    all.find(|parcel| (parcel.hash() >= HALF) == is_high).unwrap()
 }
 
 #[test]
@@ -45,37 +62,24 @@ fn a_batch_is_cut_when_it_is_full_or_its_first_parcel_has_waited() {
 
 #[test]
 fn a_shard_is_crowded_only_while_it_is_held_up_and_another_one_has_nothing() {
-    let half = 1_u128 << 127;
-    let (whole, low, high) = ((0, u128::MAX), (0, half - 1), (half, u128::MAX));
-    let map = |ranges: &[(u128, u128)]| {
-        let shard = |(first, last): &(u128, u128)| Shard {
-            id: format!("shard of {first}").into(),
-            range: HashRange { first: *first, last: *last },
-            since: 0,
-        };
-        ShardMap::new(ranges.iter().map(shard).collect()).map(Arc::new)
-    };
+    let (whole, low, high) = ((0, u128::MAX), (0, HALF - 1), (HALF, u128::MAX));
     let now = Instant::now();
     let mut owed = Owed::default();
     (0..5).for_each(|_| owed.more((1, 1_000)));
     let mut lanes = lanes(10, 10_000);
 
-    lanes.change(map(&[whole]), None, now);
+    lanes.change(shards(&[whole]), None, now);
     assert!(!lanes.is_crowded(1, &owed, (1, true, now)), "there is no other");
-    lanes.change(map(&[low, high]), None, now);
-    let of = |is_high: bool| {
-        let mut all = (0..).map(|number| parcel_of(number, &number.to_string()));
-        all.find(|parcel| (parcel.hash() >= half) == is_high).unwrap()
-    };
+    lanes.change(shards(&[low, high]), None, now);
     assert!(lanes.is_crowded(1, &owed, (4_999, true, now)), "nobody knows whether it takes any");
     lanes.took(1, now);
     assert!(!lanes.is_crowded(1, &owed, (4_999, true, now)), "what is owed to it may go");
     // More than it takes in a second.
-    lanes.push(Parcel { weight: 8 << 20, ..of(false) }, now);
+    lanes.push(Parcel { weight: 8 << 20, ..of_half(false) }, now);
     assert!(lanes.cut(now, true).is_some());
     assert!(lanes.is_crowded(1, &owed, (4_999, true, now)));
     assert!(!lanes.is_crowded(1, &owed, (5_000, true, now)), "no more than it may");
-    assert!(!lanes.is_crowded(half, &owed, (0, true, now)), "nothing is owed to it");
+    assert!(!lanes.is_crowded(HALF, &owed, (0, true, now)), "nothing is owed to it");
     // What it throttled waits longer than its pace.
     let later = now + Duration::from_secs(20);
     lanes.took(1, later);
@@ -86,8 +90,31 @@ fn a_shard_is_crowded_only_while_it_is_held_up_and_another_one_has_nothing() {
     lanes.took(1, later);
     assert!(!lanes.is_crowded(1, &owed, (4_999, true, later)), "what it throttled was tried again");
 
-    lanes.push(of(true), now);
+    lanes.push(of_half(true), now);
     assert!(!lanes.is_crowded(1, &owed, (0, true, now)), "the other has something to do");
+}
+
+#[test]
+fn an_entry_that_waited_long_enough_takes_along_those_of_other_shards() {
+    let now = Instant::now();
+    let mut lanes = lanes(10, 20 << 20);
+    let form = Form::Aggregate { weight_max: 50 << 10 };
+    lanes.change(shards(&[(0, HALF - 1), (HALF, u128::MAX)]), Some(form), now);
+    lanes.push(of_half(false), now);
+    lanes.push(of_half(true), now + LINGER / 2);
+    assert_eq!(lanes.cut(now + LINGER / 2, false), None);
+    assert_eq!(lanes.cut(now + LINGER, false).map(|batch| batch.len()), Some(2));
+    assert_eq!(lanes.due(now), None);
+
+    // What goes again at once takes nothing along that may still grow, nor does one that may not go.
+    lanes.push(of_half(true), now + LINGER / 2);
+    lanes.push_due(vec![of_half(false)], now);
+    assert_eq!(lanes.cut(now, false).map(|batch| batch.len()), Some(1));
+    lanes.push_due(vec![Parcel { weight: 8 << 20, ..of_half(false) }], now);
+    assert!(lanes.cut(now, false).is_some());
+    lanes.push(of_half(false), now);
+    assert_eq!(lanes.cut(now + LINGER, false), None);
+    assert_eq!(lanes.cut(now + LINGER * 3 / 2, false).map(|batch| batch.len()), Some(1));
 }
 
 #[test]
