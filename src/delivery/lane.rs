@@ -92,16 +92,16 @@ impl Lane {
         }
     }
 
-    /// What the next entry weighs, if one may go now; with `all`, also
-    /// one that may take more records.
-    pub(super) fn next_weight(&self, all: bool) -> Option<usize> {
+    /// What the next entry weighs, if one may go now; of one that may take more records, `goes` says
+    /// so by when it is due.
+    pub(super) fn next_weight(&self, goes: impl Fn(Instant) -> bool) -> Option<usize> {
         if !self.may_go() {
             return None;
         }
         if let Some(ready) = self.ready.front() {
             return Some(ready.weight);
         }
-        self.open.as_ref().filter(|_| all).map(|(open, _)| open.weight())
+        self.open.as_ref().filter(|(_, due)| goes(*due)).map(|(open, _)| open.weight())
     }
 
     /// Whether the entry that may take more records has waited long enough, and may go.

@@ -219,16 +219,18 @@ impl Lanes {
         for lane in &mut self.lanes {
             lane.is_going = lane.pace.opens_at(now).is_none();
         }
-        // One that has waited long enough takes along what waits in all lanes: so many requests as
-        // there are lanes would cost far more than what the entries lose in size.
-        let all = hurry || self.lanes.iter().any(|lane| lane.must_go(now));
+        // One that has waited long enough takes along those of other lanes that nearly have: a request
+        // for each lane would cost far more.
+        let takes_along = self.lanes.iter().any(|lane| lane.must_go(now));
+        let latest = now + self.linger / 4;
+        let goes = |due: Instant| hurry || takes_along && due <= latest;
         let mut batch = Vec::new();
         let mut bytes = 0_usize;
         let mut idle = 0;
         while idle < self.lanes.len() && batch.len() < self.limits.entries {
             let place = self.turn;
             let Some(lane) = self.lanes.get_mut(place) else { break };
-            match lane.next_weight(all) {
+            match lane.next_weight(goes) {
                 // One that is too large for any request travels alone; the sink's word is the last.
                 Some(weight) if bytes + weight <= self.request_bytes() || batch.is_empty() => {
                     bytes += weight;

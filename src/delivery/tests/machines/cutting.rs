@@ -95,26 +95,29 @@ fn a_shard_is_crowded_only_while_it_is_held_up_and_another_one_has_nothing() {
 }
 
 #[test]
-fn an_entry_that_waited_long_enough_takes_along_those_of_other_shards() {
+fn an_entry_that_waited_long_enough_takes_along_those_of_other_shards_that_nearly_have() {
     let now = Instant::now();
+    let (form, tick) = (Form::Aggregate { weight_max: 50 << 10 }, Duration::from_millis(1));
     let mut lanes = lanes(10, 20 << 20);
-    let form = Form::Aggregate { weight_max: 50 << 10 };
     lanes.change(shards(&[(0, HALF - 1), (HALF, u128::MAX)]), Some(form), now);
-    lanes.push(of_half(false), now);
-    lanes.push(of_half(true), now + LINGER / 2);
-    assert_eq!(lanes.cut(now + LINGER / 2, false), None);
-    assert_eq!(lanes.cut(now + LINGER, false).map(|batch| batch.len()), Some(2));
-    assert_eq!(lanes.due(now), None);
+    for (later, expected) in [(LINGER / 4, 2), (LINGER / 4 + tick, 1)] {
+        lanes.push(of_half(false), now);
+        lanes.push(of_half(true), now + later);
+        assert_eq!(lanes.cut(now + LINGER - tick, false), None);
+        assert_eq!(lanes.cut(now + LINGER, false).map(|batch| batch.len()), Some(expected));
+        assert_eq!(lanes.due(now).is_some(), expected == 1);
+        drop(lanes.cut(now, true));
+    }
 
     // What goes again at once takes nothing along that may still grow, nor does one that may not go.
-    lanes.push(of_half(true), now + LINGER / 2);
+    lanes.push(of_half(true), now);
     lanes.push_due(vec![of_half(false)], now);
     assert_eq!(lanes.cut(now, false).map(|batch| batch.len()), Some(1));
     lanes.push_due(vec![Parcel { weight: 8 << 20, ..of_half(false) }], now);
     assert!(lanes.cut(now, false).is_some());
-    lanes.push(of_half(false), now);
-    assert_eq!(lanes.cut(now + LINGER, false), None);
-    assert_eq!(lanes.cut(now + LINGER * 3 / 2, false).map(|batch| batch.len()), Some(1));
+    lanes.push(of_half(false), now - LINGER / 8);
+    assert_eq!(lanes.cut(now + LINGER - tick, false), None);
+    assert_eq!(lanes.cut(now + LINGER, false).map(|batch| batch.len()), Some(1));
 }
 
 #[test]
