@@ -14,6 +14,9 @@ pub mod floors;
 #[path = "tidy/headers.rs"]
 pub mod headers;
 #[cfg(test)]
+#[path = "tidy/locks.rs"]
+pub mod locks;
+#[cfg(test)]
 #[path = "tidy/tree.rs"]
 pub mod tree;
 #[cfg(test)]
@@ -23,7 +26,7 @@ pub mod words;
 #[cfg(test)]
 mod the_house {
     use super::tree::Tree;
-    use super::{documents, floors, headers, words};
+    use super::{documents, floors, headers, locks, words};
 
     #[track_caller]
     fn check(rule: fn(&Tree) -> Vec<String>) {
@@ -85,5 +88,10 @@ mod the_house {
     #[test]
     fn every_metric_is_explained() {
         check(documents::metrics_are_explained);
+    }
+
+    #[test]
+    fn the_fuzzed_weir_is_the_one_that_is_built() {
+        check(locks::fuzzing_builds_the_same);
     }
 }
