@@ -70,6 +70,7 @@ pub(super) fn put_records(bench: &mut Bench) {
 
 fn measure(bench: &mut Bench, title: &str, load: Load) {
     let mut table = Table::new(title, &COLUMNS);
+    let (_, disk) = bench.limits.write(load.bytes_under_way(), Duration::from_secs(1));
     for system in bench.in_turns() {
         let found = one(bench, &system, Source::Http, load);
         bench.tell(title, system.name, found.rate());
@@ -78,6 +79,10 @@ fn measure(bench: &mut Bench, title: &str, load: Load) {
     if let Some(rate) = bench.limits.bare_hyper(load) {
         table.note(format!("A bare hyper server on this machine answers {rate:.0} records/s."));
     }
+    let [half, most] = [0.5, 0.99].map(|share| disk.quantile_ms(share));
+    table.note(format!(
+        "The disk alone writes and syncs as much as is under way at once in {half:.2} ms (p50), {most:.2} ms (p99)."
+    ));
     bench.report.add(table, &["records/s", "CPU s per million"]);
 }
 

@@ -46,9 +46,7 @@ pub(super) fn measure(bench: &mut Bench) {
 
 fn one(bench: &Bench, system: &System, load: Load) -> [f64; COLUMNS.len()] {
     let bare = bench.limits.bare_hyper(load).unwrap_or(f64::NAN);
-    let under_way = load.connections as u64 * load.records;
-    let piece = load.record_bytes * usize::try_from(under_way).unwrap_or(usize::MAX);
-    let raw = bench.limits.write(piece, Duration::from_secs(1)) * 1e6;
+    let raw = bench.limits.write(load.bytes_under_way(), Duration::from_secs(1)).0 * 1e6;
 
     let mut run = Run::start(bench, system, Source::Http);
     run.upstream.be(Mood::Away);

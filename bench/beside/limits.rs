@@ -15,6 +15,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+use super::latencies::Latencies;
 use super::ledger::Ledger;
 use super::load::Load;
 use super::request::{Door, Form};
@@ -48,17 +49,18 @@ impl Limits {
     /// MB a second of `write` and `fdatasync`, in pieces of 64 records and of a batch of 500, over
     /// blocks that were written before.
     pub(crate) fn raw_disk(&self, time: Duration) -> [f64; 2] {
-        [64, 500].map(|records| self.write(records * 1_000, time))
+        [64, 500].map(|records| self.write(records * 1_000, time).0)
     }
 
-    /// The same for pieces of so many bytes.
-    pub(crate) fn write(&self, piece: usize, time: Duration) -> f64 {
+    /// The same for pieces of so many bytes, and how long each took.
+    pub(crate) fn write(&self, piece: usize, time: Duration) -> (f64, Latencies) {
         const FILE_BYTES: usize = 64 << 20;
         let path = self.folder.join("raw");
         std::fs::write(&path, vec![b'x'; FILE_BYTES]).expect("room for 64 MiB");
         let mut file = File::options().write(true).open(&path).expect("a scratch file");
         file.sync_all().expect("it is written");
         let bytes = vec![b'y'; piece];
+        let mut latencies = Latencies::new();
         let (begun, mut written, mut place) = (Instant::now(), 0, 0);
         while begun.elapsed() < time {
             if place + piece > FILE_BYTES {
@@ -66,14 +68,16 @@ impl Limits {
                 file.seek(SeekFrom::Start(0)).expect("a file");
                 place = 0;
             }
+            let asked = Instant::now();
             file.write_all(&bytes).expect("room");
             file.sync_data().expect("a disk that syncs");
+            latencies.add(asked.elapsed());
             written += piece;
             place += piece;
         }
         let rate = written as f64 / 1e6 / begun.elapsed().as_secs_f64();
         std::fs::remove_file(&path).unwrap_or_default();
-        rate
+        (rate, latencies)
     }
 }
 

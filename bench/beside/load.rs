@@ -58,6 +58,12 @@ impl Load {
         self.record_bytes as f64 * records
     }
 
+    /// Most bytes of payload that wait for an answer at one time.
+    pub(crate) fn bytes_under_way(&self) -> usize {
+        self.record_bytes
+            * usize::try_from(self.connections as u64 * self.records).unwrap_or(usize::MAX)
+    }
+
     /// Sends until it is time to stop, each client to one of these doors.
     pub(crate) fn run(self, doors: &[Door], ledger: &Arc<Ledger>) -> Sent {
         let threads = tokio::runtime::Builder::new_current_thread().enable_all().build();

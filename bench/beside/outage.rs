@@ -27,21 +27,32 @@ pub(super) fn measure(bench: &mut Bench) {
         records as f64 * RECORD_BYTES as f64 / 1e9
     );
     let mut table = Table::new(&title, &COLUMNS);
+    let mut curves = Vec::new();
     for system in bench.systems.clone() {
-        let figures = one(bench, &system, records);
+        let (figures, memory) = one(bench, &system, records);
         bench.tell(&title, system.name, figures[4]);
         table.add(system.name, &figures);
+        let memory = memory.into_iter();
+        curves.extend(memory.map(|(when, mib)| (format!("{}, {when}", system.name), mib)));
     }
     table.note("One run each. A kill loses what is in a process, not what the kernel has: only a power cut shows who synced.".to_owned());
     bench.report.add(table, &["records/s out", "peak MiB out"]);
+    bench.report.add_curves(
+        "an outage: MiB over its time, from the first record in to the last one out",
+        &curves,
+    );
 }
 
-fn one(bench: &Bench, system: &System, records: u64) -> [f64; COLUMNS.len()] {
+/// What a process held, four times a second, while what happened.
+type Memory = Vec<(&'static str, Vec<f64>)>;
+
+fn one(bench: &Bench, system: &System, records: u64) -> ([f64; COLUMNS.len()], Memory) {
     let mut run = Run::start(bench, system, Source::Http);
     run.upstream.be(Mood::Away);
     let load = Load::new(8, 500, Until::Acknowledged(records));
+    let coming = run.process.sample();
     let sent = load.run(&run.doors, &run.ledger);
-    let peak_in = run.process.peak_mib();
+    let (peak_in, coming) = (run.process.peak_mib(), coming.end());
 
     let begun = Instant::now();
     // It must be gone before the new one can listen.
@@ -50,6 +61,7 @@ fn one(bench: &Bench, system: &System, records: u64) -> [f64; COLUMNS.len()] {
     let ready = system.wait_until_ready(&run.place, &mut run.process, begun);
     std::thread::sleep(Duration::from_secs(2));
 
+    let going = run.process.sample();
     run.upstream.be(Mood::Well);
     let before = run.ledger.balance().arrived;
     while run.ledger.balance().arrived == before {
@@ -72,6 +84,7 @@ fn one(bench: &Bench, system: &System, records: u64) -> [f64; COLUMNS.len()] {
         balance.missing as f64,
         balance.again as f64,
     ];
+    let memory = vec![("coming in", coming), ("going out", going.end())];
     run.process.stop();
-    figures
+    (figures, memory)
 }

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A running process; killed when dropped.
@@ -63,6 +66,24 @@ impl Process {
         self.field("status", "VmRSS:") / 1024.0
     }
 
+    /// The memory it holds from now on, looked at four times a second until it is gone or `Sampler::end`.
+    pub(crate) fn sample(&self) -> Sampler {
+        let (path, is_over) = (self.proc("status"), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || {
+            let mut found = Vec::new();
+            while !asked.load(Relaxed) {
+                match number_in(&path, "VmRSS:") {
+                    Some(kib) => found.push(kib / 1024.0),
+                    None => break,
+                }
+                std::thread::sleep(Duration::from_millis(250));
+            }
+            found
+        });
+        Sampler { is_over, thread }
+    }
+
     /// Asks it to end, and kills it when it does not within seconds.
     pub(crate) fn stop(&mut self) {
         let id = rustix::process::Pid::from_child(&self.child);
@@ -88,10 +109,27 @@ impl Process {
     }
 
     fn field(&self, file: &str, name: &str) -> f64 {
-        let text = fs::read_to_string(self.proc(file)).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-        number.unwrap_or_default()
+        number_in(&self.proc(file), name).unwrap_or_default()
+    }
+}
+
+fn number_in(file: &Path, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Looks at the memory of a process.
+pub(crate) struct Sampler {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<f64>>,
+}
+
+impl Sampler {
+    /// MiB, four times a second.
+    pub(crate) fn end(self) -> Vec<f64> {
+        self.is_over.store(true, Relaxed);
+        self.thread.join().expect("a thread that only looks")
     }
 }
 

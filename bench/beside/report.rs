@@ -137,6 +137,13 @@ impl Report {
         }
     }
 
+    /// Takes in a picture of how something went, each row as wide as the picture.
+    pub(crate) fn add_curves(&mut self, title: &str, curves: &[(String, Vec<f64>)]) {
+        let file = format!("bench-{}.svg", self.charts.len() + 1);
+        self.text += &format!("![{title}](images/{file})\n\n");
+        self.charts.push((file, drawn_over_time(title, curves)));
+    }
+
     pub(crate) fn say(&mut self, words: &str) {
         println!("{words}\n");
         self.text += &format!("{words}\n\n");
@@ -156,6 +163,44 @@ impl Report {
             fs::write(docs.join("images").join(file), svg).expect("a picture can be written");
         }
     }
+}
+
+/// Each row in a strip of its own, all with one scale.
+fn drawn_over_time(title: &str, curves: &[(String, Vec<f64>)]) -> String {
+    const STRIP: f64 = 70.0;
+    const LEFT: f64 = 200.0;
+    const WIDTH: f64 = 500.0;
+    let most = curves.iter().flat_map(|(_, values)| values).copied().fold(1.0, f64::max);
+    let height = 40.0 + (STRIP + 10.0) * curves.len() as f64;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"760\" height=\"{height}\" \
+         font-family=\"sans-serif\" font-size=\"13\">\n\
+         <rect width=\"760\" height=\"{height}\" fill=\"#fff\"/>\n\
+         <text x=\"8\" y=\"20\" font-weight=\"bold\">{}</text>\n",
+        escaped(title),
+    );
+    for (row, (name, values)) in curves.iter().enumerate() {
+        let bottom = 34.0 + (STRIP + 10.0) * row as f64 + STRIP;
+        let step = WIDTH / values.len().saturating_sub(1).max(1) as f64;
+        let point = |(place, value): (usize, &f64)| {
+            format!("{:.1},{:.1}", LEFT + step * place as f64, bottom - value / most * STRIP)
+        };
+        let points: Vec<String> = values.iter().enumerate().map(point).collect();
+        let color = if name.starts_with("weir") { "#0b7285" } else { "#868e96" };
+        let highest = values.iter().copied().fold(0.0, f64::max);
+        writeln!(
+            svg,
+            "<text x=\"8\" y=\"{:.1}\">{}</text><text x=\"706\" y=\"{:.1}\">{highest:.0}</text>\
+             <polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>\
+             <path d=\"M{LEFT} {bottom}h{WIDTH}\" stroke=\"#ced4da\"/>",
+            bottom - STRIP / 2.0,
+            escaped(name),
+            bottom - highest / most * STRIP + 4.0,
+            points.join(" "),
+        )
+        .expect("a string takes it");
+    }
+    svg + "</svg>\n"
 }
 
 fn escaped(text: &str) -> String {
