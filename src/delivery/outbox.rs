@@ -134,9 +134,16 @@ impl Outbox {
     }
 
     /// How much memory there is for records that come fresh from the queue: something is left over
-    /// for those that come again, or they never would.
-    pub(super) fn room(&self) -> usize {
-        if self.parking.count() > 0 { self.bytes_max - self.left_over() } else { self.bytes_max }
+    /// for those that come again, or they never would. While the destination takes none at all, what
+    /// waits for another shard is not looked for: the whole backlog would be read and let go, to be
+    /// read once more. Half is left over then, to look for it later.
+    pub(super) fn room(&self, takes_any: bool) -> usize {
+        match (takes_any, self.parking.count() > 0) {
+            (true, false) => self.bytes_max,
+            (true, true) => self.bytes_max - self.left_over(),
+            (false, false) => self.bytes_max / 2,
+            (false, true) => 0,
+        }
     }
 
     fn left_over(&self) -> usize {

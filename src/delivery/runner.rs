@@ -53,6 +53,8 @@ pub(super) struct Runner<S, F> {
     shelving: Shelving,
     jobs: Jobs<Ended>,
     requests: usize,
+    /// Whether any request was answered yet, or failed.
+    has_heard: bool,
     reading: Reading,
     owed: Owed,
     lapsing: Lapsing,
@@ -83,6 +85,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
             shelving: Shelving::new(shelf, backoff, Instant::now()),
             jobs: Jobs::default(),
             requests: 0,
+            has_heard: false,
             reading: Reading::On,
             owed: Owed::default(),
             lapsing: Lapsing::new(),
@@ -287,6 +290,7 @@ impl<S: Sink, F: Feed> Runner<S, F> {
         let Answered { bundles, outcome, was_probe, took } = answered;
         let sent = bundles.len();
         self.requests -= 1;
+        self.has_heard = true;
         self.metrics.took(took);
         let bytes = self.sink.wire_bytes(Bundle::load(&bundles));
         let outcome = outcome.map_err(|fault| outlived(fault, took, bytes));

@@ -15,7 +15,8 @@ impl<S: Sink, F: Feed> Runner<S, F> {
     /// How much may be read now; `None` when nothing.
     pub(super) fn budget(&self) -> Option<Budget> {
         let may_read = matches!(self.reading, Reading::On);
-        self.owed.budget(self.outbox.room()).filter(|_| may_read)
+        let takes_any = self.has_heard && self.pause.trouble().is_none();
+        self.owed.budget(self.outbox.room(takes_any)).filter(|_| may_read)
     }
 
     pub(super) fn on_given(&mut self, given: Result<Vec<Stored>, AppendError>) {

@@ -7,6 +7,7 @@ use super::shards::{each_once, numbers, push, with_shards};
 use super::upstream::{clock, kinesis, kinesis_settings};
 use super::{Bench, Settings, TestQueue, patient, settings};
 use crate::queue::Settled;
+use crate::record::hash_of_key;
 use crate::sink::Kinesis;
 use crate::sink::fake_upstream::{Answer, Request};
 
@@ -38,7 +39,7 @@ async fn hold_up_no_other(
     let queue = TestQueue::default();
     push(&queue, 0..8_000, 200);
     let key = |number: usize| format!("key {}", number % 200);
-    let is_hot_number = |number: &usize| is_hot(crate::record::hash_of_key(&key(*number)));
+    let is_hot_number = |number: &usize| is_hot(hash_of_key(&key(*number)));
     let others: Vec<_> = (0..8_000).filter(|number| !is_hot_number(number)).collect();
     // Room for a twentieth of them.
     let is_patient = settings.retry_max > Duration::from_secs(1);
@@ -63,6 +64,40 @@ async fn hold_up_no_other(
         each_once(&fake, 8_000, &[]);
     }
     bench.end().await;
+}
+
+#[tokio::test]
+async fn while_nothing_is_taken_the_backlog_is_not_searched_for_other_shards() {
+    const QUARTER: u128 = 1 << 126;
+    for (are_known, answer) in [true, false].into_iter().flat_map(|are_known| {
+        [Answer::refuse(500, "InternalFailure", "down"), Answer::Stall]
+            .map(|answer| (are_known, answer))
+    }) {
+        let fake = with_shards(4).await;
+        if !are_known {
+            fake.keep_to_itself();
+        }
+        fake.script(move |_| answer.clone());
+        // Nothing for the first shard, which has nothing to do all the time.
+        let queue = TestQueue::default();
+        let others = (0..).filter(|number| hash_of_key(&format!("key {number}")) >= QUARTER);
+        for number in others.take(20_000) {
+            push(&queue, number..number + 1, usize::MAX);
+        }
+        let settings = Settings { in_flight_bytes: 200 << 10, ..settings() };
+        let bench = Bench::start_with(queue, kinesis(&fake.url()).await, settings);
+        while fake.requests().len() < 4 && bench.watch.hold().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let given = bench.queue.given();
+        assert!(given < 3_000, "{given} of 20,000 were read");
+
+        fake.script(|_| Answer::Take);
+        bench.queue.settled_all().await;
+        assert_eq!(numbers(&fake.taken()).len(), 20_000);
+        bench.end().await;
+    }
 }
 
 #[tokio::test]
@@ -102,7 +137,7 @@ async fn shards_that_all_throttle_are_a_hold_that_stops_nothing_and_ends_with_th
 
         // One of them recovers: nobody has to look first, and it is no hold any more.
         fake.script(all_but(|hash| hash < HALF));
-        let is_calm = |number: &usize| crate::record::hash_of_key(&format!("key {number}")) < HALF;
+        let is_calm = |number: &usize| hash_of_key(&format!("key {number}")) < HALF;
         let calm = (0..100).filter(is_calm).count();
         while bench.queue.settled(Settled::Delivered) < calm {
             bench.queue.has_settled.notified().await;

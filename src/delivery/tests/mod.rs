@@ -103,6 +103,11 @@ impl TestQueue {
         self.pushed.notify_one();
     }
 
+    /// How many were read.
+    fn given(&self) -> usize {
+        self.inner.lock().unwrap().given.len()
+    }
+
     fn settled(&self, how: Settled) -> usize {
         self.inner.lock().unwrap().settled.values().filter(|is| **is == how).count()
     }
